@@ -1,0 +1,41 @@
+# One command for the main job (`make demo`), one for the tests (`make test`). Both set everything up.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+
+.PHONY: setup demo test test-standards check bench lock clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@bash .ci/setup "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+demo: setup
+	@$(BIN)/tarifa demo
+
+test: setup
+	@$(BIN)/pytest -n 2 -m "not standards and not slow"
+
+# The official texts and samples; they are not ours to ship.
+test-standards: setup
+	@test -d "$${TARIFA_STANDARDS:-}" || { echo "set TARIFA_STANDARDS to the folder with the official texts and samples"; exit 2; }
+	@$(BIN)/pytest -m standards
+
+check: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+
+bench: setup
+	@$(BIN)/python -m benchmarks
+
+lock:
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+		--python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) var build dist *.egg-info

@@ -1,0 +1,35 @@
+"""What became of every file: the second count beside the containers."""
+
+from enum import IntEnum
+
+from schemas.columns import Column, ColumnSet
+
+
+class FileState(IntEnum):
+    """What a file turned out to be."""
+
+    READ = 0
+    DUPLICATE_FILE = 1
+    UNREADABLE = 2
+    REFUSED_FORMAT = 3
+
+
+FILE_AUDIT = ColumnSet("file_audit", 1, (
+    Column("source", "label", "network element", nullable=False),
+    Column("file_id", "int64", "place in collection order", nullable=False),
+    Column("file_name", "label", "name as delivered", nullable=False),
+    Column("sha256_hi", "uint64", "first half of the leading 16 bytes of the sha256", nullable=False),
+    Column("sha256_lo", "uint64", "second half", nullable=False),
+    Column("file_octets", "int64", "size", nullable=False),
+    Column("file_time_us", "time", "time that the file's name declares"),
+    Column("file_sequence", "int64", "sequence number from name or header"),
+    Column("state", "code", "what it turned out to be", FileState, nullable=False),
+    Column("declared_records", "int64", "records that header or trailer announce"),
+    Column("declared_octets", "int64", "length that the header announces"),
+    Column("record_count", "int64", "records found", nullable=False),
+    Column("container_count", "int64", "containers found", nullable=False),
+    Column("header_octets", "int64", "octets of header and trailer", nullable=False),
+    Column("record_octets", "int64", "octets of records; with the header the whole file", nullable=False),
+    Column("header_lies", "bool", "header and content disagree", nullable=False),
+    Column("duplicate_of", "int64", "file_id of the first copy"),
+))

@@ -1,0 +1,84 @@
+"""One decorator for every kernel, and a compiled cache that cannot go stale.
+
+Numba's own cache looks only at the file that defines a function: an edit to a callee, or to a constant
+in another file, would return an old result. So the cache folder of a kernel is named after a hash of its
+file and of every file of the house that it imports, however far down.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba import types
+from numba.core import config
+
+ROOMS = ("schemas", "reference_data", "mediation", "rating", "pipelines")
+HOUSE = Path(__file__).resolve().parent.parent
+_IMPORT = re.compile(rf"^(?:from|import) +((?:{'|'.join(ROOMS)})[\w.]*)(?: +import +\(?([\w, \n]+))?", re.M)
+
+I64_IN = types.Array(types.int64, 1, "C", readonly=True)  # Arrow views are read-only
+U8_IN = types.Array(types.uint8, 1, "C", readonly=True)
+I64_OUT = types.int64[::1]
+U64_OUT = types.uint64[::1]
+U8_OUT = types.uint8[::1]
+CELLS_IN = types.Array(types.int64, 2, "C", readonly=True)
+CELLS_OUT = types.int64[:, ::1]
+
+
+@cache
+def _imports(path: Path) -> tuple[Path, ...]:
+    """Files of the house that `path` names in its import lines."""
+    found = []
+    for module, names in _IMPORT.findall(path.read_text(encoding="utf-8")):
+        base = HOUSE / module.replace(".", "/")
+        tries = [base.with_suffix(".py"), base / "__init__.py"]
+        tries += [base / f"{name.strip()}.py" for name in names.split(",") if name.strip()]
+        found += [candidate for candidate in tries if candidate.is_file()]
+    return tuple(found)
+
+
+@cache
+def source_hash(path: Path) -> str:
+    """Hash of a file and of all it imports from the house."""
+    seen, todo = set(), [path]
+    while todo:
+        current = todo.pop()
+        if current not in seen:
+            seen.add(current)
+            todo.extend(_imports(current))
+    digest = hashlib.sha256()
+    for item in sorted(seen):
+        digest.update(item.name.encode() + b"\0" + item.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: TARIFA_CACHE, or the user's cache folder."""
+    given = os.environ.get("TARIFA_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME")
+    return Path(given) if given else (Path(base) if base else Path.home() / ".cache") / "tarifa"
+
+
+def kernel(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile with an explicit signature, without the GIL, cached under the hash of all its sources.
+
+    Pass None for small helpers that are only called from other kernels (compiled with their caller).
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        before = config.CACHE_DIR  # type: ignore[attr-defined]
+        folder = cache_folder() / f"kernels-{source_hash(Path(function.__code__.co_filename).resolve())}"
+        config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+        try:
+            if signature is None:
+                return numba.njit(nogil=True, **options)(function)
+            return numba.njit(signature, nogil=True, cache=True, **options)(function)
+        finally:
+            config.CACHE_DIR = before  # type: ignore[attr-defined]
+
+    return decorate

@@ -1,0 +1,55 @@
+"""Rated events and postings: what charging writes."""
+
+from schemas.codes import (
+    LedgerAccount,
+    PostingReason,
+    RatingStatus,
+    Unit,
+)
+from schemas.columns import Column, ColumnSet
+from schemas.usage import USAGE
+
+RATED = ColumnSet("rated", 1, (
+    *USAGE.columns,
+    Column("leg", "int8", "charge leg: 0 retail", nullable=False),
+    Column("revision", "int16", "0 as first charged; corrections count up", nullable=False),
+    Column("journal_position", "int64", "journal entry that charged it", nullable=False),
+    Column("tariff_version", "label", "tariff version in force at event time"),
+    Column("plan", "label", "price plan"),
+    Column("zone", "label", "called or serving zone"),
+    Column("band", "label", "time band of the start"),
+    Column("rate_row", "int32", "row of the tariff's rate table"),
+    Column("session_quantity_before", "int64", "what earlier reports of the session had brought, in `unit`"),
+    Column("billed_quantity", "int64", "quantity after steps and minimum, this report's share"),
+    Column("allowance_quantity", "int64", "covered by allowances, in `unit`"),
+    Column("bucket_id", "int64", "first bucket that paid"),
+    Column("connect_fee_nanos", "int64", "part of the charge", nullable=False),
+    Column("charge_nanos", "int64", "charge in nano-units, uncollected part included", nullable=False),
+    Column("uncollected_nanos", "int64", "part that no balance covered", nullable=False),
+    Column("currency", "label", "ISO 4217"),
+    Column("status", "code", "how the charge came about", RatingStatus, nullable=False),
+))
+
+POSTING = ColumnSet("posting", 1, (
+    Column("movement_hi", "uint64", "the event or command that moved this", nullable=False),
+    Column("movement_lo", "uint64", "lower half", nullable=False),
+    Column("posting_index", "int16", "place in the movement", nullable=False),
+    Column("journal_position", "int64", "journal entry", nullable=False),
+    Column("event_time_us", "time", "when it takes effect"),
+    Column("account_id", "int64", "whose; the customer's account also on the operator's side", nullable=False),
+    Column("ledger_account", "code", "which account of the book", LedgerAccount, nullable=False),
+    Column("bucket_id", "int64", "bucket of the account; absent for the operator's side"),
+    Column("unit", "code", "what is counted", Unit, nullable=False),
+    Column("currency", "label", "ISO 4217; absent for units"),
+    Column("amount", "int64", "nano-units or units; a movement sums to zero per unit and currency", nullable=False),
+    Column("reason", "code", "what the movement is for", PostingReason, nullable=False),
+))
+
+BALANCE = ColumnSet("balance", 1, (
+    Column("journal_position", "int64", "state after this entry", nullable=False),
+    Column("account_id", "int64", "whose", nullable=False),
+    Column("bucket_id", "int64", "which bucket; absent for the main money balance"),
+    Column("unit", "code", "what is counted", Unit, nullable=False),
+    Column("currency", "label", "ISO 4217; absent for units"),
+    Column("amount", "int64", "what is left", nullable=False),
+))

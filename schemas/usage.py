@@ -1,0 +1,119 @@
+"""The usage event: one normalised fact, whatever network wrote it. Tokens, never numbers.
+
+Row order in a block is collection order: (file_id, record_offset, container_index) of the row's own origin;
+an event that was merged from partials has the origin of the partial that released it.
+"""
+
+from schemas.codes import (
+    Direction,
+    DuplicateKind,
+    FilterReason,
+    NumberClass,
+    NumberType,
+    Reason,
+    RecordType,
+    Service,
+    Stage,
+    Unit,
+)
+from schemas.columns import Column, ColumnSet
+
+ORIGIN = (
+    Column("source", "label", "name of the network element", nullable=False),
+    Column("file_id", "int64", "place of the file in collection order, from 1", nullable=False),
+    Column("record_offset", "int64", "first byte of the record in its file", nullable=False),
+    Column("record_length", "int64", "octets of the record in its file", nullable=False),
+    Column("container_index", "int16", "position of the container in its record", nullable=False),
+)
+
+EVENT = (
+    Column("event_id_hi", "uint64", "upper half of the event id", nullable=False),
+    Column("event_id_lo", "uint64", "lower half of the event id", nullable=False),
+    Column("record_type", "code", "kind of CDR", RecordType),
+    Column("service", "code", "what was used", Service),
+    Column("direction", "code", "role of the served party", Direction),
+    Column("event_time_us", "time", "start of the usage"),
+    Column("end_time_us", "time", "end of the usage"),
+    Column("duration_s", "int64", "seconds of use"),
+    Column("uplink_octets", "int64", "octets from the subscriber"),
+    Column("downlink_octets", "int64", "octets to the subscriber"),
+    Column("quantity", "int64", "what is priced, in `unit`: seconds, octets or messages"),
+    Column("unit", "code", "unit of quantity", Unit),
+    Column("msisdn_token", "int64", "token of the served MSISDN"),
+    Column("imsi_token", "int64", "token of the served IMSI"),
+    Column("imei_token", "int64", "token of the device"),
+    Column("address_token", "int64", "token of the served IP address"),
+    Column("other_token", "int64", "token of the other party"),
+    Column("other_prefix", "int64", "other party, packed digits, without its last digits: no personal number"),
+    Column("other_number_type", "code", "how the other party was written", NumberType),
+    Column("other_class", "code", "what the number plan says of the other party", NumberClass),
+    Column("other_network", "label", "network that holds the other party's number: porting beats prefix"),
+    Column("forwarded_token", "int64", "token of the original called party"),
+    Column("gateway_address", "int64", "IPv4 address of the gateway, as a number"),
+    Column("charging_id", "int64", "charging identifier"),
+    Column("session_hi", "uint64", "upper half of the session key: what partials of one session share", nullable=False),
+    Column("session_lo", "uint64", "lower half of the session key", nullable=False),
+    Column("rating_group", "int64", "rating group"),
+    Column("service_identifier", "int64", "service identifier"),
+    Column("partial_sequence", "int64", "record sequence number within the session; of merged ones, the last"),
+    Column("local_sequence", "int64", "record sequence number of the node"),
+    Column("cause_for_closing", "int16", "cause for record closing; of merged ones, the last"),
+    Column("serving_plmn", "int32", "MCC * 1000 + MNC of the serving network"),
+    Column("roaming", "bool", "served outside the home network", nullable=False),
+    Column("rat_type", "int16", "radio access technology"),
+    Column("apn", "label", "APN or DNN"),
+    Column("merged_count", "int32", "containers that this event was merged from, 1 for a whole one", nullable=False),
+    Column("incomplete", "bool", "released by time-out with a partial missing", nullable=False),
+    Column("account_id", "int64", "who is charged"),
+    Column("service_id", "int64", "which service was used"),
+    Column("group_id", "int64", "charging group: who shares balances"),
+    Column("lane", "int16", "unit of order and state, from the charging group"),
+)
+
+USAGE = ColumnSet("usage", 1, (*ORIGIN, *EVENT))
+
+# The record's identity, as its format's layout declares it, and a hash of all else it says.
+# Held beside the usage cells through mediation, written with held partials and duplicates.
+KEY = ColumnSet("key", 1, (
+    Column("key_0", "int64", "node", nullable=False),
+    Column("key_1", "int64", "first field of the record key", nullable=False),
+    Column("key_2", "int64", "second", nullable=False),
+    Column("key_3", "int64", "third", nullable=False),
+    Column("key_4", "int64", "fourth", nullable=False),
+    Column("key_time_us", "int64", "time in the key: chooses the partition, and the horizon", nullable=False),
+    Column("key_hi", "uint64", "upper half of the hash of the above", nullable=False),
+    Column("key_lo", "uint64", "lower half", nullable=False),
+    Column("content", "uint64", "hash of everything else in the record", nullable=False),
+))
+
+SUSPENSE = ColumnSet("suspense", 1, (
+    *USAGE.columns,
+    Column("stage", "code", "where it was set aside", Stage, nullable=False),
+    Column("reason", "code", "why", Reason, nullable=False),
+    Column("fault_offset", "int64", "where in the file reading failed"),
+    Column("estimate_nanos", "int64", "value at risk, an estimate"),
+))
+DUPLICATE = ColumnSet("duplicate", 1, (
+    *USAGE.columns,
+    Column("kind", "code", "how it was recognised", DuplicateKind, nullable=False),
+    Column("first_file_id", "int64", "file of the first copy"),
+    Column("first_record_offset", "int64", "offset of the first copy"),
+))
+FILTERED = ColumnSet("filtered", 1, (
+    *USAGE.columns,
+    Column("reason", "code", "why it is not charged", FilterReason, nullable=False),
+))
+MATCHED = ColumnSet("matched", 1, (
+    *USAGE.columns,
+    Column("matched_event_hi", "uint64", "the event that was charged instead", nullable=False),
+    Column("matched_event_lo", "uint64", "lower half", nullable=False),
+))
+# Containers that wait for the rest of their session (class "held"), and those that were merged into another event.
+HELD = ColumnSet("held", 1, (*USAGE.columns,))
+MERGED = ColumnSet("merged", 1, (
+    *ORIGIN,
+    Column("event_id_hi", "uint64", "the merged event", nullable=False),
+    Column("event_id_lo", "uint64", "lower half", nullable=False),
+    Column("partial_sequence", "int64", "record sequence number of this partial"),
+    Column("quantity", "int64", "what this container brought"),
+))
