@@ -1,0 +1,28 @@
+"""Units of usage: which service counts what, and quantities written with their unit."""
+
+from schemas.codes import Service, Unit
+
+SERVICE_UNIT = {Service.VOICE: Unit.SECOND, Service.SMS: Unit.MESSAGE, Service.MMS: Unit.MESSAGE,
+                Service.DATA: Unit.OCTET, Service.CONTENT: Unit.UNIT, Service.GENERIC: Unit.UNIT}
+
+_SUFFIX = {
+    Unit.SECOND: {"s": 1, "min": 60, "h": 3600},
+    Unit.OCTET: {"B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,
+                 "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40},
+    Unit.MESSAGE: {},
+    Unit.UNIT: {},
+}
+
+
+def parse_quantity(text: str, unit: Unit) -> int:
+    """Whole units of "60", "60 s", "10 MiB". Raises ValueError on fractions, signs and suffixes of other units."""
+    digits, _, suffix = text.partition(" ")
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError(f"{text!r} is no whole quantity")
+    if not suffix:
+        return int(digits)
+    factors = _SUFFIX.get(unit, {})
+    if suffix.strip() not in factors:
+        known = ", ".join(factors) or "none"
+        raise ValueError(f"{suffix.strip()!r} is no unit of {unit.name.lower()}s (known: {known})")
+    return int(digits) * factors[suffix.strip()]
