@@ -1,0 +1,208 @@
+"""One writer's hold on one stream of the ledger: stage files, then commit them all at once.
+
+A commit, in numbered steps; a crash point `reached(...)` lies behind each (see CRASH_POINTS):
+
+1. `stage`: each file is written whole and synced ("ledger.stage.1"); at commit the names of all of them are synced
+   ("ledger.commit.1"). A kill here leaves files that no entry names: they do not exist, vacuum removes them.
+2. The log entry is written aside and synced ("ledger.commit.2.1"), then linked to its name if that is absent
+   ("ledger.commit.2.2"): this is the commit. Its folder is synced ("ledger.commit.2.3"), the aside name removed
+   ("ledger.commit.2.4").
+3. Every `head_every` commits the signed head is replaced ("ledger.commit.3"). It is no part of the commit: it says
+   which tail must be there.
+"""
+
+import datetime as dt
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from pipelines.durable import Payload, reached
+from pipelines.ledger.head import check_head, write_head
+from pipelines.ledger.log import (
+    FORMAT,
+    LOG_FOLDER,
+    Entry,
+    FileEntry,
+    Log,
+    Positions,
+    check_positions,
+    digest,
+    encode_entry,
+    entry_path,
+)
+from pipelines.ledger.parquet import encode_table, schema_hash
+from pipelines.ledger.store import Store
+from schemas.errors import LedgerError, StaleWriterError
+
+TABLE = "table"
+MADE_BY = "tarifa 0.1"
+CRASH_POINTS = ("ledger.claim.1", "ledger.claim.2", "ledger.claim.3", "ledger.claim.4",
+                "ledger.stage.1", "ledger.commit.1", "ledger.commit.2.1", "ledger.commit.2.2", "ledger.commit.2.3",
+                "ledger.commit.2.4", "ledger.commit.3")
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """A file that is written and synced and waits to be named by a commit."""
+
+    entry: FileEntry
+    schema_hash: str = ""
+
+
+class Stream:
+    """The one writer of a stream. Opening claims it: whoever held it before fails at its next commit.
+
+    version: newest entry; state: JSON state of the newest entry; epoch: counts the claims.
+    `stage` and `stage_bytes` may be called from several threads; `commit` from one.
+    """
+
+    def __init__(self, store: Store, name: str, owner: str, signer: Ed25519PrivateKey | None = None,
+                 head_every: int = 64) -> None:
+        """Read the log, check its tail against the signed head, claim. Raises LedgerError, StaleWriterError."""
+        self.name, self.owner, self._store, self._signer = name, owner, store, signer
+        self._head_every = head_every
+        self._writer = secrets.token_hex(8)
+        self._staged_count = 0
+        self._lock = threading.Lock()
+        self._broken = False
+        store.confirm(f"{LOG_FOLDER}/{name}")
+        self._log = Log(store, name).refresh()
+        check_head(store, self._log)
+        self._live = self._log.live()
+        self._positions = self._log.positions()
+        self.state: dict[str, Any] = dict(self._log.entries[-1].state) if self._log.entries else {}
+        self.epoch = self._log.entries[-1].epoch + 1 if self._log.entries else 1
+        self._put(self._entry("claim", [], [], {}, self.state, {}), "ledger.claim")
+
+    @property
+    def version(self) -> int:
+        return self._log.version
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """Where the next commit of each source must start; a source that is absent starts at 0."""
+        return dict(self._positions)
+
+    def files(self, table: str | None = None) -> list[FileEntry]:
+        """Live files, oldest first; of one table (or of one purpose, for other kinds)."""
+        return [each for each in self._live.values() if table is None or each.table == table]
+
+    def stage(self, table: str, rows: pa.Table) -> StagedFile:
+        """Write `rows` as one Parquet file of `table`, synced. It exists once a commit names it."""
+        encoded = encode_table(rows)
+        path = f"{table}/{self._next_name()}.parquet"
+        self._store.write(path, (encoded.payload,))
+        reached("ledger.stage.1")
+        entry = FileEntry(path, table, TABLE, encoded.rows, encoded.octets, encoded.sha256, encoded.min_time_us,
+                          encoded.max_time_us, encoded.sums)
+        return StagedFile(entry, schema_hash(rows.schema))
+
+    def stage_bytes(self, kind: str, name: str, payload: Payload) -> StagedFile:
+        """Write `payload`, synced: a file that is no table (a run of the duplicate index, a state delta).
+
+        kind: what sort of file; name: what it is for, and how `files(name)` finds it.
+        """
+        view = memoryview(payload).cast("B")
+        path = f"{kind}/{self._next_name()}-{name}"
+        self._store.write(path, (view,))
+        reached("ledger.stage.1")
+        return StagedFile(FileEntry(path, name, kind, -1, view.nbytes, digest(view)))
+
+    def commit(self, added: Sequence[StagedFile] = (), removed: Sequence[str] = (), positions: Positions | None = None,
+               state: Mapping[str, Any] | None = None, kind: str = "append",
+               reference: Mapping[str, str] | None = None) -> int:
+        """Name `added`, drop `removed`, move `positions`, all at once. Returns the new version.
+
+        positions: source -> (from, to); `from` must be where the source's last commit ended.
+        state: JSON, replaces the stream's state; None keeps it. reference: hashes of snapshot, kernels...
+        Raises StaleWriterError when another writer has the stream or a position does not continue;
+        LedgerError for a removed file that is not live. Nothing is committed then, and the ledger stays usable.
+        """
+        if self._broken:
+            raise LedgerError(f"stream {self.name}: an earlier commit ended in an error after it may have been seen",
+                              "", "open the stream again")
+        wrong = check_positions(self._positions, positions or {})
+        if wrong:
+            raise StaleWriterError(f"stream {self.name}: {'; '.join(wrong)}", "",
+                                   "start again from the ledger's positions")
+        unknown = [path for path in removed if path not in self._live]
+        if unknown:
+            raise LedgerError(f"stream {self.name}: {unknown[0]} is not live, so it cannot be removed")
+        self._store.settle()
+        reached("ledger.commit.1")
+        entry = self._entry(kind, added, removed, positions or {}, self.state if state is None else state,
+                            reference or {})
+        self._put(entry, "ledger.commit.2")
+        if self.version % self._head_every == 0:
+            self.sign_head()
+        return self.version
+
+    def sign_head(self) -> None:
+        """Replace the signed head by one for the newest entry."""
+        if self._signer is not None:
+            write_head(self._store, self._log, self._signer)
+            reached("ledger.commit.3")
+
+    def close(self) -> None:
+        """Sign the head. The stream may be opened again, by anyone."""
+        if not self._broken:
+            self.sign_head()
+
+    def _next_name(self) -> str:
+        """Never used twice: the epoch is ours alone, since claiming it was a put-if-absent."""
+        with self._lock:
+            self._staged_count += 1
+            return f"{self.name}-{self.epoch:06d}/{self._staged_count:08d}"
+
+    def _entry(self, op: str, added: Sequence[StagedFile], removed: Sequence[str], positions: Positions,
+               state: Mapping[str, Any], reference: Mapping[str, str]) -> Entry:
+        return Entry(
+            format=FORMAT, stream=self.name, version=self.version + 1, previous=self._log.head, op=op,
+            owner=self.owner, epoch=self.epoch, writer=self._writer,
+            positions={source: (int(start), int(end)) for source, (start, end) in sorted(positions.items())},
+            added=[each.entry for each in added], removed=list(removed), state=dict(state),
+            schemas={each.entry.table: each.schema_hash for each in added if each.schema_hash},
+            reference=dict(reference), committed_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            made_by=MADE_BY)
+
+    def _put(self, entry: Entry, crash_point: str) -> None:
+        payload = encode_entry(entry, self._signer)
+        path = entry_path(self.name, entry.version)
+        try:
+            first = self._store.put_new(path, payload, crash_point)
+        except BaseException:
+            # Before the link nothing has happened. After it the entry may be seen, durable or not: stop here.
+            self._broken = self._may_exist(path)
+            raise
+        if not first and self._store.read(path) != payload:  # a retried put may meet itself
+            self._broken = True
+            raise StaleWriterError(self._who_took(path), f"{self.owner} of epoch {self.epoch}",
+                                   "another process writes this stream; stop one of them")
+        for removed in entry.removed:
+            self._live.pop(removed)
+        self._live.update((each.path, each) for each in entry.added)
+        self._positions.update((source, end) for source, (_, end) in entry.positions.items())
+        self.state = dict(entry.state)
+        self._log.append(payload, path)
+
+    def _may_exist(self, path: str) -> bool:
+        try:
+            self._store.read(path)
+        except FileNotFoundError:
+            return False
+        except Exception:
+            return True
+        return True
+
+    def _who_took(self, path: str) -> str:
+        try:
+            other = msgspec.json.decode(self._store.read(path), type=Entry)
+        except (OSError, msgspec.DecodeError):
+            return f"stream {self.name}: {path} exists"
+        return f"stream {self.name}: entry {other.version} was written by {other.owner} of epoch {other.epoch}"
