@@ -53,6 +53,37 @@ CONVERSIONS = {
                                                    "above any IPv4 address: for keys"),
 }
 
+# Conversions of text families (and of RADIUS, whose attributes are text or octets); their codes are those of
+# `mediation.kernels.text_rows`, kept in `mediation.formats.text_fields`. Names that `ber` has too mean the same.
+TEXT_FAMILIES = ("csv", "json", "fixed", "radius")
+TEXT_CONVERSIONS = {
+    "int": "whole number; below zero is a BAD_VALUE; times `multiply`",
+    "quantity": "decimal number times `multiply`, to a whole one by `round` (up, down, half-up; otherwise a rest is a "
+                "BAD_VALUE); below zero is a NEGATIVE_QUANTITY",
+    "hex": "hexadecimal number",
+    "uint": "octets, highest first, as an unsigned number times `multiply`",
+    "bool": "true/false, yes/no, t/f, y/n, 1/0",
+    "present": "1 when the field is there, whatever it holds",
+    "digits": "digits as characters, '+' in front means international",
+    "imei": "digits; the first 14",
+    "number": "a number as people write it, '+' in front means international, blanks and hyphens passed over, or a SIP "
+              "or tel URI; its number where it has one, otherwise text; `number_type` says how it is without '+'",
+    "uri": "the same as number",
+    "plmn-text": "MCC and MNC as digits to MCC * 1000 + MNC",
+    "text": "reference to the characters; at most 65,535",
+    "ipv4-text": "dotted decimal to a number",
+    "ip-text": "dotted decimal to a number, IPv6 as text",
+    "iso-time": "ISO 8601 date and time; the declared `zone` where it says none",
+    "compact-time": "YYYYMMDDhhmmss or YYMMDDhhmmss; the declared `zone` where it says none",
+    "epoch": "seconds since 1970, UTC; `unit` s, ms or us",
+    "pattern-time": "a time by `pattern`: Y M D h m s repeated to their width, f fraction, Z zone",
+    "clock": "hh:mm:ss, mm:ss or ss to seconds, by `round`",
+    "map": "by `values`, text to code name or number; `otherwise` for what is not listed, or it is a BAD_VALUE",
+}
+for _name, _meaning in TEXT_CONVERSIONS.items():
+    _known = CONVERSIONS.get(_name, Conversion(0, (), _meaning))
+    CONVERSIONS[_name] = Conversion(_known.code, (*_known.families, *TEXT_FAMILIES), _known.meaning)
+
 # Codes of the derivations; all families may use them.
 D_SECONDS_BETWEEN, D_PRESENT, D_CHOOSE, D_COPY, D_ADD_MS, D_REMAINDER = 1, 2, 3, 4, 5, 6
 DERIVATIONS = {

@@ -12,10 +12,10 @@ LAYOUTS = Path(__file__).parent / "layouts"
 # family -> module with `load(layout) -> FileFormat`; imported when first used, so that a run pays for what it reads.
 FAMILIES = {
     "ber": "mediation.formats.ber",
-    "csv": "mediation.formats.text",
+    "csv": "mediation.formats.csv_lines",
     "json": "mediation.formats.json_lines",
-    "fixed": "mediation.formats.fixed",
-    "radius": "mediation.formats.radius",
+    "fixed": "mediation.formats.fixed_lines",
+    "radius": "mediation.formats.radius_packets",
 }
 
 # Known, but not read yet: refused by name rather than misread.

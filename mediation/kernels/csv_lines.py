@@ -2,14 +2,15 @@
 
 from numba import types
 
+from mediation.kernels.text_derive import KIND_FIELDS, KIND_FIELDS_END, finish_row_nb
 from mediation.kernels.text_rows import (
-    COLUMN_COUNT,
     CONTAINER_COUNT,
     CONTAINER_INDEX,
     DOUBLED_QUOTES,
     PLAIN,
     RECORD_LENGTH,
     RECORD_OFFSET,
+    ROW_WIDTH,
     SPAN_FLAG,
     SPAN_START,
     SPAN_STOP,
@@ -70,7 +71,7 @@ def after_blank_nb(buffer, at, end):
 @kernel(None)
 def open_row_nb(rows, row, template, start, kind):
     """A row with its kind's constants and its place; status OK."""
-    for column in range(COLUMN_COUNT):
+    for column in range(ROW_WIDTH):
         rows[row, column] = template[kind, column]
     rows[row, RECORD_OFFSET] = start
     rows[row, STATUS] = _OK
@@ -82,7 +83,7 @@ def open_row_nb(rows, row, template, start, kind):
 @kernel(None)
 def fail_row_nb(rows, row, start, reason, offset):
     """Turn a row into one that says only where the record lies and why it cannot be read."""
-    for column in range(COLUMN_COUNT):
+    for column in range(ROW_WIDTH):
         rows[row, column] = ABSENT
     rows[row, RECORD_OFFSET] = start
     rows[row, STATUS] = reason
@@ -110,16 +111,16 @@ def kind_nb(buffer, spans, settings, maps, pool):
 
 _SIGNATURE = types.UniTuple(types.int64, 2)(
     U8_IN, types.int64, types.int64, types.int64, I64_IN, I64_IN, CELLS_IN, CELLS_IN, CELLS_IN, U8_IN, CELLS_IN, I64_IN,
-    CELLS_OUT, U8_OUT, U8_IN, CELLS_OUT)
+    CELLS_IN, CELLS_OUT, U8_OUT, U8_IN, CELLS_OUT)
 
 
 @kernel(_SIGNATURE)
 def decode_csv_nb(buffer, start, end, most, settings, slot_of, fields, kinds, template, pool, maps, nulls,
-                  spans, scratch, scratch_in, rows):
+                  derive, spans, scratch, scratch_in, rows):
     """Decode up to `most` lines of `[start, end)` into `rows`; returns rows written and where the next line begins.
 
     slot_of (columns,)  slot of the column at each position, -1 when no field wants it
-    kinds (k, 2)        the fields of each kind of record, `[first, last)` of `fields`
+    kinds (k, w)        the fields, derivations and required columns of each kind of record (text_derive)
     template (k, c)     a row of constants for each kind
     A line owns the blank lines after it, so that ranges tile the body.
     """
@@ -201,8 +202,10 @@ def decode_csv_nb(buffer, start, end, most, settings, slot_of, fields, kinds, te
                 reason, fault = _UNKNOWN, line
             else:
                 open_row_nb(rows, row, template, record, kind)
-                reason, fault = convert_row_nb(buffer, spans, fields, kinds[kind, 0], kinds[kind, 1], pool, maps, nulls,
-                                               scratch, scratch_in, rows, row)
+                reason, fault = convert_row_nb(buffer, spans, fields, kinds[kind, KIND_FIELDS],
+                                               kinds[kind, KIND_FIELDS_END], pool, maps, nulls, scratch, scratch_in, rows, row)
+                if reason == _OK:
+                    reason, fault = finish_row_nb(derive, kinds, kind, rows, row)
         if reason != _OK:
             fail_row_nb(rows, row, record, reason, fault)
         rows[row, RECORD_LENGTH] = at - record

@@ -20,13 +20,14 @@ from mediation.kernels.csv_lines import (
     line_end_nb,
     open_row_nb,
 )
+from mediation.kernels.text_derive import KIND_FIELDS, finish_row_nb
 from mediation.kernels.text_rows import (
-    COLUMN_COUNT,
     CONTAINER_COUNT,
     CONTAINER_INDEX,
     JSON_ESCAPES,
     PLAIN,
     RECORD_LENGTH,
+    ROW_WIDTH,
     SPAN_FLAG,
     SPAN_START,
     SPAN_STOP,
@@ -263,16 +264,16 @@ def walk_nb(buffer, at, end, levels, keys, nodes, pool, spans, places, stack):
 
 _SIGNATURE = types.UniTuple(types.int64, 2)(
     U8_IN, types.int64, types.int64, types.int64, I64_IN, CELLS_IN, CELLS_IN, CELLS_IN, CELLS_IN, CELLS_IN, U8_IN,
-    CELLS_IN, I64_IN, CELLS_OUT, CELLS_OUT, CELLS_OUT, CELLS_OUT, U8_OUT, U8_IN, CELLS_OUT)
+    CELLS_IN, I64_IN, CELLS_IN, CELLS_OUT, CELLS_OUT, CELLS_OUT, CELLS_OUT, U8_OUT, U8_IN, CELLS_OUT)
 
 
 @kernel(_SIGNATURE)
 def decode_json_nb(buffer, start, end, most, settings, keys, nodes, fields, kinds, template, pool, maps, nulls,
-                   spans, row_spans, places, stack, scratch, scratch_in, rows):
+                   derive, spans, row_spans, places, stack, scratch, scratch_in, rows):
     """Decode up to `most` lines of `[start, end)`; returns rows written and where the next line begins.
 
     Stops before a record whose rows might not fit: `rows` has room for MOST_CONTAINERS beyond those asked for.
-    kinds (k, 4): fields of each kind of record by level: `[0, 1)` record, `[1, 2)` outer, `[2, 3)` inner.
+    kinds (k, w): as text_derive says; a level's fields lie between the bounds of its number and the next.
     """
     levels = settings[LEVELS]
     slots = row_spans.shape[0]
@@ -290,7 +291,7 @@ def decode_json_nb(buffer, start, end, most, settings, keys, nodes, fields, kind
         line = at
         for i in range(slot_room):
             spans[0, i] = -1
-        at, reason, outer, inner = walk_nb(buffer, at, end, levels, keys, nodes, pool, spans, places, stack)
+        at, reason, _, inner = walk_nb(buffer, at, end, levels, keys, nodes, pool, spans, places, stack)
         fault = ABSENT if reason == _OK else at
         if reason == _OK:
             at = _space_nb(buffer, at, end)
@@ -315,11 +316,11 @@ def decode_json_nb(buffer, start, end, most, settings, keys, nodes, fields, kind
             open_row_nb(rows, row, template, record, kind)
             rows[row, RECORD_LENGTH] = at - record
             rows[row, CONTAINER_COUNT] = count
-            reason, fault = convert_row_nb(buffer, row_spans, fields, kinds[kind, 0], kinds[kind, 1], pool, maps, nulls,
-                                           scratch, scratch_in, rows, row)
+            reason, fault = convert_row_nb(buffer, row_spans, fields, kinds[kind, KIND_FIELDS],
+                                           kinds[kind, KIND_FIELDS + 1], pool, maps, nulls, scratch, scratch_in, rows, row)
         if reason == _OK and levels > 0:
             for i in range(1, count):
-                for column in range(COLUMN_COUNT):
+                for column in range(ROW_WIDTH):
                     rows[row + i, column] = rows[row, column]
                 rows[row + i, CONTAINER_INDEX] = i
             for i in range(count):
@@ -331,12 +332,17 @@ def decode_json_nb(buffer, start, end, most, settings, keys, nodes, fields, kind
                     for slot in range(slots):
                         for k in range(SPAN_WIDTH):
                             row_spans[slot, k] = spans[level, base + slot * SPAN_WIDTH + k]
-                    reason, fault = convert_row_nb(buffer, row_spans, fields, kinds[kind, level], kinds[kind, level + 1],
-                                                   pool, maps, nulls, scratch, scratch_in, rows, row + i)
+                    reason, fault = convert_row_nb(buffer, row_spans, fields, kinds[kind, KIND_FIELDS + level],
+                                                   kinds[kind, KIND_FIELDS + level + 1], pool, maps, nulls, scratch,
+                                                   scratch_in, rows, row + i)
                     if reason != _OK:
                         break
                 if reason != _OK:
                     break
+        for i in range(count if reason == _OK else 0):
+            reason, fault = finish_row_nb(derive, kinds, kind, rows, row + i)
+            if reason != _OK:
+                break
         if reason != _OK:
             fail_row_nb(rows, row, record, reason, fault)
             rows[row, RECORD_LENGTH] = at - record

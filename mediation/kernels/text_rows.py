@@ -23,21 +23,22 @@ from mediation.kernels.text_values import (
     plmn_nb,
     unsigned_nb,
 )
-from schemas.codes import Reason
+from schemas.codes import NumberType, Reason
 from schemas.columns import ABSENT
 from schemas.decoded import DECODED
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, U8_IN, U8_OUT, kernel
 
-# Columns of a field table.
-(SLOT, CONVERSION, TARGET, COMPANION, MODE, OTHER, ARGUMENT, MULTIPLY, ROUNDING, PREFIX_AT, PREFIX_END, TABLE_AT,
- TABLE_END, REQUIRED, IS_TIME, FIELD_WIDTH) = range(16)
+# Columns of a field table. SKIP: how many of the fields after this one are its alternatives, passed over when it is
+# there. BAD and NEGATIVE: the reasons for a value that cannot be read, and for one below zero.
+(SLOT, CONVERSION, TARGET, COMPANION, MODE, SKIP, ARGUMENT, MULTIPLY, ROUNDING, PREFIX_AT, PREFIX_END, TABLE_AT,
+ TABLE_END, BAD, NEGATIVE, FIELD_WIDTH) = range(16)
 
 # Conversions.
-(TEXT, NUMBER, HEXADECIMAL, UNSIGNED, DIGITS, PHONE, IPV4, ADDRESS, BOOLEAN, PLMN, ISO_TIME, COMPACT_TIME, EPOCH,
- PATTERN_TIME, CLOCK, CODE_MAP) = range(16)
+(TEXT, NUMBER, HEXADECIMAL, UNSIGNED, DIGITS, IMEI, PHONE, IPV4, ADDRESS, BOOLEAN, PRESENT, PLMN, ISO_TIME,
+ COMPACT_TIME, PATTERN_TIME, CLOCK, CODE_MAP) = range(17)
 
-# Modes: what a value does to its target column.
-SET, IF_ABSENT, ADD, SUBTRACT, REST_OF, SECONDS_SINCE = range(6)
+# Modes: what a value does to its target column. ADD counts an absent target as 0; SUBTRACT leaves it absent.
+SET, ADD, SUBTRACT = range(3)
 
 # Columns of a map table (entries sorted by hash within a map), and what a map does with an unlisted text.
 MAP_HASH, MAP_AT, MAP_END, MAP_VALUE, MAP_WIDTH = range(5)
@@ -51,10 +52,12 @@ STATUS, STATUS_OFFSET = DECODED.index("status"), DECODED.index("status_offset")
 RECORD_OFFSET, RECORD_LENGTH = DECODED.index("record_offset"), DECODED.index("record_length")
 CONTAINER_INDEX, CONTAINER_COUNT = DECODED.index("container_index"), DECODED.index("container_count")
 COLUMN_COUNT = len(DECODED.columns)
+# Working rows are row-major: the columns of DECODED, then the layout's own values (`_name`).
+OWN_VALUES = 16
+ROW_WIDTH = COLUMN_COUNT + OWN_VALUES
 
-_OK, _MISSING, _BAD = int(Reason.OK), int(Reason.MISSING_FIELD), int(Reason.BAD_VALUE)
-_BAD_TIME, _NEGATIVE = int(Reason.BAD_TIME), int(Reason.NEGATIVE_QUANTITY)
-_US = 1_000_000
+_OK, _BAD = int(Reason.OK), int(Reason.BAD_VALUE)
+_TEXT_TYPE, _INTERNATIONAL = int(NumberType.TEXT), int(NumberType.INTERNATIONAL)
 
 
 @kernel(None)
@@ -150,18 +153,17 @@ def convert_row_nb(buffer, spans, fields, first, last, pool, maps, nulls, scratc
 
     `scratch_in` is a read-only view of `scratch`. `nulls` holds two bounds: the map entries that stand for nothing.
     """
-    for f in range(first, last):
-        slot = fields[f, SLOT]
-        start, stop = spans[slot, SPAN_START], spans[slot, SPAN_STOP]
-        source = buffer
-        conversion = fields[f, CONVERSION]
-        at = start
+    f = first
+    while f < last:
+        slot, conversion = fields[f, SLOT], fields[f, CONVERSION]
+        start, stop, escaped = spans[slot, SPAN_START], spans[slot, SPAN_STOP], spans[slot, SPAN_FLAG] != PLAIN
+        source, at = buffer, start
         if conversion != UNSIGNED:
             while start < stop and (buffer[start] == 32 or buffer[start] == 9):
                 start += 1
             while stop > start and (buffer[stop - 1] == 32 or buffer[stop - 1] == 9):
                 stop -= 1
-        if start >= 0 and spans[slot, SPAN_FLAG] != PLAIN and conversion != TEXT:
+        if start >= 0 and escaped and conversion != TEXT:
             stop = unescape_nb(buffer, start, stop, spans[slot, SPAN_FLAG], scratch)
             if stop < 0:
                 return _BAD, at
@@ -175,22 +177,17 @@ def convert_row_nb(buffer, spans, fields, first, last, pool, maps, nulls, scratc
             present = stop - start > length and same_nb(source, start, start + length, pool, fields[f, PREFIX_AT],
                                                         fields[f, PREFIX_END])
             start += length
-        target = fields[f, TARGET]
         if not present:
-            if fields[f, REQUIRED] == 1 and rows[row, target] == ABSENT:
-                return _MISSING, at if at >= 0 else rows[row, RECORD_OFFSET]
-            continue
-        mode = fields[f, MODE]
-        if (mode == IF_ABSENT or mode == REST_OF) and rows[row, target] != ABSENT:
+            f += 1
             continue
         value, good, companion = 0, True, ABSENT
         argument, multiply = fields[f, ARGUMENT], fields[f, MULTIPLY]
-        if conversion == NUMBER or conversion == EPOCH:
+        if conversion == NUMBER:
             value, good = decimal_nb(source, start, stop, multiply, fields[f, ROUNDING])
         elif conversion == PHONE:
             value, companion = phone_nb(source, start, stop, argument)
-            if companion == 5 and spans[slot, SPAN_FLAG] != PLAIN:
-                value = spans[slot, SPAN_START] << 16 | min(spans[slot, SPAN_STOP] - spans[slot, SPAN_START], 65535)
+            if companion == _TEXT_TYPE:
+                good = not escaped and stop - start <= LONGEST_TEXT
         elif conversion == TEXT:
             value, good = start << 16 | (stop - start), stop - start <= LONGEST_TEXT
         elif conversion == ISO_TIME:
@@ -201,24 +198,31 @@ def convert_row_nb(buffer, spans, fields, first, last, pool, maps, nulls, scratc
                 value, good = argument, argument != REFUSE
         elif conversion == UNSIGNED:
             value, good = unsigned_nb(source, start, stop)
-            if value > LARGEST // multiply:
-                good = False
+            good = good and value <= LARGEST // multiply
             value *= multiply
         elif conversion == COMPACT_TIME:
             value, good = compact_time_nb(source, start, stop, argument)
-        elif conversion == DIGITS:
+        elif conversion == DIGITS or conversion == IMEI:
+            if conversion == IMEI and stop - start > 14:
+                stop = start + 14
+            if source[start] == 43:
+                start, companion = start + 1, _INTERNATIONAL
+            else:
+                companion = argument
             value, good = digits_nb(source, start, stop)
         elif conversion == IPV4:
             value, good = ipv4_nb(source, start, stop)
         elif conversion == ADDRESS:
             value, good = ipv4_nb(source, start, stop)
             companion = 0
-            if not good and spans[slot, SPAN_FLAG] == PLAIN:
+            if not good and not escaped:
                 for i in range(start, stop):
                     good = good or source[i] == 58
                 value, companion = start << 16 | (stop - start), 1
         elif conversion == BOOLEAN:
             value, good = boolean_nb(source, start, stop)
+        elif conversion == PRESENT:
+            value = 1
         elif conversion == PLMN:
             value, good = plmn_nb(source, start, stop)
         elif conversion == CLOCK:
@@ -226,33 +230,25 @@ def convert_row_nb(buffer, spans, fields, first, last, pool, maps, nulls, scratc
         elif conversion == HEXADECIMAL:
             value, good = hexadecimal_nb(source, start, stop)
         else:
-            value, good = pattern_time_nb(source, start, stop, pool, fields[f, TABLE_AT], fields[f, TABLE_END], argument)
+            value, good = pattern_time_nb(source, start, stop, pool, fields[f, TABLE_AT], fields[f, TABLE_END],
+                                          argument)
         if not good:
-            return (_BAD_TIME if fields[f, IS_TIME] == 1 else _BAD), at
-        if mode != SET and mode != IF_ABSENT:
-            before = rows[row, target]
-            if mode == ADD:
-                value += max(before, 0)
-            elif mode == SUBTRACT:
-                if before == ABSENT:
-                    continue
-                value = before - value
-            else:
-                other = rows[row, fields[f, OTHER]]
-                if mode == REST_OF:
-                    value -= max(other, 0)
-                else:
-                    if other == ABSENT:
-                        continue
-                    value -= other
-                    if value < 0:
-                        return _BAD_TIME, at
-                    value = -(-value // _US) if fields[f, ROUNDING] == 2 else value // _US
-        if value < 0 and not (conversion == CODE_MAP and value == ABSENT):
-            return (_BAD_TIME if fields[f, IS_TIME] == 1 else _NEGATIVE), at
+            return fields[f, BAD], at
+        target = fields[f, TARGET]
+        mode, before = fields[f, MODE], rows[row, target]
+        if mode == ADD:
+            value += max(before, 0)
+        elif mode == SUBTRACT:
+            if before == ABSENT:
+                f += 1
+                continue
+            value = before - value
+        if value < 0 and not (value == ABSENT and conversion == CODE_MAP and mode == SET):
+            return fields[f, NEGATIVE], at
         rows[row, target] = value
         if fields[f, COMPANION] >= 0 and companion != ABSENT:
             rows[row, fields[f, COMPANION]] = companion
+        f += 1 + fields[f, SKIP]
     return _OK, ABSENT
 
 
