@@ -1,0 +1,190 @@
+"""A run of the duplicate index: an immutable file of keys sorted by (day, key hash), mapped and never read whole.
+
+Layout, 64-bit little-endian words, written front to back:
+
+    header     8 words: magic, version, zeros
+    block...   up to `BLOCK_ROWS` keys of one day: filter lines, key_hi, key_lo, content, then the origin (file_id,
+               record_offset) and the full key (key_0..key_4, key_time_us), packed to the bits that they span
+    directory  24 words a block: day, first and last key_hi, where, how many, checks, base and bits of packed columns
+    trailer    16 words: magic, version, blocks, rows, directory's place, zeros, sha256 of directory and trailer so far
+
+A probe reads one filter line; key_hi and key_lo only when the filter says perhaps; the full key and the origin only
+on a 128-bit match. Opening reads directory and trailer. The sha256 of the whole file is in the ledger's commit that
+names it; each block has its own sums, checked whenever a merge reads it.
+"""
+
+import hashlib
+import mmap
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mediation.kernels.duplicates import (
+    D_DAY,
+    D_ROWS,
+    D_START,
+    DAY_US,
+    DIRECTORY_COLUMNS,
+    RUN_COLUMNS,
+    decode_block_nb,
+    encode_block_nb,
+    measure_block_nb,
+    merge_rows_nb,
+)
+from schemas.columns import I64
+from schemas.errors import LedgerError
+
+U64 = npt.NDArray[np.uint64]
+
+VERSION = 1
+MAGIC = int.from_bytes(b"TARIFAK\0", "little")
+HEADER_WORDS, TRAILER_WORDS = 8, 16
+BLOCK_ROWS = 16_384  # a block's filter (24 KB) stays in the first cache while its keys are probed
+_REMEDY = "restore the file from a backup that `tarifa ledger verify` accepts"
+
+
+class Run:
+    """One run, in memory or mapped. `name` as the ledger names it."""
+
+    def __init__(self, name: str, words: U64, mapped: mmap.mmap | None = None) -> None:
+        self.name, self.words, self._mapped = name, words, mapped
+        self.directory = _read_directory(name, words)
+        self.rows = int(self.directory[:, D_ROWS].sum())
+        self.days = tuple(int(d) for d in np.unique(self.directory[:, D_DAY]))
+
+    @classmethod
+    def open(cls, folder: Path, name: str) -> "Run":
+        """Map a run file. Raises LedgerError when it is missing, cut short, damaged or of another version."""
+        path = folder / name
+        try:
+            with path.open("rb") as file:
+                size = path.stat().st_size
+                if size < (HEADER_WORDS + TRAILER_WORDS) * 8 or size % 8:
+                    raise LedgerError(f"duplicate run {name} has {size} octets", "a whole run file", _REMEDY)
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise LedgerError(f"duplicate run {name} cannot be opened: {error.strerror}",
+                              "the file that the ledger names", _REMEDY) from error
+        mapped.madvise(mmap.MADV_RANDOM)
+        return cls(name, np.frombuffer(mapped, np.uint64), mapped)
+
+    def block_words(self, block: int) -> int:
+        """Size of a block: from its start to the next block's, or to the directory."""
+        last = block + 1 == len(self.directory)
+        stop = int(self.words[-TRAILER_WORDS + 4]) if last else int(self.directory[block + 1, D_START])
+        return stop - int(self.directory[block, D_START])
+
+    def decode(self, block: int, out: I64) -> int:
+        """Decode a block to out (RUN_COLUMNS, >= rows); returns its rows. Lets go of the mapped pages."""
+        size, start = self.block_words(block), int(self.directory[block, D_START])
+        if not decode_block_nb(self.words, self.directory, block, size, out):
+            raise LedgerError(f"duplicate run {self.name}: block {block} is damaged", "the sums in its directory",
+                              _REMEDY)
+        if self._mapped is not None:
+            page = start * 8 // mmap.PAGESIZE * mmap.PAGESIZE
+            self._mapped.madvise(mmap.MADV_DONTNEED, page, (start + size) * 8 - page)
+        return int(self.directory[block, D_ROWS])
+
+
+def _read_directory(name: str, words: U64) -> I64:
+    """Directory of a run (blocks, DIRECTORY_COLUMNS), checked."""
+    trailer = words[-TRAILER_WORDS:]
+    for magic, version in (words[:2], trailer[:2]):
+        if int(magic) != MAGIC:
+            raise LedgerError(f"{name} is not a whole duplicate run", "its magic word at both ends", _REMEDY)
+        if int(version) != VERSION:
+            raise LedgerError(f"duplicate run {name} has format version {int(version)}", f"version {VERSION}",
+                              "read it with the release that wrote it")
+    blocks, rows, start = int(trailer[2]), int(trailer[3]), int(trailer[4])
+    if start + blocks * DIRECTORY_COLUMNS + TRAILER_WORDS != words.size:
+        raise LedgerError(f"duplicate run {name}: its directory does not fit its length", "", _REMEDY)
+    if _digest(words[start:-4]).tobytes() != trailer[-4:].tobytes():
+        raise LedgerError(f"duplicate run {name}: its directory is damaged", "the sha256 in its trailer", _REMEDY)
+    directory: I64 = words[start:-TRAILER_WORDS].view(np.int64).reshape(blocks, DIRECTORY_COLUMNS)
+    if int(directory[:, D_ROWS].sum()) != rows:
+        raise LedgerError(f"duplicate run {name}: rows disagree", f"{rows}", _REMEDY)
+    return directory
+
+
+def _digest(words: U64) -> U64:
+    return np.frombuffer(hashlib.sha256(words.tobytes()).digest(), np.uint64)
+
+
+class _Writer:
+    """Turns columns into the chunks of a run file, front to back."""
+
+    def __init__(self) -> None:
+        self.at, self.rows = HEADER_WORDS, 0
+        self.directory: list[I64] = []
+
+    @staticmethod
+    def header() -> U64:
+        header = np.zeros(HEADER_WORDS, np.uint64)
+        header[:2] = MAGIC, VERSION
+        return header
+
+    def block(self, columns: I64, first: int, rows: int) -> U64:
+        """Encode columns[:, first:first + rows], rows of one day."""
+        entry = np.zeros((1, DIRECTORY_COLUMNS), np.int64)
+        day = int(columns[-1, first]) // DAY_US
+        words = np.empty(measure_block_nb(columns, first, rows, self.at, day, entry, 0), np.uint64)
+        encode_block_nb(columns, first, entry, 0, words)
+        self.directory.append(entry)
+        self.at += words.size
+        self.rows += rows
+        return words
+
+    def end(self) -> U64:
+        """Directory and trailer."""
+        words = np.zeros(len(self.directory) * DIRECTORY_COLUMNS + TRAILER_WORDS, np.uint64)
+        if self.directory:
+            words[:-TRAILER_WORDS] = np.concatenate(self.directory).reshape(-1).view(np.uint64)
+        words[-TRAILER_WORDS:-TRAILER_WORDS + 5] = MAGIC, VERSION, len(self.directory), self.rows, self.at
+        words[-4:] = _digest(words[:-4])
+        return words
+
+
+def write_run(columns: I64, block_rows: int = BLOCK_ROWS) -> U64:
+    """A whole run in memory. columns (RUN_COLUMNS, n), sorted by (day, key_hi, key_lo)."""
+    writer = _Writer()
+    chunks = [writer.header()]
+    edges = np.flatnonzero(np.diff(columns[-1] // DAY_US)) + 1
+    for start, stop in pairwise((0, *edges.tolist(), columns.shape[1])):
+        chunks += [writer.block(columns, first, min(block_rows, stop - first))
+                   for first in range(start, stop, block_rows)]
+    return np.concatenate([*chunks, writer.end()])
+
+
+def merge_runs(runs: Sequence[Run], day: int, block_rows: int = BLOCK_ROWS) -> Iterator[memoryview]:
+    """Merge one day of several runs into the chunks of a new file, front to back, in bounded memory.
+
+    Reads a block at a time of each run and lets go of its mapped pages. Raises LedgerError when a block is damaged.
+    """
+    writer = _Writer()
+    yield _octets(writer.header())
+    blocks = [np.flatnonzero(run.directory[:, D_DAY] == day).tolist() for run in runs]
+    largest = max((int(run.directory[:, D_ROWS].max()) for run in runs), default=1)
+    sources = np.empty((len(runs), RUN_COLUMNS, largest), np.int64)
+    cursor, available = np.zeros(len(runs), np.int64), np.zeros(len(runs), np.int64)
+    out = np.empty((RUN_COLUMNS, block_rows), np.int64)
+    filled = 0
+    while True:
+        for s in np.flatnonzero(cursor == available).tolist():
+            cursor[s], available[s] = 0, 0
+            if blocks[s]:
+                available[s] = runs[s].decode(blocks[s].pop(0), sources[s])
+        filled = merge_rows_nb(sources, cursor, available, out, filled, block_rows)
+        ended = not available.any()
+        if filled == block_rows or (ended and filled):
+            yield _octets(writer.block(out, 0, filled))
+            filled = 0
+        if ended:
+            break
+    yield _octets(writer.end())
+
+
+def _octets(words: U64) -> memoryview:
+    return words.view(np.uint8).data

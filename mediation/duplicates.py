@@ -1,0 +1,217 @@
+"""Exact deduplication: has this record come before, and did it say the same?
+
+Keys lie in runs (`duplicate_runs.py`), partitioned by the UTC day of their key time, since a repetition has the same
+key time. A batch is sorted by key hash once and probed run by run; a 128-bit match counts only when the full key
+agrees. Verdicts are as if records were taken one by one in collection order, so where a batch ends cannot matter.
+
+Files are named by the caller's ledger: `add` and `merge` give names and octets, the caller makes them durable and
+commits the names, and a run that no commit names does not exist. A run counts for the next probe from `add` on.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mediation.duplicate_runs import BLOCK_ROWS, Run, merge_runs, write_run
+from mediation.kernels.duplicates import (
+    DAY_US,
+    RUN_COLUMNS,
+    decide_nb,
+    find_heads_nb,
+    gather_heads_nb,
+    gather_run_nb,
+    order_by_day_nb,
+    order_by_hash_nb,
+    probe_run_nb,
+)
+from schemas.columns import I64, U8, Cells
+from schemas.errors import InvariantError
+
+FAN_IN = 8          # runs of like size that are merged into one
+SMALLEST_TIER = 10  # bits: runs below 1,024 rows count as one size
+_MOST_DAYS = 65_536  # of one batch, beyond which it is sorted the slow way
+
+
+class Verdict(IntEnum):
+    """What a record is."""
+
+    NEW = 0
+    DUPLICATE = 1   # same key, same content
+    CONFLICT = 2    # same key, other content
+    TOO_OLD = 3     # before the horizon: cannot be known
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """One row per record of the batch, in its order."""
+
+    verdict: U8                 # (n,) `Verdict`
+    first_file_id: I64          # (n,) origin of the first copy; ABSENT for NEW and TOO_OLD
+    first_record_offset: I64
+    new_rows: I64               # rows to be added, by (day, hash)
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """A run file that the caller must make durable under `name` and name in its commit."""
+
+    name: str
+    payload: memoryview
+    rows: int
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """Runs to be replaced. outputs: (name, day) of the files that take their place, none when all have expired."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[tuple[str, int], ...]
+    rows: int
+
+
+class DuplicateIndex:
+    """All keys within the horizon. One thread probes and adds; `merge` may run on another."""
+
+    def __init__(self, folder: Path, names: Iterable[str] = (), *, fan_in: int = FAN_IN,
+                 block_rows: int = BLOCK_ROWS) -> None:
+        """Open the runs `names` in `folder`. Raises LedgerError when one is missing, damaged or of another version."""
+        self._folder, self._fan_in, self._block_rows = folder, fan_in, block_rows
+        self._runs: tuple[Run, ...] = tuple(Run.open(folder, name) for name in names)
+        self._pending: frozenset[str] = frozenset()
+
+    def __len__(self) -> int:
+        """Keys held, those of pending runs included."""
+        return sum(run.rows for run in self._runs)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Runs that are committed or pending, oldest first."""
+        return tuple(run.name for run in self._runs)
+
+    def probe(self, key: Cells, file_id: I64, record_offset: I64, oldest_us: I64,
+              recycled: U8 | None = None) -> Verdicts:
+        """Verdict of each record of a batch in collection order. Changes nothing.
+
+        key (n,) cells of KEY. file_id, record_offset (n,) origin; rows of one batch with the same key and origin are
+        one record and share a verdict. oldest_us (n,): key times before it are TOO_OLD; the caller derives it from
+        the watermark before the record, so that it does not depend on the cut. recycled (n,) nonzero: a record that
+        comes back from suspense; found under its own origin, it is NEW and not added again.
+        """
+        matrix, rows = key.matrix, len(key)
+        too_old = (key["key_time_us"] < oldest_us).astype(np.uint8)
+        order = _order(key)
+        head = np.empty(rows, np.int64)
+        find_heads_nb(matrix, order, too_old, head)
+        heads, day = np.empty(rows, np.int64), np.empty(rows, np.int64)
+        hi, lo = np.empty(rows, np.uint64), np.empty(rows, np.uint64)
+        count = gather_heads_nb(matrix, order, head, too_old, heads, hi, lo, day)
+        heads, hi, lo, day = heads[:count], hi[:count], lo[:count], day[:count]
+        found = np.zeros((4, rows), np.int64)
+        for run in self._runs:
+            if count and run.days[0] <= day[-1] and run.days[-1] >= day[0]:
+                probe_run_nb(run.words, run.directory, matrix, heads, hi, lo, day, found)
+        verdict, new_rows = np.empty((3, rows), np.int64), np.empty(rows, np.int64)
+        recycled = np.zeros(rows, np.uint8) if recycled is None else recycled
+        added = decide_nb(matrix, order, head, too_old, recycled, file_id, record_offset, found, verdict, new_rows)
+        return Verdicts(verdict[0].astype(np.uint8), verdict[1], verdict[2], new_rows[:added])
+
+    def add(self, key: Cells, file_id: I64, record_offset: I64, verdicts: Verdicts, version: int) -> NewRun | None:
+        """Add the new records of the batch just probed; None when there are none.
+
+        The run counts at once. The caller stages `payload` under `name`, commits, then calls `settle`; or `discard`.
+        version: the commit that will name it, so that names are the same on a rerun.
+        """
+        if not verdicts.new_rows.size:
+            return None
+        columns = np.empty((RUN_COLUMNS, verdicts.new_rows.size), np.int64)
+        gather_run_nb(key.matrix, file_id, record_offset, verdicts.new_rows, columns)
+        words = write_run(columns, self._block_rows)
+        name = f"keys-{version:020d}.run"
+        if name in self.names:
+            raise InvariantError(f"a run named {name} exists")
+        self._runs = (*self._runs, Run(name, words))
+        self._pending |= {name}
+        return NewRun(name, words.view(np.uint8).data, int(verdicts.new_rows.size))
+
+    def settle(self, name: str) -> None:
+        """The run is durable and committed: map its file and let go of the memory."""
+        opened = Run.open(self._folder, name)
+        self._runs = tuple(opened if run.name == name else run for run in self._runs)
+        self._pending -= {name}
+
+    def discard(self, name: str) -> None:
+        """The commit that was to name this pending run did not happen."""
+        if name not in self._pending:
+            raise InvariantError(f"run {name} is not pending")
+        self._runs = tuple(run for run in self._runs if run.name != name)
+        self._pending -= {name}
+
+    def plan_merge(self, version: int, oldest_us: int) -> MergePlan | None:
+        """The next merge that is due, or None. version as in `add`, and may be the same.
+
+        Size-tiered: `fan_in` runs of one day and like size become one; `fan_in` runs of several days are split by day.
+        So a day has at most fan_in - 1 runs per power of fan_in. Runs that lie wholly before oldest_us (the least
+        over all streams) are dropped first, without reading; days before it are left out of what is merged.
+        """
+        first_day = oldest_us // DAY_US
+        settled = [run for run in self._runs if run.name not in self._pending]
+        expired = [run for run in settled if run.days[-1] < first_day]
+        if expired:
+            return MergePlan(tuple(run.name for run in expired), (), 0)
+        groups: dict[tuple[int, int], list[Run]] = {}
+        for run in settled:
+            tier = max(0, run.rows.bit_length() - SMALLEST_TIER) // max(1, self._fan_in.bit_length() - 1)
+            groups.setdefault((tier, run.days[0]) if len(run.days) == 1 else (-1, 0), []).append(run)
+        for _, members in sorted(groups.items()):
+            if len(members) >= self._fan_in:
+                chosen = members[:self._fan_in]
+                days = sorted({day for run in chosen for day in run.days if day >= first_day})
+                outputs = tuple((f"keys-{version:020d}-day-{day}.run", day) for day in days)
+                return MergePlan(tuple(run.name for run in chosen), outputs, sum(run.rows for run in chosen))
+        return None
+
+    def merge(self, plan: MergePlan, day: int) -> Iterator[memoryview]:
+        """Octets of the output of `plan` for `day`, front to back.
+
+        Reads settled runs only and changes nothing, so it may run on another thread. Memory: one block per input.
+        """
+        by_name = {run.name: run for run in self._runs}
+        return merge_runs([by_name[name] for name in plan.inputs if day in by_name[name].days], day, self._block_rows)
+
+    def swap(self, plan: MergePlan) -> None:
+        """The merge is durable and committed (outputs added, inputs removed): probe its outputs from now on."""
+        outputs = tuple(Run.open(self._folder, name) for name, _ in plan.outputs)
+        gone = frozenset(plan.inputs)
+        self._runs = (*outputs, *(run for run in self._runs if run.name not in gone))
+
+
+def _order(key: Cells) -> I64:
+    """Rows by (day, key_hi, key_lo), equal ones in collection order."""
+    rows = len(key)
+    hi, lo = key["key_hi"].view(np.uint64), key["key_lo"].view(np.uint64)
+    day = key["key_time_us"] // DAY_US
+    if rows == 0:
+        return np.empty(0, np.int64)
+    bits = min(20, max(1, rows.bit_length()))
+    order, carried = np.empty(rows, np.int64), np.empty(rows, np.uint64)
+    counts = np.empty((1 << bits) + 1, np.int64)
+    largest = order_by_hash_nb(hi, lo, np.array([bits]), order, counts, carried)
+    first, last = int(day.min()), int(day.max())
+    if largest > 64 or last - first >= _MOST_DAYS:
+        slow: I64 = np.lexsort((lo, hi, day)).astype(np.int64)
+        return slow
+    if first == last:
+        return order
+    by_day = np.empty(rows, np.int64)
+    order_by_day_nb(order, day - first, np.empty(last - first + 2, np.int64), by_day)
+    return by_day
+
+
+def oldest_admitted(watermark_us: npt.ArrayLike, horizon_us: int) -> I64:
+    """Oldest key time that a record may have: the watermark before it less its stream's horizon, never wrapping."""
+    oldest: I64 = np.maximum(np.asarray(watermark_us, np.int64), np.iinfo(np.int64).min + horizon_us) - horizon_us
+    return oldest
