@@ -1,0 +1,127 @@
+"""YAML with line numbers and without guesses: every scalar stays the text that was written.
+
+`0.10` must not pass through a float, `00101` must not become octal, `no` must not become false.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+
+from schemas.codes import Unit
+from schemas.errors import ReferenceDataError
+from schemas.money import parse_money
+from schemas.units import parse_quantity
+
+T = TypeVar("T")
+
+
+def refuse(file: str, line: int, found: str, expected: str = "", remedy: str = "") -> ReferenceDataError:
+    """An error that says where: `file:line: found; expected ...; remedy`."""
+    return ReferenceDataError(f"{file}:{line}: {found}", expected, remedy)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A piece of a file: text, a list, or a mapping in the order written."""
+
+    file: str
+    line: int
+    value: "str | list[Node] | dict[str, Node]"
+
+    def refuse(self, found: str, expected: str = "", remedy: str = "") -> ReferenceDataError:
+        return refuse(self.file, self.line, found, expected, remedy)
+
+    def text(self) -> str:
+        if not isinstance(self.value, str):
+            raise self.refuse("a list or mapping was found", "plain text")
+        return self.value
+
+    def items(self) -> "list[Node]":
+        """The elements of a list; a lone text is a list of one."""
+        if isinstance(self.value, str):
+            return [self]
+        if not isinstance(self.value, list):
+            raise self.refuse("a mapping was found", "a list")
+        return self.value
+
+    def entries(self) -> "Iterator[tuple[str, Node]]":
+        if not isinstance(self.value, dict):
+            raise self.refuse("text or a list was found", "a mapping of names")
+        return iter(self.value.items())
+
+    def fields(self, required: tuple[str, ...], optional: tuple[str, ...]) -> "dict[str, Node]":
+        """The mapping, whose keys must be these."""
+        found = dict(self.entries())
+        for name, node in found.items():
+            if name not in required and name not in optional:
+                raise node.refuse(f"unknown key {name!r}", "one of " + ", ".join((*required, *optional)),
+                                  "correct the spelling or remove it")
+        for name in required:
+            if name not in found:
+                raise self.refuse(f"key {name!r} is missing", f"{name}: ...", "add it")
+        return found
+
+    def _parse(self, parse: Callable[[str], T], expected: str) -> T:
+        try:
+            return parse(self.text())
+        except ValueError as problem:
+            raise self.refuse(str(problem), expected) from None
+
+    def money(self) -> int:
+        """Nano-units, not negative."""
+        nanos = self._parse(parse_money, "decimal text such as 0.10")
+        if nanos < 0:
+            raise self.refuse(f"negative amount {self.text()}", "zero or more", "prices are never negative")
+        return nanos
+
+    def quantity(self, unit: Unit, least: int = 0) -> int:
+        amount = self._parse(lambda text: parse_quantity(text, unit), f"whole {unit.name.lower()}s")
+        if amount < least:
+            raise self.refuse(f"{amount} {unit.name.lower()}s", f"at least {least}", "correct the quantity")
+        return amount
+
+    def integer(self, least: int, most: int) -> int:
+        number = self._parse(int, f"a whole number from {least} to {most}")
+        if not least <= number <= most:
+            raise self.refuse(f"{number}", f"a whole number from {least} to {most}")
+        return number
+
+    def choice(self, names: tuple[str, ...]) -> str:
+        if self.text() not in names:
+            raise self.refuse(f"{self.text()!r}", "one of " + ", ".join(names))
+        return self.text()
+
+
+def read_yaml(path: Path, name: str) -> Node:
+    """The file as nodes. `name` stands for it in messages. Raises ReferenceDataError."""
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as problem:
+        line = problem.problem_mark.line + 1 if problem.problem_mark else 1
+        raise refuse(name, line, f"not YAML: {problem.problem}", "", "correct the line") from None
+    except (UnicodeDecodeError, OSError) as problem:
+        raise refuse(name, 1, f"cannot be read: {problem}", "a UTF-8 text file") from None
+    if root is None:
+        raise refuse(name, 1, "the file is empty", "a tariff version")
+    return _node(root, name)
+
+
+def _node(node: yaml.Node, file: str) -> Node:
+    line = node.start_mark.line + 1
+    if isinstance(node, yaml.ScalarNode):
+        return Node(file, line, str(node.value))
+    if isinstance(node, yaml.SequenceNode):
+        return Node(file, line, [_node(item, file) for item in node.value])
+    assert isinstance(node, yaml.MappingNode)
+    found: dict[str, Node] = {}
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise refuse(file, key.start_mark.line + 1, "a key that is a list or mapping", "a name")
+        if key.value in found:
+            raise refuse(file, key.start_mark.line + 1, f"{key.value!r} appears twice",
+                         "each name once", f"the first is on line {found[key.value].line}; remove one")
+        found[str(key.value)] = _node(value, file)
+    return Node(file, line, found)
