@@ -39,12 +39,12 @@ def crash_points(handler: Callable[[str], None]) -> Iterator[None]:
 class Disk:
     """The file system, one durable step per method. Errors are those of `os` (FileExistsError, OSError ENOSPC...)."""
 
-    def write_new(self, path: Path, chunks: Iterable[Payload]) -> int:
+    def write_new(self, path: Path, chunks: Iterable[Payload], mode: int = 0o644) -> int:
         """Create `path` (it must not exist), write, fsync. Returns octets written. Its name is not yet durable.
 
-        A write that fails leaves no file behind.
+        A write that fails leaves no file behind. `mode` 0o600 keeps a file to its owner from its first moment.
         """
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             written = sum(self._write_all(handle, chunk) for chunk in chunks)
             os.fsync(handle)
@@ -177,14 +177,15 @@ class AppendFile:
         self._reserved = ahead
 
 
-def put_if_absent(disk: Disk, path: Path, payload: Payload, crash_point: str = "durable.put") -> bool:
+def put_if_absent(disk: Disk, path: Path, payload: Payload, crash_point: str = "durable.put", mode: int = 0o644
+                  ) -> bool:
     """Create `path` with `payload`, whole and durable, unless it exists. Returns whether we were the one.
 
     1 write aside and sync; 2 link to the name (this decides); 3 sync the folder; 4 remove the aside name.
     A kill between leaves at most an aside file. Crash points: `crash_point`.1 to .4, each after its step.
     """
     aside = _aside(path)
-    disk.write_new(aside, (payload,))
+    disk.write_new(aside, (payload,), mode)
     reached(f"{crash_point}.1")
     try:
         disk.link_new(aside, path)
