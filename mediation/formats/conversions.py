@@ -85,14 +85,15 @@ for _name, _meaning in TEXT_CONVERSIONS.items():
     CONVERSIONS[_name] = Conversion(_known.code, (*_known.families, *TEXT_FAMILIES), _known.meaning)
 
 # Codes of the derivations; all families may use them.
-D_SECONDS_BETWEEN, D_PRESENT, D_CHOOSE, D_COPY, D_ADD_MS, D_REMAINDER = 1, 2, 3, 4, 5, 6
+D_SECONDS_BETWEEN, D_PRESENT, D_CHOOSE, D_COPY, D_ADD_MS, D_REMAINDER, D_MAP = 1, 2, 3, 4, 5, 6, 7
 DERIVATIONS = {
-    "seconds-between": Conversion(D_SECONDS_BETWEEN, (), "from [start, end]: seconds, a started one counts; none "
-                                                         "when one is absent or the end lies before the start"),
+    "seconds-between": Conversion(D_SECONDS_BETWEEN, (), "from [start, end]: seconds, a started one counts; 0 when "
+                                                         "there is no start, BAD_TIME when the end lies before it"),
     "is-present": Conversion(D_PRESENT, (), "from [column]: 1 when it is there, otherwise 0"),
     "choose": Conversion(D_CHOOSE, (), "by: column; from [a, b, ...]: the one that its value names, counted from 0 "
                                        "(the first when it is absent; none for null or beyond the list)"),
     "copy": Conversion(D_COPY, (), "from [a, b, ...]: the first that is there"),
     "add-milliseconds": Conversion(D_ADD_MS, (), "from [milliseconds]: added to the time in `to`"),
     "remainder": Conversion(D_REMAINDER, (), "from [total, part]: total less part, part absent counting as 0"),
+    "map": Conversion(D_MAP, (), "map: {value: cell}; from [column]: a listed value sets `to`, whatever it was"),
 }

@@ -55,7 +55,11 @@ class Listed(list[Any]):
 
 
 class _Loader(yaml.SafeLoader):
-    pass
+    """Without floats: 13.10 is a path of two tags, and decimal text stays text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012, overrides a class attribute of the base
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()}
 
 
 def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> Mapped:
@@ -100,17 +104,25 @@ class DeriveLayout:
     derivation: str
     sources: tuple[str, ...]
     line: int
-    options: Mapping[str, Any] = field(default_factory=dict)
+    by: str = ""
+    pairs: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
 class ContainerLayout:
-    """A list whose elements become rows. Of several lists, only the first that has elements counts."""
+    """A list whose elements become rows. Of several lists, only the first that has elements counts.
+
+    around, around_fields: an outer element that holds several of these, and what it says for all of them.
+    start_from_previous: column whose value in the element before is where this one starts, when it says no more.
+    """
 
     source: str
+    name: str
     fields: tuple[FieldLayout, ...]
+    around: str
+    around_fields: tuple[FieldLayout, ...]
+    start_from_previous: str
     line: int
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -206,12 +218,12 @@ class _Reader:
         when = raw.get("when", Mapped())
         if not isinstance(when, Mapped):
             raise self.error(raw.lines["when"], "'when' is no mapping")
-        fields = tuple(self._field(item) for item in self._list(raw, "fields"))
+        fields = self._fields(raw, "fields")
         containers = tuple(self._container(item) for item in self._list(raw, "containers"))
         derive = tuple(self._derive(item) for item in self._list(raw, "derive"))
         required = tuple(self._names(raw, "required"))
         known = {*constants, *(f.column for f in fields), *(d.column for d in derive),
-                 *(f.column for c in containers for f in c.fields)}
+                 *(f.column for c in containers for f in (*c.fields, *c.around_fields))}
         for column in required:
             if column not in known:
                 raise self.error(raw.lines["required"], f"required column '{column}' has no source",
@@ -230,22 +242,44 @@ class _Reader:
         return FieldLayout(tuple(str(s) for s in sources), column, conversion, str(raw.get("name", column)),
                            raw.line, options)
 
+    def _fields(self, raw: Mapped, key: str) -> tuple[FieldLayout, ...]:
+        """Fields of a list; a list in the list (a shared one, by YAML anchor) is spliced in."""
+        flat: list[Any] = []
+        for item in self._list(raw, key):
+            flat.extend(item if isinstance(item, Listed) else [item])
+        return tuple(self._field(item) for item in flat)
+
     def _container(self, raw: Any) -> ContainerLayout:
         self._demand(raw, ("from", "fields"), "a container list")
-        options = {k: v for k, v in raw.items() if k not in ("from", "fields")}
-        return ContainerLayout(str(raw["from"]), tuple(self._field(item) for item in self._list(raw, "fields")),
-                               raw.line, options)
+        check_keys(self, raw, ("from", "name", "fields", "around", "around_fields", "start_from_previous"))
+        previous = str(raw.get("start_from_previous", ""))
+        if previous:
+            self._column(previous, raw.lines["start_from_previous"])
+        return ContainerLayout(str(raw["from"]), str(raw.get("name", raw["from"])), self._fields(raw, "fields"),
+                               str(raw.get("around", "")), self._fields(raw, "around_fields"), previous, raw.line)
 
     def _derive(self, raw: Any) -> DeriveLayout:
         self._demand(raw, ("to", "as", "from"), "a derivation")
+        check_keys(self, raw, ("to", "as", "from", "by", "map"))
         if raw["as"] not in DERIVATIONS:
             raise self.error(raw.lines["as"], f"unknown derivation '{raw['as']}'", f"one of {', '.join(DERIVATIONS)}")
         sources = raw["from"] if isinstance(raw["from"], Listed) else [raw["from"]]
-        for column in (str(raw["to"]), *(str(s) for s in sources if s is not None)):
-            self._column(column, raw.line)
-        options = {k: v for k, v in raw.items() if k not in ("from", "to", "as")}
-        return DeriveLayout(str(raw["to"]), str(raw["as"]), tuple("" if s is None else str(s) for s in sources),
-                            raw.line, options)
+        column = str(raw["to"])
+        named = [column, *(str(s) for s in sources if s is not None)]
+        if "by" in raw:
+            named.append(str(raw["by"]))
+        for name in named:
+            self._column(name, raw.line)
+        pairs = []
+        given = raw.get("map", Mapped())
+        if not isinstance(given, Mapped):
+            raise self.error(raw.lines["map"], "'map' is no mapping")
+        for key, value in given.items():
+            if not key.isdigit():
+                raise self.error(given.lines[key], f"map key '{key}'", "a whole number")
+            pairs.append((int(key), self._constant(column, value, given.lines[key])))
+        return DeriveLayout(column, str(raw["as"]), tuple("" if s is None else str(s) for s in sources),
+                            raw.line, str(raw.get("by", "")), tuple(pairs))
 
     def _demand(self, raw: Any, keys: Iterable[str], what: str) -> None:
         if not isinstance(raw, Mapped):

@@ -1,0 +1,11 @@
+"""Octets as int64: uint8 beside int64 becomes uint64 or even a float in Numba."""
+
+import numpy as np
+
+from schemas.jit import kernel
+
+
+@kernel(None)
+def at_nb(buffer, position):
+    """The octet at `position`, 0 to 255."""
+    return np.int64(buffer[position])
