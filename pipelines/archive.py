@@ -10,7 +10,7 @@ Retention destroys the key of a day, sealed in the keys folder: from then on its
     footer             ciphertext of: sha256 32, octets u64, then the end offset u64 of each chunk
     tail    16 octets  octets of the footer u64, magic "TARIFAAR"
 
-The day is the one that the caller gives (of the file's own time), never the clock's. Memory is bounded by the chunk.
+The day is that of the file's own time, where it has one. Memory is bounded by the chunk.
 """
 
 import datetime
@@ -18,6 +18,7 @@ import hashlib
 import os
 import secrets
 import struct
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pipelines.durable import Disk, Payload, reached
 from pipelines.keys import ErasedError, Keys
+from schemas.columns import ABSENT
 from schemas.errors import LedgerError
 
 VERSION = 1
@@ -42,6 +44,7 @@ _PLAIN, _ZSTD = 0, 1
 _CODEC = pa.Codec("zstd", compression_level=-3)
 _FOOTER_NONCE = b"\xff" * 12
 _EPOCH = datetime.date(1970, 1, 1)
+_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,15 @@ class Archive:
         self._opened: _Opened | None = None      # the last one read: explain walks record by record
         self._chunk: tuple[Path, int, bytes] | None = None
 
-    def store(self, file_id: int, day: datetime.date, content: Payload | Iterable[Payload]) -> Stored:
-        """Archive one file, whole and durable when this returns; storing it again replaces the same by the same.
+    def write(self, file_id: int, time_us: int, content: Payload | Iterable[Payload]) -> Stored:
+        """Archive one file, whole and durable when this returns; a further write under its id replaces it.
 
+        time_us: the file's own time, whose day (UTC) chooses the key; ABSENT when it has none: the clock's then,
+        since retention must reach every file, and no result depends on it.
         content: the file's octets, at once (a bytes object or memory map: not copied) or in pieces of any size.
         1 write aside and sync; 2 rename; 3 sync the folder.
         """
-        days = (day - _EPOCH).days
+        days = (time_us if time_us != ABSENT else time.time_ns() // 1000) // _DAY_US
         generation, key = self._day_key(days)
         header = _HEADER.pack(_MAGIC, VERSION, CHUNK_OCTETS, file_id, days, generation, secrets.token_bytes(32))
         path = self._path(file_id)
@@ -87,11 +92,11 @@ class Archive:
         aside = path.with_name(f".aside-{secrets.token_hex(8)}-{path.name}")
         writer = _Writer(header, _cipher(key, header))
         archived = self._disk.write_new(aside, writer.pieces(content), 0o600)
-        reached("archive.store.1")
+        reached("archive.write.1")
         self._disk.rename(aside, path)
-        reached("archive.store.2")
+        reached("archive.write.2")
         self._disk.sync_dir(path.parent)
-        reached("archive.store.3")
+        reached("archive.write.3")
         self._opened = self._chunk = None
         return Stored(file_id, writer.octets, writer.sha256.digest(), archived)
 
@@ -109,6 +114,10 @@ class Archive:
             base = number * opened.chunk_octets
             pieces.append(self._read_chunk(opened, number)[max(offset - base, 0):stop - base])
         return b"".join(pieces)
+
+    def read_all(self, file_id: int) -> bytes:
+        """The whole original. Errors as `read`."""
+        return b"".join(self.stream(file_id))
 
     def stream(self, file_id: int) -> Iterator[bytes]:
         """The original, chunk by chunk, its SHA-256 checked at the end."""

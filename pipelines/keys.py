@@ -52,7 +52,7 @@ class Keys:
     token_key: tuple[int, int] = field(repr=False)  # SipHash key, two 64-bit words, little endian
     vault_key: bytes = field(repr=False)
     archive_key: bytes = field(repr=False)
-    _signing: Ed25519PrivateKey = field(repr=False)
+    signing_key: Ed25519PrivateKey = field(repr=False)
     _disk: Disk = field(repr=False)
 
     @classmethod
@@ -75,11 +75,11 @@ class Keys:
     @property
     def public_key(self) -> bytes:
         """32 octets; whoever verifies a head needs only this."""
-        return self._signing.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        return self.signing_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
     def sign(self, message: bytes) -> bytes:
         """Ed25519 signature, 64 octets."""
-        return self._signing.sign(message)
+        return self.signing_key.sign(message)
 
     def sealed(self, name: str, wrapping: bytes, create: bool = False) -> bytes:
         """The 32-octet key called `name`, wrapped by `wrapping`; made when `create` and it never was.

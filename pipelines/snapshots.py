@@ -48,7 +48,8 @@ class Snapshots:
     def __init__(self, folder: Path, disk: Disk | None = None) -> None:
         self._folder, self._disk = folder, disk or Disk()
 
-    def write(self, position: int, items: Mapping[str, Item], names: Mapping[str, str]) -> Path:
+    def write(self, position: int, items: Mapping[str, Item], names: Mapping[str, str] | None = None
+              ) -> Path:
         """Write a snapshot, whole and durable when this returns. Writing one again for its position replaces it.
 
         1 aside and synced; 2 renamed; 3 the folder synced.
@@ -57,7 +58,7 @@ class Snapshots:
         path = self._folder / f"{position:020d}.snapshot"
         aside = self._folder / f"{ASIDE}{path.name}"
         self._disk.unlink(aside)
-        self._disk.write_new(aside, _octets(position, items, names))
+        self._disk.write_new(aside, _octets(position, items, names or {}))
         reached("snapshot.1")
         self._disk.rename(aside, path)
         reached("snapshot.2")
