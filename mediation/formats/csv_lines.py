@@ -132,9 +132,9 @@ class CsvFormat:
         spans = np.full((max(len(tables.slots), 1), SPAN_WIDTH), -1, np.int64)
 
         def step(at: int, most: int, room: Room) -> tuple[int, int]:
-            rows, following = kernel.decode_csv_nb(buffer, at, end, most, settings, slot_of, tables.fields, tables.kinds,
-                                        tables.template, tables.pool, tables.maps, tables.nulls, tables.derive, spans,
-                                        room.scratch, room.scratch_in, room.rows)
+            rows, following = kernel.decode_csv_nb(
+                buffer, at, end, most, settings, slot_of, tables.fields, tables.kinds, tables.template, tables.pool,
+                tables.maps, tables.nulls, tables.derive, spans, room.scratch, room.scratch_in, room.rows)
             return rows, following
 
         capacity = kernel.count_lines_nb(buffer, start, end, max_records)

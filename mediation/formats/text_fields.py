@@ -60,8 +60,9 @@ Level = Callable[[FieldLayout, str, bool], tuple[str, int]]
 class Compiler:
     """Builds `Tables` from a layout. `resolve(field, source, in_container)` gives a source's full name and level."""
 
-    def __init__(self, layout: Layout, resolve: Level, common: Mapping[str, Any]) -> None:
-        self.layout, self.resolve, self.common = layout, resolve, common
+    def __init__(self, layout: Layout, resolve: Level, common: Mapping[str, Any],
+                 switch_key: Callable[[str], bytes] = str.encode) -> None:
+        self.layout, self.resolve, self.common, self.switch_key = layout, resolve, common, switch_key
         self.slots: dict[str, int] = {}
         self.pool = bytearray()
         self.maps: list[list[int]] = []
@@ -244,7 +245,10 @@ class Compiler:
         name, level = self.resolve(item, source, False)
         if level != 0:
             raise self.layout.error(records[0].line, f"'{source}' lies in a container", "a field of the record")
-        return self._slot(name), self._map(texts)
+        try:
+            return self._slot(name), self._map(texts, self.switch_key)
+        except ValueError:
+            raise self.layout.error(records[0].line, f"{source} {', '.join(texts)}", "whole numbers") from None
 
     def _nulls(self) -> tuple[int, int]:
         given = self.common.get("nulls", Listed())
@@ -262,17 +266,17 @@ class Compiler:
     def _slot(self, name: str) -> int:
         return self.slots.setdefault(name, len(self.slots))
 
-    def _text(self, text: str) -> tuple[int, int]:
+    def _text(self, text: str | bytes) -> tuple[int, int]:
         at = len(self.pool)
-        self.pool += text.encode()
+        self.pool += text.encode() if isinstance(text, str) else text
         return at, len(self.pool)
 
-    def _map(self, values: Mapping[str, int]) -> tuple[int, int]:
+    def _map(self, values: Mapping[str, int], spell: Callable[[str], bytes] = str.encode) -> tuple[int, int]:
         at = len(self.maps)
         entries = []
         for text, value in values.items():
-            begin, end = self._text(text)
-            entries.append([text_hash(text.encode()), begin, end, value])
+            begin, end = self._text(spell(text))
+            entries.append([text_hash(spell(text)), begin, end, value])
         self.maps += sorted(entries)
         return at, len(self.maps)
 

@@ -29,10 +29,10 @@ class LineSettings:
     longest: int
 
     @classmethod
-    def read(cls, layout: Layout, header: bool) -> "LineSettings":
+    def read(cls, layout: Layout, header: bool, longest: int = _LONGEST) -> "LineSettings":
         options = layout.options
         numbers = {}
-        for key, standard, largest in (("skip_lines", 0, 1000), ("longest_record", _LONGEST, 1 << 24)):
+        for key, standard, largest in (("skip_lines", 0, 1000), ("longest_record", longest, 1 << 24)):
             value = options.get(key, standard)
             if not isinstance(value, int) or not 0 <= value <= largest:
                 raise layout.error(options.lines[key], f"{key} '{value}'", f"a whole number up to {largest}")

@@ -19,6 +19,7 @@ from mediation.kernels.text_rows import (
     convert_row_nb,
     find_nb,
 )
+from mediation.kernels.text_values import byte_nb
 from schemas.codes import Reason
 from schemas.columns import ABSENT
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, U8_IN, U8_OUT, kernel
@@ -40,7 +41,7 @@ def count_lines_nb(buffer, start, end, most):
         stop = min(at + 4096, end)
         here = 0
         for i in range(at, stop):
-            here += 1 if buffer[i] == LF else 0
+            here += 1 if byte_nb(buffer, i) == LF else 0
         count += here
         at = stop
     return min(count, most)
@@ -49,7 +50,7 @@ def count_lines_nb(buffer, start, end, most):
 @kernel(None)
 def line_end_nb(buffer, at, end):
     """Where the line at `at` stops: its line feed, or `end`."""
-    while at < end and buffer[at] != LF:
+    while at < end and byte_nb(buffer, at) != LF:
         at += 1
     return at
 
@@ -59,7 +60,7 @@ def after_blank_nb(buffer, at, end):
     """Where blank lines that begin at `at` end: the start of a line with something on it, or `end`."""
     i = at
     while i < end:
-        byte = buffer[i]
+        byte = byte_nb(buffer, i)
         if byte == LF:
             at = i + 1
         elif byte != CR and byte != SPACE and byte != 9:
@@ -99,9 +100,9 @@ def kind_nb(buffer, spans, settings, maps, pool):
     if slot < 0:
         return 0
     start, stop = spans[slot, SPAN_START], spans[slot, SPAN_STOP]
-    while start < stop and buffer[start] == SPACE:
+    while start < stop and byte_nb(buffer, start) == SPACE:
         start += 1
-    while stop > start and buffer[stop - 1] == SPACE:
+    while stop > start and byte_nb(buffer, stop - 1) == SPACE:
         stop -= 1
     if start < 0:
         return -1
@@ -140,15 +141,15 @@ def decode_csv_nb(buffer, start, end, most, settings, slot_of, fields, kinds, te
         line, column, reason, fault, done = at, 0, _OK, ABSENT, False
         while not done:
             begin, flag = at, PLAIN
-            while at < end and buffer[at] == SPACE and quote >= 0:
+            while at < end and byte_nb(buffer, at) == SPACE and quote >= 0:
                 at += 1
-            if quote >= 0 and at < end and buffer[at] == quote:
+            if quote >= 0 and at < end and byte_nb(buffer, at) == quote:
                 at += 1
                 begin = at
                 while at < end:
-                    byte = buffer[at]
+                    byte = byte_nb(buffer, at)
                     if byte == quote:
-                        if at + 1 < end and buffer[at + 1] == quote:
+                        if at + 1 < end and byte_nb(buffer, at + 1) == quote:
                             flag = DOUBLED_QUOTES
                             at += 1
                         else:
@@ -157,23 +158,25 @@ def decode_csv_nb(buffer, start, end, most, settings, slot_of, fields, kinds, te
                         break
                     at += 1
                 stop = at
-                if at >= end or buffer[at] != quote:
+                if at >= end or byte_nb(buffer, at) != quote:
                     reason, fault = _MALFORMED, begin - 1
                     if at >= end:
                         reason = _TRUNCATED
                 else:
                     at += 1
-                    while at < end and buffer[at] == SPACE:
+                    while at < end and byte_nb(buffer, at) == SPACE:
                         at += 1
-                    if at < end and buffer[at] != delimiter and buffer[at] != LF and buffer[at] != CR:
-                        reason, fault = _MALFORMED, at
+                    if at < end:
+                        byte = byte_nb(buffer, at)
+                        if byte != delimiter and byte != LF and byte != CR:
+                            reason, fault = _MALFORMED, at
                 if reason != _OK:
                     at = line_end_nb(buffer, at, end)
             else:
-                while at < end and buffer[at] != delimiter and buffer[at] != LF:
+                while at < end and byte_nb(buffer, at) != delimiter and byte_nb(buffer, at) != LF:
                     at += 1
                 stop = at
-                if (at >= end or buffer[at] == LF) and stop > begin and buffer[stop - 1] == CR:
+                if (at >= end or byte_nb(buffer, at) == LF) and stop > begin and byte_nb(buffer, stop - 1) == CR:
                     stop -= 1
             if column < slot_of.size and slot_of[column] >= 0:
                 slot = slot_of[column]
@@ -181,12 +184,12 @@ def decode_csv_nb(buffer, start, end, most, settings, slot_of, fields, kinds, te
                 spans[slot, SPAN_STOP] = stop
                 spans[slot, SPAN_FLAG] = flag
             column += 1
-            if at < end and buffer[at] == CR:
+            if at < end and byte_nb(buffer, at) == CR:
                 at += 1
-                if at < end and buffer[at] != LF and reason == _OK:
+                if at < end and byte_nb(buffer, at) != LF and reason == _OK:
                     reason, fault = _MALFORMED, at
                     at = line_end_nb(buffer, at, end)
-            if at >= end or buffer[at] == LF:
+            if at >= end or byte_nb(buffer, at) == LF:
                 done = True
             else:
                 at += 1
@@ -203,7 +206,8 @@ def decode_csv_nb(buffer, start, end, most, settings, slot_of, fields, kinds, te
             else:
                 open_row_nb(rows, row, template, record, kind)
                 reason, fault = convert_row_nb(buffer, spans, fields, kinds[kind, KIND_FIELDS],
-                                               kinds[kind, KIND_FIELDS_END], pool, maps, nulls, scratch, scratch_in, rows, row)
+                                               kinds[kind, KIND_FIELDS_END], pool, maps, nulls, scratch, scratch_in,
+                                               rows, row)
                 if reason == _OK:
                     reason, fault = finish_row_nb(derive, kinds, kind, rows, row)
         if reason != _OK:

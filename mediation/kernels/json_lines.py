@@ -35,6 +35,7 @@ from mediation.kernels.text_rows import (
     convert_row_nb,
     same_nb,
 )
+from mediation.kernels.text_values import byte_nb
 from schemas.codes import Reason
 from schemas.columns import ABSENT
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, U8_IN, U8_OUT, kernel
@@ -58,7 +59,7 @@ _QUOTE, _BACKSLASH, _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _COMMA, _COLON = 34,
 @kernel(None)
 def _space_nb(buffer, at, end):
     """The next byte that is no blank; line feeds end a record and are not passed."""
-    while at < end and (buffer[at] == 32 or buffer[at] == 9 or buffer[at] == 13):
+    while at < end and (byte_nb(buffer, at) == 32 or byte_nb(buffer, at) == 9 or byte_nb(buffer, at) == 13):
         at += 1
     return at
 
@@ -68,7 +69,7 @@ def _string_nb(buffer, at, end):
     """Where the string that begins after `at - 1` closes and whether it has escapes; -1 when it does not close."""
     flag = PLAIN
     while at < end:
-        byte = buffer[at]
+        byte = byte_nb(buffer, at)
         if byte == _QUOTE:
             return at, flag
         if byte == _BACKSLASH:
@@ -76,7 +77,7 @@ def _string_nb(buffer, at, end):
             at += 1
             if at >= end:
                 return -1, flag
-            byte = buffer[at]
+            byte = byte_nb(buffer, at)
         if byte < 32:
             return -1, flag
         at += 1
@@ -87,45 +88,52 @@ def _string_nb(buffer, at, end):
 def _scalar_nb(buffer, at, end):
     """Where a number or literal ends."""
     while at < end:
-        byte = buffer[at]
+        byte = byte_nb(buffer, at)
         if not (48 <= byte <= 57 or 97 <= byte | 32 <= 122 or byte == 45 or byte == 43 or byte == 46):
             break
         at += 1
     return at
 
 
+@kernel(None)
+def _word_nb(buffer, at, length):
+    value = 0
+    for i in range(length):
+        value = value << 8 | byte_nb(buffer, at + i)
+    return value
+
+
 @kernel(types.int64(U8_IN, types.int64, types.int64))
 def literal_nb(buffer, at, stop):
     """1 for a JSON number, 2 for null, 3 for true or false, 0 for no JSON value."""
-    first = buffer[at]
+    first = byte_nb(buffer, at)
     length = stop - at
     if first == 110:
-        return 2 if length == 4 and buffer[at + 1] == 117 and buffer[at + 2] == 108 and buffer[at + 3] == 108 else 0
+        return 2 if length == 4 and _word_nb(buffer, at, 4) == 0x6E756C6C else 0
     if first == 116:
-        return 3 if length == 4 and buffer[at + 1] == 114 and buffer[at + 2] == 117 and buffer[at + 3] == 101 else 0
+        return 3 if length == 4 and _word_nb(buffer, at, 4) == 0x74727565 else 0
     if first == 102:
-        return 3 if (length == 5 and buffer[at + 1] == 97 and buffer[at + 2] == 108 and buffer[at + 3] == 115
-                     and buffer[at + 4] == 101) else 0
+        return 3 if length == 5 and _word_nb(buffer, at, 5) == 0x66616C7365 else 0
     if first == 45:
         at += 1
-    if at >= stop or not 48 <= buffer[at] <= 57 or (buffer[at] == 48 and at + 1 < stop
-                                                    and 48 <= buffer[at + 1] <= 57):
+    if at >= stop or not 48 <= byte_nb(buffer, at) <= 57 or (byte_nb(buffer, at) == 48 and at + 1 < stop
+                                                    and 48 <= byte_nb(buffer, at + 1) <= 57):
         return 0
-    while at < stop and 48 <= buffer[at] <= 57:
+    while at < stop and 48 <= byte_nb(buffer, at) <= 57:
         at += 1
-    if at < stop and buffer[at] == 46:
+    if at < stop and byte_nb(buffer, at) == 46:
         at += 1
-        if at >= stop or not 48 <= buffer[at] <= 57:
+        if at >= stop or not 48 <= byte_nb(buffer, at) <= 57:
             return 0
-        while at < stop and 48 <= buffer[at] <= 57:
+        while at < stop and 48 <= byte_nb(buffer, at) <= 57:
             at += 1
-    if at < stop and buffer[at] | 32 == 101:
+    if at < stop and byte_nb(buffer, at) | 32 == 101:
         at += 1
-        if at < stop and (buffer[at] == 43 or buffer[at] == 45):
+        if at < stop and (byte_nb(buffer, at) == 43 or byte_nb(buffer, at) == 45):
             at += 1
         if at >= stop:
             return 0
-        while at < stop and 48 <= buffer[at] <= 57:
+        while at < stop and 48 <= byte_nb(buffer, at) <= 57:
             at += 1
     return 1 if at == stop else 0
 
@@ -157,7 +165,7 @@ def walk_nb(buffer, at, end, levels, keys, nodes, pool, spans, places, stack):
     """
     slot_room = spans.shape[1] // (MOST_CONTAINERS + 1)
     outer, inner, depth = 0, 0, 0
-    if at >= end or buffer[at] != _OPEN:
+    if at >= end or byte_nb(buffer, at) != _OPEN:
         return at, _MALFORMED, 0, 0
     stack[0, 0], stack[0, 1], stack[0, 2] = 0, 0, 0
     at = _space_nb(buffer, at + 1, end)
@@ -166,7 +174,7 @@ def walk_nb(buffer, at, end, levels, keys, nodes, pool, spans, places, stack):
         at = _space_nb(buffer, at, end)
         if at >= end:
             return at, _TRUNCATED, outer, inner
-        byte = buffer[at]
+        byte = byte_nb(buffer, at)
         node, is_list = stack[depth, 0], stack[depth, 1]
         if byte == (_CLOSE_LIST if is_list == 1 else _CLOSE):
             depth -= 1
@@ -184,26 +192,26 @@ def walk_nb(buffer, at, end, levels, keys, nodes, pool, spans, places, stack):
         first = False
         child = -1
         if is_list == 0:
-            if buffer[at] != _QUOTE:
+            if byte_nb(buffer, at) != _QUOTE:
                 return at, _MALFORMED, outer, inner
             begin = at + 1
             at = begin
             value = -3750763034362895579
-            while at < end and buffer[at] != _QUOTE and buffer[at] >= 32:
-                value = (value ^ buffer[at]) * 1099511628211
-                if buffer[at] == _BACKSLASH:
+            while at < end and byte_nb(buffer, at) != _QUOTE and byte_nb(buffer, at) >= 32:
+                value = (value ^ byte_nb(buffer, at)) * 1099511628211
+                if byte_nb(buffer, at) == _BACKSLASH:
                     at += 1
                 at += 1
             if at >= end:
                 return at, _TRUNCATED, outer, inner
-            if buffer[at] != _QUOTE:
+            if byte_nb(buffer, at) != _QUOTE:
                 return at, _MALFORMED, outer, inner
             if node >= 0:
                 child = child_nb(buffer, begin, at, value & 0x3FFFFFFFFFFFFFFF, node, keys, pool)
             at = _space_nb(buffer, at + 1, end)
             if at >= end:
                 return at, _TRUNCATED, outer, inner
-            if buffer[at] != _COLON:
+            if byte_nb(buffer, at) != _COLON:
                 return at, _MALFORMED, outer, inner
             at = _space_nb(buffer, at + 1, end)
             if at >= end:
@@ -222,7 +230,7 @@ def walk_nb(buffer, at, end, levels, keys, nodes, pool, spans, places, stack):
                 spans[level, i] = -1
             if level == levels:
                 places[inner, 0] = outer
-        byte = buffer[at]
+        byte = byte_nb(buffer, at)
         if byte == _OPEN or byte == _OPEN_LIST:
             depth += 1
             if depth >= MOST_DEPTH:
@@ -263,13 +271,13 @@ def walk_nb(buffer, at, end, levels, keys, nodes, pool, spans, places, stack):
 
 
 _SIGNATURE = types.UniTuple(types.int64, 2)(
-    U8_IN, types.int64, types.int64, types.int64, I64_IN, CELLS_IN, CELLS_IN, CELLS_IN, CELLS_IN, CELLS_IN, U8_IN,
-    CELLS_IN, I64_IN, CELLS_IN, CELLS_OUT, CELLS_OUT, CELLS_OUT, CELLS_OUT, U8_OUT, U8_IN, CELLS_OUT)
+    U8_IN, types.int64, types.int64, types.int64, I64_IN, CELLS_IN, CELLS_IN, U8_IN, CELLS_IN, CELLS_IN, CELLS_IN,
+    U8_IN, CELLS_IN, I64_IN, CELLS_IN, CELLS_OUT, CELLS_OUT, CELLS_OUT, CELLS_OUT, U8_OUT, U8_IN, CELLS_OUT)
 
 
 @kernel(_SIGNATURE)
-def decode_json_nb(buffer, start, end, most, settings, keys, nodes, fields, kinds, template, pool, maps, nulls,
-                   derive, spans, row_spans, places, stack, scratch, scratch_in, rows):
+def decode_json_nb(buffer, start, end, most, settings, keys, nodes, key_pool, fields, kinds, template, pool, maps,
+                   nulls, derive, spans, row_spans, places, stack, scratch, scratch_in, rows):
     """Decode up to `most` lines of `[start, end)`; returns rows written and where the next line begins.
 
     Stops before a record whose rows might not fit: `rows` has room for MOST_CONTAINERS beyond those asked for.
@@ -291,11 +299,11 @@ def decode_json_nb(buffer, start, end, most, settings, keys, nodes, fields, kind
         line = at
         for i in range(slot_room):
             spans[0, i] = -1
-        at, reason, _, inner = walk_nb(buffer, at, end, levels, keys, nodes, pool, spans, places, stack)
+        at, reason, _, inner = walk_nb(buffer, at, end, levels, keys, nodes, key_pool, spans, places, stack)
         fault = ABSENT if reason == _OK else at
         if reason == _OK:
             at = _space_nb(buffer, at, end)
-            if at < end and buffer[at] != LF:
+            if at < end and byte_nb(buffer, at) != LF:
                 reason, fault = _MALFORMED, at
         at = line_end_nb(buffer, at, end)
         if reason == _TRUNCATED and at < end:
@@ -317,7 +325,8 @@ def decode_json_nb(buffer, start, end, most, settings, keys, nodes, fields, kind
             rows[row, RECORD_LENGTH] = at - record
             rows[row, CONTAINER_COUNT] = count
             reason, fault = convert_row_nb(buffer, row_spans, fields, kinds[kind, KIND_FIELDS],
-                                           kinds[kind, KIND_FIELDS + 1], pool, maps, nulls, scratch, scratch_in, rows, row)
+                                           kinds[kind, KIND_FIELDS + 1], pool, maps, nulls, scratch, scratch_in,
+                                           rows, row)
         if reason == _OK and levels > 0:
             for i in range(1, count):
                 for column in range(ROW_WIDTH):

@@ -11,6 +11,7 @@ from mediation.kernels.text_values import (
     LARGEST,
     LONGEST_TEXT,
     boolean_nb,
+    byte_nb,
     clock_nb,
     compact_time_nb,
     decimal_nb,
@@ -65,7 +66,7 @@ def hash_nb(buffer, start, stop):
     """FNV-1a folded to 62 bits: finds map entries and JSON keys, which are then compared byte by byte."""
     value = -3750763034362895579
     for i in range(start, stop):
-        value = (value ^ buffer[i]) * 1099511628211
+        value = (value ^ byte_nb(buffer, i)) * 1099511628211
     return value & 0x3FFFFFFFFFFFFFFF
 
 
@@ -75,7 +76,7 @@ def same_nb(buffer, start, stop, pool, at, end):
     if stop - start != end - at:
         return False
     for i in range(stop - start):
-        if buffer[start + i] != pool[at + i]:
+        if byte_nb(buffer, start + i) != byte_nb(pool, at + i):
             return False
     return True
 
@@ -115,21 +116,21 @@ def unescape_nb(buffer, start, stop, flag, scratch):
     while i < stop:
         if at >= scratch.size:
             return -1
-        byte = buffer[i]
+        byte = byte_nb(buffer, i)
         if flag == DOUBLED_QUOTES:
-            if i + 1 < stop and byte == buffer[i + 1] and (byte == 34 or byte == 39):
+            if i + 1 < stop and byte == byte_nb(buffer, i + 1) and (byte == 34 or byte == 39):
                 i += 1
         elif byte == 92:
             i += 1
             if i >= stop:
                 return -1
-            byte = buffer[i]
+            byte = byte_nb(buffer, i)
             if byte == 117:
                 if i + 4 >= stop:
                     return -1
                 code = 0
                 for k in range(1, 5):
-                    digit = _hex_nb(buffer[i + k])
+                    digit = _hex_nb(byte_nb(buffer, i + k))
                     if digit < 0:
                         return -1
                     code = code * 16 + digit
@@ -159,9 +160,9 @@ def convert_row_nb(buffer, spans, fields, first, last, pool, maps, nulls, scratc
         start, stop, escaped = spans[slot, SPAN_START], spans[slot, SPAN_STOP], spans[slot, SPAN_FLAG] != PLAIN
         source, at = buffer, start
         if conversion != UNSIGNED:
-            while start < stop and (buffer[start] == 32 or buffer[start] == 9):
+            while start < stop and (byte_nb(buffer, start) == 32 or byte_nb(buffer, start) == 9):
                 start += 1
-            while stop > start and (buffer[stop - 1] == 32 or buffer[stop - 1] == 9):
+            while stop > start and (byte_nb(buffer, stop - 1) == 32 or byte_nb(buffer, stop - 1) == 9):
                 stop -= 1
         if start >= 0 and escaped and conversion != TEXT:
             stop = unescape_nb(buffer, start, stop, spans[slot, SPAN_FLAG], scratch)
@@ -205,7 +206,7 @@ def convert_row_nb(buffer, spans, fields, first, last, pool, maps, nulls, scratc
         elif conversion == DIGITS or conversion == IMEI:
             if conversion == IMEI and stop - start > 14:
                 stop = start + 14
-            if source[start] == 43:
+            if byte_nb(source, start) == 43:
                 start, companion = start + 1, _INTERNATIONAL
             else:
                 companion = argument
@@ -217,7 +218,7 @@ def convert_row_nb(buffer, spans, fields, first, last, pool, maps, nulls, scratc
             companion = 0
             if not good and not escaped:
                 for i in range(start, stop):
-                    good = good or source[i] == 58
+                    good = good or byte_nb(source, i) == 58
                 value, companion = start << 16 | (stop - start), 1
         elif conversion == BOOLEAN:
             value, good = boolean_nb(source, start, stop)

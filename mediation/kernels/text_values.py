@@ -4,6 +4,8 @@ Each takes a buffer and the span `[start, stop)` and returns `(value, good)`. No
 `good` is False when the bytes do not say such a value. Oracles in the tests: Python's int, datetime, ipaddress.
 """
 
+import numpy as np
+
 from schemas.codes import NumberType
 from schemas.jit import kernel
 
@@ -21,15 +23,21 @@ _POWERS = tuple(10**i for i in range(19))
 
 
 @kernel(None)
+def byte_nb(buffer, at):
+    """One byte as int64. An unsigned index spares the test for a negative one, which costs as much as the load."""
+    return np.int64(buffer[np.uint64(at)])
+
+
+@kernel(None)
 def decimal_nb(buffer, start, stop, multiply, rounding):
     """Decimal text times `multiply`, to a whole number by `rounding`; at most 18 digits. EXACT refuses a rest."""
     i, negative = start, False
-    if i < stop and (buffer[i] == 43 or buffer[i] == 45):
-        negative = buffer[i] == 45
+    if i < stop and (byte_nb(buffer, i) == 43 or byte_nb(buffer, i) == 45):
+        negative = byte_nb(buffer, i) == 45
         i += 1
     value, digits, fraction, point = 0, 0, 0, False
     while i < stop:
-        byte = buffer[i]
+        byte = byte_nb(buffer, i)
         if 48 <= byte <= 57:
             if value > 0 or byte > 48:
                 digits += 1
@@ -43,9 +51,9 @@ def decimal_nb(buffer, start, stop, multiply, rounding):
         else:
             return 0, False
         i += 1
-    if stop == start or i - start - (1 if point else 0) < 1 or not 48 <= buffer[stop - 1] <= 57 or fraction > 18:
+    if stop == start or not 48 <= byte_nb(buffer, stop - 1) <= 57 or fraction > 18:
         return 0, False
-    if value > LARGEST // multiply:
+    if multiply != 1 and value > LARGEST // multiply:
         return 0, False
     value *= multiply
     if fraction > 0:
@@ -67,13 +75,13 @@ def decimal_nb(buffer, start, stop, multiply, rounding):
 @kernel(None)
 def hexadecimal_nb(buffer, start, stop):
     """Up to 15 hexadecimal digits, with or without 0x."""
-    if stop - start > 2 and buffer[start] == 48 and buffer[start + 1] | 32 == 120:
+    if stop - start > 2 and byte_nb(buffer, start) == 48 and byte_nb(buffer, start + 1) | 32 == 120:
         start += 2
     if not 0 < stop - start <= 15:
         return 0, False
     value = 0
     for i in range(start, stop):
-        byte = buffer[i]
+        byte = byte_nb(buffer, i)
         if 48 <= byte <= 57:
             value = value << 4 | (byte - 48)
         elif 97 <= byte | 32 <= 102:
@@ -92,7 +100,7 @@ def unsigned_nb(buffer, start, stop):
     for i in range(start, stop):
         if value > LARGEST >> 8:
             return 0, False
-        value = value << 8 | buffer[i]
+        value = value << 8 | byte_nb(buffer, i)
     return value, value < LARGEST
 
 
@@ -103,7 +111,7 @@ def digits_nb(buffer, start, stop):
         return 0, False
     value = 0
     for i in range(start, stop):
-        byte = buffer[i]
+        byte = byte_nb(buffer, i)
         if 48 <= byte <= 57:
             value = value << 4 | (byte - 47)
         elif byte == 42:
@@ -118,13 +126,14 @@ def digits_nb(buffer, start, stop):
 @kernel(None)
 def _scheme_nb(buffer, start, stop):
     """Octets of a leading `sip:`, `sips:` or `tel:`."""
-    if stop - start > 4 and buffer[start + 3] == 58:
-        a, b, c = buffer[start] | 32, buffer[start + 1] | 32, buffer[start + 2] | 32
+    if stop - start > 4 and byte_nb(buffer, start + 3) == 58:
+        a, b, c = byte_nb(buffer, start) | 32, byte_nb(buffer, start + 1) | 32, byte_nb(buffer, start + 2) | 32
         if (a == 115 and b == 105 and c == 112) or (a == 116 and b == 101 and c == 108):
             return 4
-    if stop - start > 5 and buffer[start + 4] == 58 and buffer[start] | 32 == 115 and buffer[start + 1] | 32 == 105 \
-            and buffer[start + 2] | 32 == 112 and buffer[start + 3] | 32 == 115:
-        return 5
+    if stop - start > 5 and byte_nb(buffer, start + 3) | 32 == 115 and byte_nb(buffer, start + 4) == 58:
+        a, b, c = byte_nb(buffer, start) | 32, byte_nb(buffer, start + 1) | 32, byte_nb(buffer, start + 2) | 32
+        if a == 115 and b == 105 and c == 112:
+            return 5
     return 0
 
 
@@ -138,12 +147,12 @@ def phone_nb(buffer, start, stop, written_as):
     begin = start + _scheme_nb(buffer, start, stop)
     value, count, number_type = 0, 0, written_as
     i = begin
-    if i < stop and buffer[i] == 43:
+    if i < stop and byte_nb(buffer, i) == 43:
         number_type = _INTERNATIONAL
         i += 1
     good = True
     while i < stop:
-        byte = buffer[i]
+        byte = byte_nb(buffer, i)
         if 48 <= byte <= 57:
             value = value << 4 | (byte - 47)
             count += 1
@@ -169,7 +178,7 @@ def ipv4_nb(buffer, start, stop):
     """Dotted quad to a number."""
     value, part, digits, dots = 0, 0, 0, 0
     for i in range(start, stop):
-        byte = buffer[i]
+        byte = byte_nb(buffer, i)
         if 48 <= byte <= 57:
             part = part * 10 + (byte - 48)
             digits += 1
@@ -190,14 +199,14 @@ def boolean_nb(buffer, start, stop):
     length = stop - start
     if length == 0 or length > 5:
         return 0, False
-    first = buffer[start] | 32 if buffer[start] > 57 else buffer[start]
+    first = byte_nb(buffer, start) | 32 if byte_nb(buffer, start) > 57 else byte_nb(buffer, start)
     if length == 1:
         if first == 49 or first == 116 or first == 121:
             return 1, True
         return 0, first == 48 or first == 102 or first == 110
     word = 0
     for i in range(start, stop):
-        word = word << 8 | (buffer[i] | 32)
+        word = word << 8 | (byte_nb(buffer, i) | 32)
     if word == 0x74727565 or word == 0x796573:
         return 1, True
     return 0, word == 0x66616C7365 or word == 0x6E6F
@@ -208,7 +217,7 @@ def plmn_nb(buffer, start, stop):
     """MCC and MNC, 5 or 6 digits with an optional hyphen after the MCC, to MCC * 1000 + MNC."""
     value, count = 0, 0
     for i in range(start, stop):
-        byte = buffer[i]
+        byte = byte_nb(buffer, i)
         if 48 <= byte <= 57:
             value = value * 10 + (byte - 48)
             count += 1
@@ -242,9 +251,9 @@ def _number_nb(buffer, at, stop, width):
         return -1
     value = 0
     for i in range(at, at + width):
-        if not 48 <= buffer[i] <= 57:
+        if not 48 <= byte_nb(buffer, i) <= 57:
             return -1
-        value = value * 10 + (buffer[i] - 48)
+        value = value * 10 + (byte_nb(buffer, i) - 48)
     return value
 
 
@@ -252,9 +261,9 @@ def _number_nb(buffer, at, stop, width):
 def _fraction_nb(buffer, at, stop):
     """Microseconds of a fraction of a second, what is finer cut off, and where it ends."""
     value, count = 0, 0
-    while at < stop and 48 <= buffer[at] <= 57:
+    while at < stop and 48 <= byte_nb(buffer, at) <= 57:
         if count < 6:
-            value = value * 10 + (buffer[at] - 48)
+            value = value * 10 + (byte_nb(buffer, at) - 48)
         count += 1
         at += 1
     return value * _POWERS[6 - count if count < 6 else 0], at
@@ -263,23 +272,23 @@ def _fraction_nb(buffer, at, stop):
 @kernel(None)
 def _zone_nb(buffer, at, stop, default_s):
     """Seconds east of UTC of `Z`, `+hh`, `+hhmm` or `+hh:mm` at the end of a time; the default when none is there."""
-    if at < stop and buffer[at] == 32:
+    if at < stop and byte_nb(buffer, at) == 32:
         at += 1
     if at == stop:
         return default_s, True
-    if buffer[at] | 32 == 122:
+    if byte_nb(buffer, at) | 32 == 122:
         return 0, at + 1 == stop
-    if buffer[at] != 43 and buffer[at] != 45:
+    if byte_nb(buffer, at) != 43 and byte_nb(buffer, at) != 45:
         return 0, False
     hours = _number_nb(buffer, at + 1, stop, 2)
     rest = at + 3
-    if rest < stop and buffer[rest] == 58:
+    if rest < stop and byte_nb(buffer, rest) == 58:
         rest += 1
     minutes = 0 if rest == stop else _number_nb(buffer, rest, stop, 2)
     if hours < 0 or minutes < 0 or hours > 18 or minutes > 59 or (rest != stop and rest + 2 != stop):
         return 0, False
     offset = hours * 3600 + minutes * 60
-    return (-offset if buffer[at] == 45 else offset), True
+    return (-offset if byte_nb(buffer, at) == 45 else offset), True
 
 
 @kernel(None)
@@ -295,22 +304,22 @@ def _join_nb(year, month, day, hour, minute, second, micro, offset_s):
 def iso_time_nb(buffer, start, stop, default_s):
     """ISO 8601 extended: date, `T` or a space, time to minutes, seconds or a fraction, zone or none (RFC 3339)."""
     year, month, day = _number_nb(buffer, start, stop, 4), -1, -1
-    if stop - start >= 10 and buffer[start + 4] == buffer[start + 7] and (buffer[start + 4] == 45
-                                                                          or buffer[start + 4] == 47):
+    mark = byte_nb(buffer, start + 4) if stop - start >= 10 else 0
+    if (mark == 45 or mark == 47) and byte_nb(buffer, start + 7) == mark:
         month, day = _number_nb(buffer, start + 5, stop, 2), _number_nb(buffer, start + 8, stop, 2)
     at = start + 10
     if at == stop:
         return _join_nb(year, month, day, 0, 0, 0, 0, default_s)
-    if at > stop or (buffer[at] | 32 != 116 and buffer[at] != 32):
+    if at > stop or (byte_nb(buffer, at) | 32 != 116 and byte_nb(buffer, at) != 32):
         return 0, False
     hour, minute, second, micro = _number_nb(buffer, at + 1, stop, 2), _number_nb(buffer, at + 4, stop, 2), 0, 0
-    if minute < 0 or buffer[at + 3] != 58:
+    if minute < 0 or byte_nb(buffer, at + 3) != 58:
         return 0, False
     at += 6
-    if at < stop and buffer[at] == 58:
+    if at < stop and byte_nb(buffer, at) == 58:
         second = _number_nb(buffer, at + 1, stop, 2)
         at += 3
-        if at < stop and (buffer[at] == 46 or buffer[at] == 44):
+        if at < stop and (byte_nb(buffer, at) == 46 or byte_nb(buffer, at) == 44):
             micro, at = _fraction_nb(buffer, at + 1, stop)
     if at > stop:
         return 0, False
@@ -323,7 +332,7 @@ def iso_time_nb(buffer, start, stop, default_s):
 def compact_time_nb(buffer, start, stop, default_s):
     """YYYYMMDDhhmmss, or YYMMDDhhmmss of this century; a fraction and a zone may follow."""
     run = start
-    while run < stop and 48 <= buffer[run] <= 57:
+    while run < stop and 48 <= byte_nb(buffer, run) <= 57:
         run += 1
     if run - start == 14:
         year, at = _number_nb(buffer, start, stop, 4), start + 4
@@ -335,7 +344,7 @@ def compact_time_nb(buffer, start, stop, default_s):
     hour, minute, second = (_number_nb(buffer, at + 4, stop, 2), _number_nb(buffer, at + 6, stop, 2),
                             _number_nb(buffer, at + 8, stop, 2))
     at, micro = at + 10, 0
-    if at < stop and (buffer[at] == 46 or buffer[at] == 44):
+    if at < stop and (byte_nb(buffer, at) == 46 or byte_nb(buffer, at) == 44):
         micro, at = _fraction_nb(buffer, at + 1, stop)
     offset, good = _zone_nb(buffer, at, stop, default_s)
     value, real = _join_nb(year, month, day, hour, minute, second, micro, offset)
@@ -351,8 +360,8 @@ def pattern_time_nb(buffer, start, stop, pool, pattern, pattern_end, default_s):
     year, month, day, hour, minute, second, micro, offset = 1970, 1, 1, 0, 0, 0, 0, default_s
     at, p = start, pattern
     while p < pattern_end:
-        letter, width = pool[p], 1
-        while p + width < pattern_end and pool[p + width] == letter:
+        letter, width = byte_nb(pool, p), 1
+        while p + width < pattern_end and byte_nb(pool, p + width) == letter:
             width += 1
         if letter == 90:
             offset, good = _zone_nb(buffer, at, stop, default_s)
@@ -380,7 +389,7 @@ def pattern_time_nb(buffer, start, stop, pool, pattern, pattern_end, default_s):
                 second = number
         else:
             for _ in range(width):
-                if at >= stop or buffer[at] != letter:
+                if at >= stop or byte_nb(buffer, at) != letter:
                     return 0, False
                 at += 1
         p += width
@@ -394,7 +403,7 @@ def clock_nb(buffer, start, stop, rounding):
     """Seconds of hh:mm:ss, mm:ss or ss, the last with a fraction or without."""
     total, part_start, parts = 0, start, 0
     for i in range(start, stop):
-        if buffer[i] == 58:
+        if byte_nb(buffer, i) == 58:
             part = _number_nb(buffer, part_start, i, i - part_start)
             if part < 0 or i == part_start or i - part_start > 6 or parts == 2:
                 return 0, False
