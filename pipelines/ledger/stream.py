@@ -23,6 +23,7 @@ import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pipelines.durable import Payload, reached
+from pipelines.ledger.catalogue import check_table_name, product_schemas, publish
 from pipelines.ledger.head import check_head, write_head
 from pipelines.ledger.log import (
     FORMAT,
@@ -78,6 +79,7 @@ class Stream:
         self._positions = self._log.positions()
         self.state: dict[str, Any] = dict(self._log.entries[-1].state) if self._log.entries else {}
         self.epoch = self._log.entries[-1].epoch + 1 if self._log.entries else 1
+        self._schemas = {table: schema_hash(schema) for table, schema in publish(store, product_schemas()).items()}
         self._put(self._entry("claim", [], [], {}, self.state, {}), "ledger.claim")
 
     @property
@@ -96,6 +98,7 @@ class Stream:
     def stage(self, table: str, rows: pa.Table) -> StagedFile:
         """Write `rows` as one Parquet file of `table`, synced. It exists once a commit names it."""
         encoded = encode_table(rows)
+        self._announce(table, rows.schema)
         path = f"{table}/{self._next_name()}.parquet"
         self._store.write(path, (encoded.payload,))
         reached("ledger.stage.1")
@@ -153,6 +156,16 @@ class Stream:
         """Sign the head. The stream may be opened again, by anyone."""
         if not self._broken:
             self.sign_head()
+
+    def _announce(self, table: str, schema: pa.Schema) -> None:
+        """A table or columns that the catalogue does not know yet."""
+        if self._schemas.get(table) == schema_hash(schema):
+            return
+        if not check_table_name(table):
+            raise LedgerError(f"table name {table!r}", "lower-case letters, digits and underscores")
+        with self._lock:
+            publish(self._store, {table: schema})
+            self._schemas[table] = schema_hash(schema)
 
     def _next_name(self) -> str:
         """Never used twice: the epoch is ours alone, since claiming it was a put-if-absent."""

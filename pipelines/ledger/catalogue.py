@@ -1,0 +1,94 @@
+"""What lets stock DuckDB read the ledger: an empty Parquet file per table (its columns), and `ledger.sql`.
+
+Both are derived: `ledger.sql` reads the log itself, so it never lags behind a commit, and losing it loses nothing.
+"""
+
+from importlib.resources import files
+
+import pyarrow as pa
+
+from pipelines.ledger.parquet import decode_table, encode_table, schema_hash
+from pipelines.ledger.store import Store, is_aside
+from schemas.audit import FILE_AUDIT
+from schemas.columns import ColumnSet
+from schemas.rated import BALANCE, POSTING, RATED
+from schemas.usage import DUPLICATE, FILTERED, HELD, MATCHED, MERGED, SUSPENSE, USAGE
+
+SCHEMA_FOLDER = "_schema"
+SCRIPT = "ledger.sql"
+KNOWN: tuple[ColumnSet, ...] = (USAGE, SUSPENSE, DUPLICATE, FILTERED, MATCHED, HELD, MERGED, FILE_AUDIT, RATED, POSTING,
+                                BALANCE)
+_VIEWS_MARK = "-- views --\n"
+
+
+def schema_path(table: str) -> str:
+    return f"{SCHEMA_FOLDER}/{table}.parquet"
+
+
+def known_schemas(store: Store) -> dict[str, pa.Schema]:
+    """Schemas of all tables that the ledger has a schema file of, by table."""
+    found = {}
+    for each in store.list_all(SCHEMA_FOLDER):
+        if each.path.endswith(".parquet") and not is_aside(each.path):
+            table = each.path.removeprefix(f"{SCHEMA_FOLDER}/").removesuffix(".parquet")
+            found[table] = decode_table(store.read(each.path)).schema
+    return found
+
+
+def publish(store: Store, schemas: dict[str, pa.Schema]) -> dict[str, pa.Schema]:
+    """Make sure that each of `schemas` has its schema file, and `ledger.sql` a view of it. Returns all there are.
+
+    A table that is written with further columns gets a schema file with them; none is ever dropped.
+    """
+    there = known_schemas(store)
+    fresh = {}
+    for table, schema in schemas.items():
+        wanted = schema if table not in there else pa.unify_schemas([schema, there[table]], promote_options="default")
+        if table not in there or schema_hash(wanted) != schema_hash(there[table]):
+            fresh[table] = wanted
+    for table, schema in fresh.items():
+        store.replace(schema_path(table), encode_table(schema.empty_table()).payload)
+    there.update(fresh)
+    script = script_text(there).encode()
+    try:
+        current = store.read(SCRIPT)
+    except FileNotFoundError:
+        current = b""
+    if script != current:
+        store.replace(f"{SCHEMA_FOLDER}/none.json", b"{}")
+        store.replace(SCRIPT, script)
+    return there
+
+
+def product_schemas() -> dict[str, pa.Schema]:
+    """Schemas of every table that Tarifa itself writes."""
+    return {each.name: each.arrow_schema() for each in KNOWN}
+
+
+def script_text(schemas: dict[str, pa.Schema]) -> str:
+    """`ledger.sql`: the template's part that reads the log, then a view per table."""
+    template = files("pipelines.ledger").joinpath("ledger.sql").read_text()
+    head, mark, _ = template.partition(_VIEWS_MARK)
+    views = []
+    for table, schema in sorted(schemas.items()):
+        views.append(f"SET VARIABLE files_{table} = (SELECT list_prepend(getvariable('ledger_folder') || "  # noqa: S608
+                     f"'/{schema_path(table)}', coalesce(list(getvariable('ledger_folder') || '/' || path "
+                     f"ORDER BY stream, version, place), []))\n    FROM ledger_files WHERE live AND kind = 'table' "
+                     f"AND table_name = '{table}');\n{view_text(table, schema)};\n")
+    return head + mark + "\n".join(views)
+
+
+def view_text(table: str, schema: pa.Schema) -> str:
+    """The view of one table over the files in variable `files_<table>`; 128-bit ids also as 32 hex digits."""
+    names = set(schema.names)
+    ids = [name.removesuffix("_hi") for name in schema.names
+           if name.endswith("_hi") and f"{name.removesuffix('_hi')}_lo" in names]
+    extra = "".join(f",\n    lower(lpad(hex({each}_hi), 16, '0') || lpad(hex({each}_lo), 16, '0')) AS {each}"
+                    for each in ids if each not in names)
+    return (f'CREATE OR REPLACE VIEW "{table}" AS SELECT *{extra}\n'  # noqa: S608 - names checked when staged
+            f"    FROM read_parquet(getvariable('files_{table}'), union_by_name = true)")
+
+
+def check_table_name(table: str) -> bool:
+    """Table names go into SQL and paths: lower-case words joined by underscores."""
+    return table.isidentifier() and table.islower() and table.isascii()

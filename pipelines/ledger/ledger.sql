@@ -1,0 +1,81 @@
+-- The ledger in stock DuckDB 2.0; no extension, no server. In the ledger's folder:
+--
+--     duckdb
+--     .read ledger.sql
+--     SELECT service, count(*), sum(charge_nanos) FROM rated GROUP BY ALL;
+--
+-- From elsewhere:      SET VARIABLE ledger_folder = '/path/to/ledger';   before .read
+-- As of a cut:         SET VARIABLE as_of = 3;                           before .read; see ledger_cuts
+-- After new commits:   .read it again.
+--
+-- Every table is a view over exactly the files that are live, whether it has any or not. Ids of 128 bits come as two
+-- unsigned halves and as 32 hex digits (event_id). Money is in nano-units: charge_nanos / 1000000000 is money.
+
+SET VARIABLE ledger_folder = coalesce(getvariable('ledger_folder'), '.');
+
+-- The log. read_text, not read_json: 25 times faster on many small files.
+SET VARIABLE log_files = (
+    SELECT list_prepend(getvariable('ledger_folder') || '/_schema/none.json', coalesce(list(file), []))
+    FROM glob(getvariable('ledger_folder') || '/_log/*/[0-9]*.json'));
+
+CREATE OR REPLACE TABLE ledger_entries AS
+SELECT content ->> '$.stream' AS stream,
+       CAST(content ->> '$.version' AS BIGINT) AS version,
+       content ->> '$.op' AS op,
+       content ->> '$.owner' AS owner,
+       CAST(content ->> '$.epoch' AS BIGINT) AS epoch,
+       content ->> '$.committed_at' AS committed_at,
+       content ->> '$.previous' AS previous,
+       sha256(content) AS sha256,
+       CAST(content AS JSON) AS entry
+FROM read_text(getvariable('log_files'))
+WHERE content ->> '$.stream' IS NOT NULL;
+
+SET VARIABLE cut_files = (
+    SELECT list_prepend(getvariable('ledger_folder') || '/_schema/none.json', coalesce(list(file), []))
+    FROM glob(getvariable('ledger_folder') || '/_cuts/[0-9]*.json'));
+
+CREATE OR REPLACE TABLE ledger_cuts AS
+SELECT CAST(content ->> '$.number' AS BIGINT) AS number,
+       content ->> '$.label' AS label,
+       content ->> '$.made_at' AS made_at,
+       content -> '$.streams' AS streams
+FROM read_text(getvariable('cut_files'))
+WHERE content ->> '$.number' IS NOT NULL;
+
+-- Up to which entry each stream is read. An unknown cut is an error, not an empty ledger.
+CREATE OR REPLACE TABLE ledger_streams AS
+SELECT stream, CASE
+           WHEN getvariable('as_of') IS NULL THEN max(version)
+           WHEN (SELECT count(*) FROM ledger_cuts WHERE number = CAST(getvariable('as_of') AS BIGINT)) = 0
+               THEN error('no cut has the number in variable as_of; see ledger_cuts')
+           ELSE coalesce((SELECT CAST(streams -> stream ->> 'version' AS BIGINT) FROM ledger_cuts
+                          WHERE number = CAST(getvariable('as_of') AS BIGINT)), 0)
+       END AS version
+FROM ledger_entries GROUP BY stream;
+
+-- Every file that an entry adds; live: not removed again up to the version that is read.
+CREATE OR REPLACE TABLE ledger_files AS
+WITH added AS (
+    SELECT stream, version, unnest(CAST(entry -> '$.added' AS JSON[])) AS file,
+           generate_subscripts(CAST(entry -> '$.added' AS JSON[]), 1) AS place
+    FROM ledger_entries),
+removed AS (
+    SELECT stream, version, unnest(CAST(entry -> '$.removed' AS VARCHAR[])) AS path FROM ledger_entries)
+SELECT a.stream, a.version, a.place,
+       a.file ->> '$.path' AS path,
+       a.file ->> '$.table' AS table_name,
+       a.file ->> '$.kind' AS kind,
+       CAST(a.file ->> '$.rows' AS BIGINT) AS rows,
+       CAST(a.file ->> '$.octets' AS BIGINT) AS octets,
+       a.file ->> '$.sha256' AS sha256,
+       make_timestamptz(CAST(a.file ->> '$.min_time_us' AS BIGINT)) AS min_time,
+       make_timestamptz(CAST(a.file ->> '$.max_time_us' AS BIGINT)) AS max_time,
+       a.file -> '$.sums' AS sums,
+       r.version AS removed_at_version,
+       a.version <= s.version AND (r.version IS NULL OR r.version > s.version) AS live
+FROM added a
+JOIN ledger_streams s ON s.stream = a.stream
+LEFT JOIN removed r ON r.stream = a.stream AND r.path = a.file ->> '$.path';
+
+-- views --
