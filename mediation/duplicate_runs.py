@@ -113,49 +113,38 @@ def _digest(words: U64) -> U64:
     return np.frombuffer(hashlib.sha256(words.tobytes()).digest(), np.uint64)
 
 
-class _Writer:
-    """Turns columns into the chunks of a run file, front to back."""
+def _header() -> U64:
+    header = np.zeros(HEADER_WORDS, np.uint64)
+    header[:2] = MAGIC, VERSION
+    return header
 
-    def __init__(self) -> None:
-        self.at, self.rows = HEADER_WORDS, 0
-        self.directory: list[I64] = []
 
-    @staticmethod
-    def header() -> U64:
-        header = np.zeros(HEADER_WORDS, np.uint64)
-        header[:2] = MAGIC, VERSION
-        return header
-
-    def block(self, columns: I64, first: int, rows: int) -> U64:
-        """Encode columns[:, first:first + rows], rows of one day."""
-        entry = np.zeros((1, DIRECTORY_COLUMNS), np.int64)
-        day = int(columns[-1, first]) // DAY_US
-        words = np.empty(measure_block_nb(columns, first, rows, self.at, day, entry, 0), np.uint64)
-        encode_block_nb(columns, first, entry, 0, words)
-        self.directory.append(entry)
-        self.at += words.size
-        self.rows += rows
-        return words
-
-    def end(self) -> U64:
-        """Directory and trailer."""
-        words = np.zeros(len(self.directory) * DIRECTORY_COLUMNS + TRAILER_WORDS, np.uint64)
-        if self.directory:
-            words[:-TRAILER_WORDS] = np.concatenate(self.directory).reshape(-1).view(np.uint64)
-        words[-TRAILER_WORDS:-TRAILER_WORDS + 5] = MAGIC, VERSION, len(self.directory), self.rows, self.at
-        words[-4:] = _digest(words[:-4])
-        return words
+def _end(directory: I64, rows: int, at: int) -> U64:
+    """Directory and trailer of a run whose blocks end at word `at`."""
+    words = np.zeros(directory.size + TRAILER_WORDS, np.uint64)
+    words[:-TRAILER_WORDS] = directory.reshape(-1).view(np.uint64)
+    words[-TRAILER_WORDS:-TRAILER_WORDS + 5] = MAGIC, VERSION, len(directory), rows, at
+    words[-4:] = _digest(words[:-4])
+    return words
 
 
 def write_run(columns: I64, block_rows: int = BLOCK_ROWS) -> U64:
     """A whole run in memory. columns (RUN_COLUMNS, n), sorted by (day, key_hi, key_lo)."""
-    writer = _Writer()
-    chunks = [writer.header()]
     edges = np.flatnonzero(np.diff(columns[-1] // DAY_US)) + 1
-    for start, stop in pairwise((0, *edges.tolist(), columns.shape[1])):
-        chunks += [writer.block(columns, first, min(block_rows, stop - first))
-                   for first in range(start, stop, block_rows)]
-    return np.concatenate([*chunks, writer.end()])
+    days = pairwise((0, *edges.tolist(), columns.shape[1]))
+    pieces = [(first, min(block_rows, stop - first))
+              for start, stop in days for first in range(start, stop, block_rows)]
+    directory = np.zeros((len(pieces), DIRECTORY_COLUMNS), np.int64)
+    at = HEADER_WORDS
+    for block, (first, rows) in enumerate(pieces):
+        at += measure_block_nb(columns, first, rows, at, int(columns[-1, first]) // DAY_US, directory, block)
+    words = np.empty(at + directory.size + TRAILER_WORDS, np.uint64)
+    words[:HEADER_WORDS] = _header()
+    stops = [*directory[1:, D_START].tolist(), at]
+    for block, (first, _) in enumerate(pieces):
+        encode_block_nb(columns, first, directory, block, words[int(directory[block, D_START]):stops[block]])
+    words[at:] = _end(directory, columns.shape[1], at)
+    return words
 
 
 def merge_runs(runs: Sequence[Run], day: int, block_rows: int = BLOCK_ROWS) -> Iterator[memoryview]:
@@ -163,27 +152,36 @@ def merge_runs(runs: Sequence[Run], day: int, block_rows: int = BLOCK_ROWS) -> I
 
     Reads a block at a time of each run and lets go of its mapped pages. Raises LedgerError when a block is damaged.
     """
-    writer = _Writer()
-    yield _octets(writer.header())
+    yield _octets(_header())
+    entries: list[I64] = []
+    at = HEADER_WORDS
     blocks = [np.flatnonzero(run.directory[:, D_DAY] == day).tolist() for run in runs]
     largest = max((int(run.directory[:, D_ROWS].max()) for run in runs), default=1)
     sources = np.empty((len(runs), RUN_COLUMNS, largest), np.int64)
     cursor, available = np.zeros(len(runs), np.int64), np.zeros(len(runs), np.int64)
     out = np.empty((RUN_COLUMNS, block_rows), np.int64)
     filled = 0
+    picks = np.empty(block_rows, np.int64)
     while True:
         for s in np.flatnonzero(cursor == available).tolist():
             cursor[s], available[s] = 0, 0
             if blocks[s]:
                 available[s] = runs[s].decode(blocks[s].pop(0), sources[s])
-        filled = merge_rows_nb(sources, cursor, available, out, filled, block_rows)
-        ended = not available.any()
-        if filled == block_rows or (ended and filled):
-            yield _octets(writer.block(out, 0, filled))
+        active = np.flatnonzero(available)
+        if active.size:
+            filled = merge_rows_nb(sources, active, cursor, available, picks, out, filled, block_rows)
+        if filled == block_rows or (filled and not active.size):
+            entry = np.zeros((1, DIRECTORY_COLUMNS), np.int64)
+            words = np.empty(measure_block_nb(out, 0, filled, at, day, entry, 0), np.uint64)
+            encode_block_nb(out, 0, entry, 0, words)
+            entries.append(entry)
+            at += words.size
             filled = 0
-        if ended:
+            yield _octets(words)
+        if not active.size:
             break
-    yield _octets(writer.end())
+    directory = np.concatenate(entries) if entries else np.zeros((0, DIRECTORY_COLUMNS), np.int64)
+    yield _octets(_end(directory, int(directory[:, D_ROWS].sum()), at))
 
 
 def _octets(words: U64) -> memoryview:

@@ -16,19 +16,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mediation.duplicate_runs import BLOCK_ROWS, Run, merge_runs, write_run
+from mediation.duplicate_runs import BLOCK_ROWS, U64, Run, merge_runs, write_run
 from mediation.kernels.duplicates import (
     DAY_US,
     RUN_COLUMNS,
     decide_nb,
     find_heads_nb,
-    gather_heads_nb,
     gather_run_nb,
     order_by_day_nb,
     order_by_hash_nb,
     probe_run_nb,
 )
-from schemas.columns import I64, U8, Cells
+from schemas.columns import ABSENT, I64, U8, Cells
 from schemas.errors import InvariantError
 
 FAN_IN = 8          # runs of like size that are merged into one
@@ -46,13 +45,23 @@ class Verdict(IntEnum):
 
 
 @dataclass(frozen=True)
+class Addition:
+    """The batch in key order, and which places of it are new."""
+
+    order: I64
+    hi: U64
+    lo: U64
+    new_places: I64
+
+
+@dataclass(frozen=True)
 class Verdicts:
     """One row per record of the batch, in its order."""
 
     verdict: U8                 # (n,) `Verdict`
     first_file_id: I64          # (n,) origin of the first copy; ABSENT for NEW and TOO_OLD
     first_record_offset: I64
-    new_rows: I64               # rows to be added, by (day, hash)
+    addition: Addition          # what `add` needs
 
 
 @dataclass(frozen=True)
@@ -102,22 +111,20 @@ class DuplicateIndex:
         comes back from suspense; found under its own origin, it is NEW and not added again.
         """
         matrix, rows = key.matrix, len(key)
-        too_old = (key["key_time_us"] < oldest_us).astype(np.uint8)
-        order = _order(key)
-        head = np.empty(rows, np.int64)
-        find_heads_nb(matrix, order, too_old, head)
-        heads, day = np.empty(rows, np.int64), np.empty(rows, np.int64)
-        hi, lo = np.empty(rows, np.uint64), np.empty(rows, np.uint64)
-        count = gather_heads_nb(matrix, order, head, too_old, heads, hi, lo, day)
-        heads, hi, lo, day = heads[:count], hi[:count], lo[:count], day[:count]
-        found = np.zeros((4, rows), np.int64)
+        too_old = (key["key_time_us"] < oldest_us).view(np.uint8)
+        order, hi, lo, day = _order(key)
+        head, state = np.empty(rows, np.int64), np.empty(rows, np.uint8)
+        find_heads_nb(matrix, order, hi, lo, too_old, head, state)
+        found = np.empty((3, rows), np.int64)
         for run in self._runs:
-            if count and run.days[0] <= day[-1] and run.days[-1] >= day[0]:
-                probe_run_nb(run.words, run.directory, matrix, heads, hi, lo, day, found)
-        verdict, new_rows = np.empty((3, rows), np.int64), np.empty(rows, np.int64)
-        recycled = np.zeros(rows, np.uint8) if recycled is None else recycled
-        added = decide_nb(matrix, order, head, too_old, recycled, file_id, record_offset, found, verdict, new_rows)
-        return Verdicts(verdict[0].astype(np.uint8), verdict[1], verdict[2], new_rows[:added])
+            if rows and run.days[0] <= day[-1] and run.days[-1] >= day[0]:
+                probe_run_nb(run.words, run.directory, matrix, order, hi, lo, day, state, found)
+        verdict, new_places = np.full(rows, Verdict.NEW, np.uint8), np.empty(rows, np.int64)
+        first_file_id, first_record_offset = np.full(rows, ABSENT, np.int64), np.full(rows, ABSENT, np.int64)
+        recycled = np.zeros(rows, np.uint8) if recycled is None else recycled.view(np.uint8)
+        added = decide_nb(matrix, order, head, state, recycled, file_id, record_offset, found, verdict, first_file_id,
+                          first_record_offset, new_places)
+        return Verdicts(verdict, first_file_id, first_record_offset, Addition(order, hi, lo, new_places[:added]))
 
     def add(self, key: Cells, file_id: I64, record_offset: I64, verdicts: Verdicts, version: int) -> NewRun | None:
         """Add the new records of the batch just probed; None when there are none.
@@ -125,17 +132,18 @@ class DuplicateIndex:
         The run counts at once. The caller stages `payload` under `name`, commits, then calls `settle`; or `discard`.
         version: the commit that will name it, so that names are the same on a rerun.
         """
-        if not verdicts.new_rows.size:
+        new = verdicts.addition
+        if not new.new_places.size:
             return None
-        columns = np.empty((RUN_COLUMNS, verdicts.new_rows.size), np.int64)
-        gather_run_nb(key.matrix, file_id, record_offset, verdicts.new_rows, columns)
+        columns = np.empty((RUN_COLUMNS, new.new_places.size), np.int64)
+        gather_run_nb(key.matrix, file_id, record_offset, new.order, new.hi, new.lo, new.new_places, columns)
         words = write_run(columns, self._block_rows)
         name = f"keys-{version:020d}.run"
         if name in self.names:
             raise InvariantError(f"a run named {name} exists")
         self._runs = (*self._runs, Run(name, words))
         self._pending |= {name}
-        return NewRun(name, words.view(np.uint8).data, int(verdicts.new_rows.size))
+        return NewRun(name, words.view(np.uint8).data, int(new.new_places.size))
 
     def settle(self, name: str) -> None:
         """The run is durable and committed: map its file and let go of the memory."""
@@ -189,26 +197,26 @@ class DuplicateIndex:
         self._runs = (*outputs, *(run for run in self._runs if run.name not in gone))
 
 
-def _order(key: Cells) -> I64:
-    """Rows by (day, key_hi, key_lo), equal ones in collection order."""
+def _order(key: Cells) -> tuple[I64, U64, U64, I64]:
+    """Rows by (day, key_hi, key_lo), equal ones in collection order; with key_hi, key_lo and day in that order."""
     rows = len(key)
     hi, lo = key["key_hi"].view(np.uint64), key["key_lo"].view(np.uint64)
     day = key["key_time_us"] // DAY_US
+    order = np.empty(rows, np.int64)
     if rows == 0:
-        return np.empty(0, np.int64)
+        return order, hi, lo, day
     bits = min(20, max(1, rows.bit_length()))
-    order, carried = np.empty(rows, np.int64), np.empty(rows, np.uint64)
-    counts = np.empty((1 << bits) + 1, np.int64)
-    largest = order_by_hash_nb(hi, lo, np.array([bits]), order, counts, carried)
+    hi_sorted, lo_sorted = np.empty(rows, np.uint64), np.empty(rows, np.uint64)
+    largest = order_by_hash_nb(hi, lo, bits, order, hi_sorted, lo_sorted, np.empty((1 << bits) + 1, np.int64))
     first, last = int(day.min()), int(day.max())
     if largest > 64 or last - first >= _MOST_DAYS:
-        slow: I64 = np.lexsort((lo, hi, day)).astype(np.int64)
-        return slow
-    if first == last:
-        return order
-    by_day = np.empty(rows, np.int64)
-    order_by_day_nb(order, day - first, np.empty(last - first + 2, np.int64), by_day)
-    return by_day
+        order = np.lexsort((lo, hi, day)).astype(np.int64)
+    elif first == last:
+        return order, hi_sorted, lo_sorted, day
+    else:
+        by_hash, order = order, np.empty(rows, np.int64)
+        order_by_day_nb(by_hash, day - first, np.empty(last - first + 2, np.int64), order)
+    return order, hi[order], lo[order], day[order]
 
 
 def oldest_admitted(watermark_us: npt.ArrayLike, horizon_us: int) -> I64:

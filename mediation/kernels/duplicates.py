@@ -7,7 +7,7 @@ matrix of `RUN_COLUMNS` columns: key_hi, key_lo, content, file_id, record_offset
 import numpy as np
 from numba import types
 
-from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, I64_OUT, U8_IN, U64_OUT, kernel
+from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, I64_OUT, U8_IN, U8_OUT, U64_OUT, kernel
 from schemas.usage import KEY
 
 U64_IN = types.Array(types.uint64, 1, "C", readonly=True)
@@ -24,26 +24,27 @@ D_DAY, D_FIRST, D_LAST, D_START, D_ROWS, D_LINES, D_CHECK_A, D_CHECK_B, D_BASE, 
 DIRECTORY_COLUMNS = 24
 
 NEW, DUPLICATE, CONFLICT, TOO_OLD = 0, 1, 2, 3
+OPEN, FOUND, FOLLOWS, PAST = 0, 1, 2, 3  # what is known of a row while its batch is probed
 
 LINE_WORDS = 8          # one cache line of filter
 FILTER_BITS = 12        # filter bits per key: about 1 % of new keys are looked up in vain
 
-_ONE, _SIX, _WORD, _FULL = np.uint64(1), np.uint64(6), np.uint64(64), np.uint64(0xFFFFFFFFFFFFFFFF)
-_LOW6, _S48 = np.uint64(63), np.uint64(48)
+_ONE, _SIX, _FULL = np.uint64(1), np.uint64(6), np.uint64(0xFFFFFFFFFFFFFFFF)
+_LOW6, _S48, _S16, _THREE = np.uint64(63), np.uint64(48), np.uint64(16), np.uint64(3)
 
 
 @kernel(None)
 def _line(lo, lines):
-    """Which filter line a key belongs to: the top 16 bits of its lower hash; the other 48 choose the bits."""
-    return np.int64(((lo >> _S48) * np.uint64(lines)) >> np.uint64(16))
+    """First word of the filter line of a key: chosen by the top 16 bits of its lower hash; the other 48 choose bits."""
+    return (((lo >> _S48) * np.uint64(lines)) >> _S16) << _THREE
 
 
 @kernel(None)
 def _in_filter(words, at, lo):
-    """One bit in each of the eight words of a line."""
+    """One bit in each of the eight words of a line. Unsigned places, so that no sign is tested on the way."""
     hit = _ONE
     for k in range(LINE_WORDS):
-        hit &= words[at + k] >> ((lo >> np.uint64(6 * k)) & _LOW6)
+        hit &= words[at + np.uint64(k)] >> ((lo >> np.uint64(6 * k)) & _LOW6)
     return hit == _ONE
 
 
@@ -67,48 +68,51 @@ def _column_start(directory, block, column):
 
 @kernel(None)
 def _unpack(words, start, bits, base, row):
-    """base + the value of `bits` bits at place `row` of a packed column; wraps like int64."""
-    if bits == 0:
-        return base
-    place = row * bits
-    word = start + (place >> 6)
-    shift = np.uint64(place & 63)
-    value = words[word] >> shift
-    if np.int64(shift) + bits > 64:
-        value |= words[word + 1] << (_WORD - shift)
-    value &= _FULL >> np.uint64(64 - bits)
-    return base + np.int64(value)
+    """base + the value at place `row` of a packed column; wraps like int64. Reads one word on: the trailer follows."""
+    place = np.uint64(row) * np.uint64(bits)
+    word, shift = np.uint64(start) + (place >> _SIX), place & _LOW6
+    value = (words[word] >> shift) | ((words[word + _ONE] << _ONE) << (_LOW6 - shift))
+    return np.int64(np.uint64(base) + (value & _mask(bits)))
 
 
-@kernel(types.int64(U64_IN, U64_IN, I64_IN, I64_OUT, I64_OUT, U64_OUT))
-def order_by_hash_nb(hi, lo, counts_shape, order, counts, carried):
-    """Stable order of rows by (hi, lo): one pass into buckets by the leading bits, then insertion.
+@kernel(None)
+def _mask(bits):
+    return np.uint64(0) if bits == 0 else _FULL >> np.uint64(64 - bits)
 
-    counts (buckets + 1,) with buckets a power of two, counts_shape (1,) its bits. Returns the size of the largest
-    bucket; above 64 the order is left unsorted within buckets and the caller sorts otherwise.
+
+@kernel(types.int64(U64_IN, U64_IN, types.int64, I64_OUT, U64_OUT, U64_OUT, I64_OUT))
+def order_by_hash_nb(hi, lo, bits, order, hi_sorted, lo_sorted, counts):
+    """Stable order of rows by (hi, lo): one pass into 2**bits buckets by the leading bits, then insertion.
+
+    counts (2**bits + 1,) is scratch. Returns the size of the largest bucket; above 64 the rows are left unsorted
+    within buckets, and the caller sorts otherwise.
     """
-    shift = np.uint64(64 - counts_shape[0])
+    shift = np.uint64(64 - bits)
     counts[:] = 0
     for i in range(hi.size):
-        counts[np.int64(hi[i] >> shift) + 1] += 1
+        counts[(hi[i] >> shift) + _ONE] += 1
     largest = 0
     for b in range(1, counts.size):
         largest = max(largest, counts[b])
         counts[b] += counts[b - 1]
     for i in range(hi.size):
-        b = np.int64(hi[i] >> shift)
-        order[counts[b]] = i
-        carried[counts[b]] = hi[i]
+        b = hi[i] >> shift
+        at = np.uint64(counts[b])
+        order[at] = i
+        hi_sorted[at] = hi[i]
+        lo_sorted[at] = lo[i]
         counts[b] += 1
     if largest > 64:
         return largest
     for i in range(1, hi.size):
-        row, value = order[i], carried[i]
+        if hi_sorted[i - 1] < hi_sorted[i]:
+            continue
+        row, high, low = order[i], hi_sorted[i], lo_sorted[i]
         j = i - 1
-        while j >= 0 and (carried[j] > value or (carried[j] == value and lo[order[j]] > lo[row])):
-            order[j + 1], carried[j + 1] = order[j], carried[j]
+        while j >= 0 and (hi_sorted[j] > high or (hi_sorted[j] == high and lo_sorted[j] > low)):
+            order[j + 1], hi_sorted[j + 1], lo_sorted[j + 1] = order[j], hi_sorted[j], lo_sorted[j]
             j -= 1
-        order[j + 1], carried[j + 1] = row, value
+        order[j + 1], hi_sorted[j + 1], lo_sorted[j + 1] = row, high, low
     return largest
 
 
@@ -126,49 +130,29 @@ def order_by_day_nb(order, day, counts, by_day):
         counts[d] += 1
 
 
-@kernel(None)
-def _same_key(matrix, one, other):
-    same = True
-    for c in range(FULL_KEY):
-        same &= matrix[c, one] == matrix[c, other]
-    return same
+@kernel(types.void(CELLS_IN, I64_IN, U64_IN, U64_IN, U8_IN, I64_OUT, U8_OUT))
+def find_heads_nb(matrix, order, hi, lo, too_old, head, state):
+    """Mark repetitions inside the batch. All but matrix and too_old are by place in `order`: (day, hi, lo), stable.
 
-
-@kernel(types.void(CELLS_IN, I64_IN, U8_IN, I64_OUT))
-def find_heads_nb(matrix, order, too_old, head):
-    """head[row]: the first row of the batch with the same full key, itself if there is none.
-
-    order (n,) by (day, key_hi, key_lo), stable, so that rows of one key are neighbours in collection order. Rows
-    that are too old head nobody.
+    head[place]: place of the first row of the batch with the same full key, itself if there is none. state[place]:
+    OPEN for heads, FOLLOWS for the others, PAST for rows that are too old, which head nobody.
     """
     group = 0
     for i in range(order.size):
-        row = order[i]
-        head[row] = row
-        first = order[group]
-        if matrix[HI, row] != matrix[HI, first] or matrix[LO, row] != matrix[LO, first]:
+        head[i] = i
+        state[i] = PAST if too_old[order[i]] != 0 else OPEN
+        if hi[i] != hi[group] or lo[i] != lo[group]:
             group = i
             continue
         for j in range(group, i):
-            other = order[j]
-            if head[other] == other and too_old[other] == 0 and _same_key(matrix, row, other):
-                head[row] = other
-                break
-
-
-@kernel(types.int64(CELLS_IN, I64_IN, I64_IN, U8_IN, I64_OUT, U64_OUT, U64_OUT, I64_OUT))
-def gather_heads_nb(matrix, order, head, too_old, rows, hi, lo, day):
-    """Heads that are not too old, in order, with what a probe reads of each. Returns their number."""
-    n = 0
-    for i in range(order.size):
-        row = order[i]
-        if head[row] == row and too_old[row] == 0:
-            rows[n] = row
-            hi[n] = np.uint64(matrix[HI, row])
-            lo[n] = np.uint64(matrix[LO, row])
-            day[n] = matrix[TIME, row] // DAY_US
-            n += 1
-    return n
+            if state[i] == OPEN and state[j] == OPEN:
+                same = True
+                for c in range(FULL_KEY):
+                    same &= matrix[c, order[i]] == matrix[c, order[j]]
+                if same:
+                    head[i] = j
+                    state[i] = FOLLOWS
+                    break
 
 
 @kernel(None)
@@ -201,85 +185,121 @@ def _look_up(words, directory, block, hi, lo, matrix, row):
     return -1
 
 
-@kernel(types.int64(U64_IN, CELLS_IN, CELLS_IN, I64_IN, U64_IN, U64_IN, I64_IN, CELLS_OUT))
-def probe_run_nb(words, directory, matrix, rows, hi, lo, day, found):
-    """Look for keys in one run. Rows, hi, lo, day (m,) are sorted by (day, hi, lo).
+@kernel(None)
+def _before(directory, block, day, hi):
+    """The block ends before (day, hi)."""
+    its_day = directory[block, D_DAY]
+    return its_day < day or (its_day == day and np.uint64(directory[block, D_LAST]) < hi)
 
-    matrix is the batch's KEY cells. found (4, batch rows): 1 where found, then content, file_id, record_offset of the
-    recorded row; rows already found in another run are skipped. Returns how many were found.
+
+@kernel(None)
+def _block_of(directory, block, day, hi):
+    """First block from `block` on that does not end before (day, hi): gallop, then halve."""
+    blocks = directory.shape[0]
+    if block == blocks or not _before(directory, block, day, hi):
+        return block
+    step = 1
+    while block + step < blocks and _before(directory, block + step, day, hi):
+        block += step
+        step *= 2
+    low, high = block + 1, min(block + step, blocks)
+    while low < high:
+        middle = (low + high) >> 1
+        if _before(directory, middle, day, hi):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel(types.int64(U64_IN, CELLS_IN, CELLS_IN, I64_IN, U64_IN, U64_IN, I64_IN, U8_OUT, CELLS_OUT))
+def probe_run_nb(words, directory, matrix, order, hi, lo, day, state, found):
+    """Look in one run for the keys that are OPEN; those found become FOUND. Returns how many.
+
+    order, hi, lo, day, state (n,) are by (day, hi, lo); matrix is the batch's KEY cells. found (3, n) takes content,
+    file_id and record_offset of the recorded row.
     """
-    block, blocks, hits = 0, directory.shape[0], 0
-    for i in range(rows.size):
-        while block < blocks and (directory[block, D_DAY] < day[i] or (
-                directory[block, D_DAY] == day[i] and np.uint64(directory[block, D_LAST]) < hi[i])):
-            block += 1
-        at = block
-        while at < blocks and directory[at, D_DAY] == day[i] and np.uint64(directory[at, D_FIRST]) <= hi[i]:
-            line = directory[at, D_START] + _line(lo[i], directory[at, D_LINES]) * LINE_WORDS
-            if _in_filter(words, line, lo[i]) and found[0, rows[i]] == 0:
-                place = _look_up(words, directory, at, hi[i], lo[i], matrix, rows[i])
+    n, blocks = order.size, directory.shape[0]
+    i, block, hits = 0, 0, 0
+    while i < n:
+        block = _block_of(directory, block, day[i], hi[i])
+        if block == blocks:
+            break
+        its_day = directory[block, D_DAY]
+        first, last = np.uint64(directory[block, D_FIRST]), np.uint64(directory[block, D_LAST])
+        while i < n and (day[i] < its_day or (day[i] == its_day and hi[i] < first)):
+            i += 1
+        filter_at, lines = np.uint64(directory[block, D_START]), directory[block, D_LINES]
+        while i < n and day[i] == its_day and hi[i] <= last:
+            if _in_filter(words, filter_at + _line(lo[i], lines), lo[i]) and state[i] == OPEN:
+                place = _look_up(words, directory, block, hi[i], lo[i], matrix, order[i])
                 if place >= 0:
-                    row = rows[i]
-                    found[0, row] = 1
-                    found[1, row] = np.int64(words[_column_start(directory, at, 2) + place])
+                    state[i] = FOUND
+                    found[0, i] = np.int64(words[_column_start(directory, block, 2) + place])
                     for p in range(2):
-                        found[2 + p, row] = _unpack(words, _column_start(directory, at, WHOLE + p),
-                                                    directory[at, D_BITS + p], directory[at, D_BASE + p], place)
+                        found[1 + p, i] = _unpack(words, _column_start(directory, block, WHOLE + p),
+                                                  directory[block, D_BITS + p], directory[block, D_BASE + p], place)
                     hits += 1
-                    break
-            at += 1
+            i += 1
+        block += 1
+        if block < blocks and directory[block, D_DAY] == its_day and np.uint64(directory[block, D_FIRST]) == last:
+            # Rows of one hash lie on both sides of the edge.
+            while i > 0 and hi[i - 1] == last and day[i - 1] == its_day:
+                i -= 1
     return hits
 
 
-@kernel(types.int64(CELLS_IN, I64_IN, I64_IN, U8_IN, U8_IN, I64_IN, I64_IN, CELLS_IN, CELLS_OUT, I64_OUT))
-def decide_nb(matrix, order, head, too_old, recycled, file_id, record_offset, found, verdict, new_rows):
-    """Verdict of each row and, in `order`, the rows to be added. Returns how many are to be added.
+@kernel(types.int64(CELLS_IN, I64_IN, I64_IN, U8_IN, U8_IN, I64_IN, I64_IN, CELLS_IN, U8_OUT, I64_OUT, I64_OUT,
+                    I64_OUT))
+def decide_nb(matrix, order, head, state, recycled, file_id, record_offset, found, verdict, first_file_id,
+              first_record_offset, new_places):
+    """Verdict of each row, and the places in `order` of the rows to be added. Returns how many are to be added.
 
-    verdict (3, n): code, first_file_id, first_record_offset. found: as `probe_run_nb` left it, 0 where unknown.
+    verdict, first_file_id, first_record_offset (rows) come filled with NEW, -1, -1.
     Law: as if rows were taken one by one in collection order, each against all before it.
     """
     n = 0
     for i in range(order.size):
+        if state[i] == OPEN:
+            new_places[n] = i
+            n += 1
+            continue
         row = order[i]
-        first = head[row]
-        verdict[1, row] = -1
-        verdict[2, row] = -1
-        if too_old[row] != 0:
-            verdict[0, row] = TOO_OLD
+        if state[i] == PAST:
+            verdict[row] = TOO_OLD
             continue
-        if found[0, first] == 0:
-            if first == row:
-                verdict[0, row] = NEW
-                new_rows[n] = row
-                n += 1
-                continue
-            # Followers see their head as the recorded row.
-            content, first_file, first_offset = matrix[CONTENT, first], file_id[first], record_offset[first]
-        else:
-            content, first_file, first_offset = found[1, first], found[2, first], found[3, first]
+        first = head[i]
+        if state[first] == FOUND:
+            content, first_file, first_offset = found[0, first], found[1, first], found[2, first]
+        else:  # followers see their head as the recorded row
+            origin = order[first]
+            content, first_file, first_offset = matrix[CONTENT, origin], file_id[origin], record_offset[origin]
         own = file_id[row] == first_file and record_offset[row] == first_offset
-        if own and (recycled[row] != 0 or found[0, first] == 0):
-            verdict[0, row] = NEW
+        if own and (recycled[row] != 0 or state[first] == OPEN):
             continue
-        verdict[0, row] = DUPLICATE if content == matrix[CONTENT, row] else CONFLICT
-        verdict[1, row] = first_file
-        verdict[2, row] = first_offset
+        verdict[row] = DUPLICATE if content == matrix[CONTENT, row] else CONFLICT
+        first_file_id[row] = first_file
+        first_record_offset[row] = first_offset
     return n
 
 
-@kernel(types.void(CELLS_IN, I64_IN, I64_IN, I64_IN, CELLS_OUT))
-def gather_run_nb(matrix, file_id, record_offset, rows, out):
-    """Columns of a run for the given rows of a batch."""
-    for i in range(rows.size):
-        row = rows[i]
-        out[0, i] = matrix[HI, row]
-        out[1, i] = matrix[LO, row]
-        out[2, i] = matrix[CONTENT, row]
-        out[3, i] = file_id[row]
-        out[4, i] = record_offset[row]
+@kernel(None)
+def _gather(column, order, places, out):
+    for i in range(places.size):
+        out[i] = column[np.uint64(order[np.uint64(places[i])])]
+
+
+@kernel(types.void(CELLS_IN, I64_IN, I64_IN, I64_IN, U64_IN, U64_IN, I64_IN, CELLS_OUT))
+def gather_run_nb(matrix, file_id, record_offset, order, hi, lo, new_places, out):
+    """Columns of a run for the places `new_places` of `order`. Column by column: one at a time fits the cache."""
+    for i in range(new_places.size):
+        out[0, i] = np.int64(hi[new_places[i]])
+        out[1, i] = np.int64(lo[new_places[i]])
+    _gather(matrix[CONTENT], order, new_places, out[2])
+    _gather(file_id, order, new_places, out[3])
+    _gather(record_offset, order, new_places, out[4])
     for c in range(FULL_KEY):
-        for i in range(rows.size):
-            out[5 + c, i] = matrix[c, rows[i]]
+        _gather(matrix[c], order, new_places, out[5 + c])
 
 
 @kernel(types.int64(CELLS_IN, types.int64, types.int64, types.int64, types.int64, CELLS_OUT, types.int64))
@@ -326,30 +346,34 @@ def encode_block_nb(columns, first, directory, block, words):
     """Write the block that `measure_block_nb` measured to words (exactly its size), its checks to the directory."""
     rows, lines = directory[block, D_ROWS], directory[block, D_LINES]
     words[:] = np.uint64(0)
-    at = lines * LINE_WORDS
-    for i in range(rows):
-        lo = np.uint64(columns[1, first + i])
-        line = _line(lo, lines) * LINE_WORDS
+    at = np.uint64(lines * LINE_WORDS)
+    for i in range(first, first + rows):
+        lo = np.uint64(columns[1, i])
+        line = _line(lo, lines)
         for k in range(LINE_WORDS):
-            words[line + k] |= _ONE << ((lo >> np.uint64(6 * k)) & _LOW6)
+            words[line + np.uint64(k)] |= _ONE << ((lo >> np.uint64(6 * k)) & _LOW6)
     for c in range(WHOLE):
         for i in range(rows):
-            words[at + i] = np.uint64(columns[c, first + i])
-        at += rows
+            words[at + np.uint64(i)] = np.uint64(columns[c, first + i])
+        at += np.uint64(rows)
     for p in range(PACKED):
         bits, base = directory[block, D_BITS + p], np.uint64(directory[block, D_BASE + p])
         if bits == 0:
             continue
-        place = 0
-        for i in range(rows):
-            value = np.uint64(columns[WHOLE + p, first + i]) - base
-            word = at + (place >> 6)
-            shift = np.uint64(place & 63)
-            words[word] |= value << shift
-            if (place & 63) + bits > 64:
-                words[word + 1] |= value >> (_WORD - shift)
-            place += bits
-        at += _packed_words(rows, bits)
+        gathered, room, word = np.uint64(0), 64, at
+        for i in range(first, first + rows):
+            value = np.uint64(columns[WHOLE + p, i]) - base
+            gathered |= value << np.uint64(64 - room)
+            room -= bits
+            if room <= 0:
+                words[word] = gathered
+                word += _ONE
+                # What did not fit: the upper -room bits of value.
+                gathered = np.uint64(0) if room == 0 else value >> np.uint64(bits + room)
+                room += 64
+        if room < 64:
+            words[word] = gathered
+        at += np.uint64(_packed_words(rows, bits))
     a, b = _check(words, 0, words.size)
     directory[block, D_CHECK_A] = np.int64(a)
     directory[block, D_CHECK_B] = np.int64(b)
@@ -361,44 +385,60 @@ def decode_block_nb(words, directory, block, size, out):
     rows = directory[block, D_ROWS]
     start = directory[block, D_START]
     a, b = _check(words, start, size)
-    at = start + directory[block, D_LINES] * LINE_WORDS
+    at = np.uint64(start + directory[block, D_LINES] * LINE_WORDS)
     for c in range(WHOLE):
         for i in range(rows):
-            out[c, i] = np.int64(words[at + i])
-        at += rows
+            out[c, i] = np.int64(words[at + np.uint64(i)])
+        at += np.uint64(rows)
     for p in range(PACKED):
         bits, base = directory[block, D_BITS + p], directory[block, D_BASE + p]
+        mask = _mask(bits)
+        if bits == 0:
+            for i in range(rows):
+                out[WHOLE + p, i] = base
+            continue
+        place, low, step = at << _SIX, np.uint64(base), np.uint64(bits)
         for i in range(rows):
-            out[WHOLE + p, i] = _unpack(words, at, bits, base, i)
-        at += _packed_words(rows, bits)
+            word, shift = place >> _SIX, place & _LOW6
+            value = (words[word] >> shift) | ((words[word + _ONE] << _ONE) << (_LOW6 - shift))
+            out[WHOLE + p, i] = np.int64(low + (value & mask))
+            place += step
+        at += np.uint64(_packed_words(rows, bits))
     return a == np.uint64(directory[block, D_CHECK_A]) and b == np.uint64(directory[block, D_CHECK_B])
 
 
-@kernel(types.int64(types.Array(types.int64, 3, "C"), I64_OUT, I64_IN, CELLS_OUT, types.int64, types.int64))
-def merge_rows_nb(sources, cursor, available, out, filled, room):
-    """Move rows in (hi, lo) order from the sources (source, column, row) to out (RUN_COLUMNS, >= room).
+@kernel(types.int64(types.Array(types.int64, 3, "C"), I64_IN, I64_OUT, I64_IN, I64_OUT, CELLS_OUT, types.int64,
+                    types.int64))
+def merge_rows_nb(sources, active, cursor, available, picks, out, filled, room):
+    """Move rows in key_hi order from sources[active] (source, column, row) to out (RUN_COLUMNS, >= room).
 
-    Stops when `out` holds `room` rows or a source with cursor < available has been used up, so that the caller can
-    decode its next block; a source with available 0 has ended. Equal hashes: the earlier source first.
-    Returns the rows that `out` then holds.
+    active: the sources that have rows left, each with cursor < available; equal hashes come out in this order. Stops
+    when `out` holds `room` rows or a source is used up, so that the caller can decode its next block. picks (room,)
+    is scratch. Returns the rows that `out` then holds.
     """
-    while filled < room:
-        best = -1
-        best_hi, best_lo = np.uint64(0), np.uint64(0)
-        for s in range(cursor.size):
-            if cursor[s] < available[s]:
-                hi = np.uint64(sources[s, 0, cursor[s]])
-                if best < 0 or hi <= best_hi:
-                    lo = np.uint64(sources[s, 1, cursor[s]])
-                    if best < 0 or hi < best_hi or lo < best_lo:
-                        best, best_hi, best_lo = s, hi, lo
-        if best < 0:
-            return filled
-        row = cursor[best]
-        for c in range(RUN_COLUMNS):
-            out[c, filled] = sources[best, c, row]
-        filled += 1
-        cursor[best] += 1
-        if cursor[best] == available[best]:
-            return filled
-    return filled
+    heads = np.empty(active.size, np.uint64)
+    for k in range(active.size):
+        heads[k] = np.uint64(sources[active[k], 0, cursor[active[k]]])
+    rows = sources.shape[2]
+    n = filled
+    while n < room:
+        best, best_hi = 0, heads[0]
+        for k in range(1, active.size):
+            less = heads[k] < best_hi
+            best = k if less else best
+            best_hi = heads[k] if less else best_hi
+        source = active[best]
+        at = cursor[source]
+        picks[n] = source * RUN_COLUMNS * rows + at
+        n += 1
+        at += 1
+        cursor[source] = at
+        if at == available[source]:
+            break
+        heads[best] = np.uint64(sources[source, 0, at])
+    flat = sources.reshape(sources.size)
+    for c in range(RUN_COLUMNS):
+        column = np.uint64(c * rows)
+        for i in range(filled, n):
+            out[c, i] = flat[np.uint64(picks[i]) + column]
+    return n
