@@ -1,0 +1,1 @@
+"""A fictional operator and what its network writes: input for demo, tests and benchmarks."""

@@ -1,0 +1,1 @@
+"""Numba kernels of the sample generator: draws, and encoders that write bytes. Arrays only."""

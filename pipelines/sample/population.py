@@ -1,0 +1,153 @@
+"""Who lives in the sample operator: subscribers as columns, with the day's swaps, ports and terminations.
+
+Every value is a function of the subscriber's index and the seed. Mobile numbers are 999 70 and seven digits, fixed
+numbers of the VoIP switch 999 21 and seven digits, IMSI 001 01 and ten digits.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from pipelines.sample.kernels.draw import draw_nb
+from pipelines.sample.rows import (
+    NEVER,
+    S_FROM_S,
+    S_HOTSPOT_IP,
+    S_IMEI,
+    S_IMSI,
+    S_IMSI_AFTER,
+    S_MSISDN,
+    S_REGION,
+    S_SWAP_S,
+    S_TECH,
+    S_TO_S,
+    SUBSCRIBER_COLUMNS,
+)
+from schemas.columns import I64
+from schemas.digits import pack
+
+MAX_SUBSCRIBERS = 5_000_000
+COUNTRY_CODE = "999"
+MOBILE, FIXED = COUNTRY_CODE + "70", COUNTRY_CODE + "21"
+TIME_ZONE = "Europe/Madrid"
+REGIONS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Period:
+    """Local days from `first`: [start_s, end_s) in UTC, and the zone's offset before and after its change, if any."""
+
+    first: date
+    days: int
+    start_s: int
+    end_s: int
+    zone: I64  # instant of the change (NEVER without one), offset before, offset after, seconds
+
+    @property
+    def hours(self) -> int:
+        return (self.end_s - self.start_s + 3599) // 3600
+
+    def local(self, at_s: int) -> datetime:
+        return datetime.fromtimestamp(at_s, ZoneInfo(TIME_ZONE))
+
+
+def period(first: date, days: int) -> Period:
+    """The period of `days` local days. At most one change of the clock may fall into it (180 days)."""
+    zone = ZoneInfo(TIME_ZONE)
+    start = int(datetime.combine(first, time(), zone).timestamp())
+    end = int(datetime.combine(first + timedelta(days=days), time(), zone).timestamp())
+
+    def offset(at_s: int) -> int:
+        shift = datetime.fromtimestamp(at_s, zone).utcoffset()
+        return int(shift.total_seconds()) if shift is not None else 0
+
+    change = NEVER
+    if offset(start) != offset(end):
+        low, high = start, end  # the change lies in (low, high]
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if offset(middle) == offset(start) else (low, middle)
+        change = high
+    return Period(first, days, start, end, np.array([change, offset(start), offset(end)], np.int64))
+
+
+def next_change_of_clock(after: date) -> date:
+    """The first day on or after `after` whose night has 23 or 25 hours."""
+    day = after
+    while period(day, 1).end_s - period(day, 1).start_s == 86400:
+        day += timedelta(days=1)
+    return day
+
+
+def _packed(prefix: str, values: I64, digits: int) -> I64:
+    """Packed digits of `prefix` and `values` written with `digits` digits; vectors."""
+    packed = np.full(len(values), pack(prefix), np.int64)
+    for place in range(digits - 1, -1, -1):
+        packed = packed << 4 | values // 10**place % 10 + 1
+    return packed
+
+
+@dataclass(frozen=True)
+class Population:
+    """Mobile subscribers, and the lines of the VoIP switch (`voip`, with the owner's index in `voip_owner`)."""
+
+    mobile: I64       # [S_..., subscriber]
+    voip: I64
+    voip_owner: I64
+    family_head: I64  # index of who holds the shared balance; own index for a single
+    ported_out: I64   # indices of subscribers whose number left, S_TO_S says when
+    ported_in: I64    # indices whose number came from elsewhere, S_FROM_S says when
+    terminated: I64
+    swapped: I64
+
+    def __len__(self) -> int:
+        return int(self.mobile.shape[1])
+
+
+def _draws(seed: int, salt: int, count: int) -> I64:
+    return np.fromiter((draw_nb(seed, i, salt) for i in range(count)), np.int64, count)
+
+
+def populate(subscribers: int, when: Period, seed: int) -> Population:
+    """All subscribers. Of a thousand, two swap their SIM, two leave with their number, two come, two end."""
+    if not 20 <= subscribers <= MAX_SUBSCRIBERS:
+        raise ValueError(f"{subscribers} subscribers; from 20 to {MAX_SUBSCRIBERS} are possible")
+    index = np.arange(subscribers, dtype=np.int64)
+    mobile = np.zeros((SUBSCRIBER_COLUMNS, subscribers), np.int64)
+    number = (index * 7654321 + 1234567) % 10_000_000
+    mobile[S_MSISDN] = _packed(MOBILE, number, 7)
+    mobile[S_IMSI] = _packed("00101", (index * 1234567891 + 17) % 10**10, 10)
+    mobile[S_IMSI_AFTER] = mobile[S_IMSI]
+    mobile[S_IMEI] = _packed("35", (index * 876543219871 + 98765) % 10**13, 13)
+    # Members of a family live together, so that one region's nodes see a whole charging group.
+    place = index % 10
+    in_family = (index // 10 % 3 == 1) & (place < 8)
+    family_head = np.where(in_family, index - place % 4, index)
+    mobile[S_REGION] = (family_head * 2654435761 >> 8) % REGIONS
+    mobile[S_TECH] = np.array([0, 0, 1, 1, 0, 2, 3, 1, 2, 0], np.int64)[(index * 7 + index // 10) % 10]
+    mobile[S_HOTSPOT_IP] = np.where(index % 50 == 11, (100 << 24) + (64 << 16) + index // 50 + 1, 0)
+    mobile[S_SWAP_S], mobile[S_FROM_S], mobile[S_TO_S] = NEVER, 0, NEVER
+
+    span = when.end_s - when.start_s
+    some = max(1, subscribers // 500)
+    # One in twenty uses much (index % 20 == 0): such subscribers make sure that the day's changes are seen in traffic.
+    chosen = [np.unique((_draws(seed, 100 + k, some) % max(1, subscribers // 20)) * 20 + k * 4) % subscribers
+              for k in range(4)]
+    swapped, ported_out, ported_in, terminated = chosen
+    moments = [when.start_s + span // 4 + _draws(seed, 200 + k, subscribers // 500 + 1)[: len(c)] % (span // 2)
+               for k, c in enumerate(chosen)]
+    mobile[S_SWAP_S, swapped] = moments[0]
+    mobile[S_IMSI_AFTER, swapped] = _packed("00101", (swapped * 1234567891 + 17 + 5 * 10**9) % 10**10, 10)
+    mobile[S_TO_S, ported_out] = moments[1]
+    mobile[S_FROM_S, ported_in] = moments[2]
+    mobile[S_MSISDN, ported_in] = _packed(COUNTRY_CODE + "75", number[ported_in], 7)
+    mobile[S_TO_S, terminated] = moments[3]
+
+    owners = np.flatnonzero(index % 8 == 3)
+    voip = np.ascontiguousarray(mobile[:, owners])
+    voip[S_MSISDN] = _packed(FIXED, (owners * 3456789 + 7654321) % 10_000_000, 7)
+    voip[S_IMSI] = voip[S_IMSI_AFTER] = -1
+    voip[S_FROM_S], voip[S_TO_S], voip[S_TECH] = 0, NEVER, 0
+    return Population(mobile, voip, owners, family_head, ported_out, ported_in, terminated, swapped)
