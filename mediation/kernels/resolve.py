@@ -1,0 +1,44 @@
+"""Who used it: identity tokens to account, service and charging group, as of event time."""
+
+import numpy as np
+from numba import types
+
+from reference_data.kernels.intervals import FIRST, NOT_THEN, SECOND, THIRD, UNKNOWN, find_row_nb
+from schemas.codes import Reason
+from schemas.hashing import mix_nb
+from schemas.jit import CELLS_OUT, I64_OUT, kernel
+from schemas.usage import USAGE
+
+ABSENT = -1
+I32_IN = types.Array(types.int32, 1, "C", readonly=True)
+ROWS_IN = types.Array(types.int64, 2, "C", readonly=True)
+_OK, _UNKNOWN_SUBSCRIBER, _NOT_THEN = int(Reason.OK), int(Reason.UNKNOWN_SUBSCRIBER), int(Reason.NOT_SUBSCRIBED_THEN)
+_TIME = USAGE.index("event_time_us")
+_IMSI, _MSISDN, _ADDRESS = USAGE.index("imsi_token"), USAGE.index("msisdn_token"), USAGE.index("address_token")
+_ACCOUNT, _SERVICE, _GROUP, _LANE = (USAGE.index(n) for n in ("account_id", "service_id", "group_id", "lane"))
+
+
+@kernel(types.int64(types.int64, types.int64))
+def lane_nb(group_id, lanes):
+    """Lane of a charging group; the same in every release, since balances live there."""
+    return np.int64(mix_nb(np.uint64(group_id)) % np.uint64(lanes))
+
+
+@kernel(types.void(CELLS_OUT, types.int64, I32_IN, types.int64, ROWS_IN, types.int64, I64_OUT))
+def resolve_nb(usage, recorded_us, directory, shift, holders, lanes, reason):
+    """Fill account, service, group and lane. SIM before number before address: the first identity that the
+    inventory knows at all decides, so that a number that was given on doesn't pay for the old SIM."""
+    for i in range(usage.shape[1]):
+        row = UNKNOWN
+        for column in (_IMSI, _MSISDN, _ADDRESS):
+            token = usage[column, i]
+            if token != ABSENT and row == UNKNOWN:
+                row = find_row_nb(token, usage[_TIME, i], recorded_us, directory, shift, holders)
+        usage[_ACCOUNT, i], usage[_SERVICE, i], usage[_GROUP, i], usage[_LANE, i] = ABSENT, ABSENT, ABSENT, ABSENT
+        reason[i] = _OK
+        if row >= 0:
+            usage[_ACCOUNT, i], usage[_SERVICE, i] = holders[row, FIRST], holders[row, SECOND]
+            usage[_GROUP, i] = holders[row, THIRD]
+            usage[_LANE, i] = lane_nb(holders[row, THIRD], lanes)
+        else:
+            reason[i] = _NOT_THEN if row == NOT_THEN else _UNKNOWN_SUBSCRIBER

@@ -1,0 +1,55 @@
+"""Who the operator is: home network, country, zone, currency, number of lanes."""
+
+import re
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from reference_data.yaml_file import read_yaml
+from schemas.errors import ReferenceDataError
+
+
+class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """operator.yaml. `home_plmn` is MCC and MNC, 5 or 6 digits, one or (for several networks) a list."""
+
+    name: str
+    home_plmn: str | list[str]
+    country_code: str
+    time_zone: str
+    currency: str
+    lanes: int = 32
+
+    @property
+    def home_plmns(self) -> tuple[str, ...]:
+        return (self.home_plmn,) if isinstance(self.home_plmn, str) else tuple(self.home_plmn)
+
+    @property
+    def home_plmn_numbers(self) -> tuple[int, ...]:
+        """MCC * 1000 + MNC, as decoders write the serving network."""
+        return tuple(int(p[:3]) * 1000 + int(p[3:]) for p in self.home_plmns)
+
+
+def load_operator(path: Path) -> Operator:
+    """Raises ReferenceDataError."""
+    operator = read_yaml(path, Operator)
+
+    def refuse(key: str, found: object, expected: str) -> None:
+        raise ReferenceDataError(f"{path.name}, {key}: {found!r}", expected, "correct that key")
+
+    for plmn in operator.home_plmns:
+        if not re.fullmatch(r"[0-9]{5,6}", plmn):
+            refuse("home_plmn", plmn, "5 or 6 digits in quotes, e.g. '00101'")
+    if not operator.home_plmns:
+        refuse("home_plmn", operator.home_plmn, "at least one network")
+    if not re.fullmatch(r"[1-9][0-9]{0,2}", operator.country_code):
+        refuse("country_code", operator.country_code, "1 to 3 digits in quotes")
+    if not re.fullmatch(r"[A-Z]{3}", operator.currency):
+        refuse("currency", operator.currency, "an ISO 4217 code")
+    if not 1 <= operator.lanes <= 4096:
+        refuse("lanes", operator.lanes, "1 to 4096")
+    try:
+        ZoneInfo(operator.time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        refuse("time_zone", operator.time_zone, "a zone of the IANA database, e.g. 'Europe/Berlin'")
+    return operator
