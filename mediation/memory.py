@@ -1,10 +1,16 @@
-"""What a mediation process carries from batch to batch beside its ledger state: words of labels and tokens seen."""
+"""What mediation carries from batch to batch.
+
+The lexicon is convenience: lost at a restart, it fills again. The rest is ledger state: a restart restores it from the
+newest commit, and goes on as if nothing had happened.
+"""
 
 from dataclasses import dataclass, field
 
+from mediation.duplicates import DuplicateIndex
 from mediation.tokens import TokenTable, WordTable
 
 LABELS = ("source", "apn", "other_network")
+NEVER_US = -(1 << 62)  # watermark of a stream that has brought nothing yet
 
 
 @dataclass
@@ -28,3 +34,13 @@ class Lexicon:
         except ValueError:
             names.append(name)
             return len(names) - 1
+
+
+@dataclass
+class MediationMemory:
+    """duplicates: keys of all records within the horizon. watermarks: per stream, the latest key time taken, UTC
+    microseconds; it only rises, with records in collection order or by a clock command."""
+
+    duplicates: DuplicateIndex
+    lexicon: Lexicon = field(default_factory=Lexicon)
+    watermarks: dict[str, int] = field(default_factory=dict)

@@ -247,7 +247,8 @@ def _tokens(table: pa.Table, path: Path, name: str, kind: I64, token_key: tuple[
     bad = tokens == BAD_VALUE
     if bad.any():  # the row, not the value: it may be somebody's number
         raise ReferenceDataError(f"{path.name}, {name}: {int(bad.sum())} values that are no number or address, the "
-                                 f"first in row {int(bad.argmax())}", "1 to 15 digits, or an IP address", "correct the rows")
+                                 f"first in row {int(bad.argmax())}", "1 to 15 digits, or an IP address",
+                                 "correct the rows")
     return tokens
 
 

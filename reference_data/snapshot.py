@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -12,6 +11,7 @@ from reference_data.number_plan import NumberPlan, load_number_plan
 from reference_data.operator import Operator, load_operator
 from reference_data.prefix_trie import PrefixTrie
 from reference_data.streams import Streams, load_streams
+from reference_data.tariffs.compile import Tariffs, load_tariffs
 from schemas.errors import ReferenceDataError
 
 
@@ -26,7 +26,7 @@ class Snapshot:
     streams: Streams
     number_plan: NumberPlan
     inventory: Inventory
-    tariffs: Any
+    tariffs: Tariffs
     deck_prefixes: PrefixTrie
     content_hash: str
 
@@ -43,21 +43,12 @@ def load_snapshot(operator_dir: Path, token_key: tuple[int, int]) -> Snapshot:
         raise ReferenceDataError(f"number_plan.yaml, country_code: {number_plan.file.country_code!r}",
                                  f"that of operator.yaml, {operator.country_code!r}", "correct one of the two")
     inventory = load_inventory(operator_dir, token_key)
-    tariffs, prefixes, tariff_hash = _tariffs(operator_dir / "tariffs")
+    tariffs = load_tariffs(operator_dir / "tariffs")
+    prefixes = sorted({prefix for version in tariffs.versions for deck in version.decks.values() for prefix in deck})
     digest = hashlib.sha256()
     for part in (msgspec.json.encode(operator, order="deterministic"),
                  msgspec.json.encode(streams, order="deterministic"), number_plan.canonical,
-                 repr(inventory.content).encode(), tariff_hash.encode()):
+                 repr(inventory.content).encode(), tariffs.content_hash.encode()):
         digest.update(len(part).to_bytes(8, "little") + part)
     return Snapshot(operator, streams, number_plan, inventory, tariffs,
                     PrefixTrie.build(prefixes, [0] * len(prefixes)), digest.hexdigest())
-
-
-def _tariffs(folder: Path) -> tuple[Any, list[str], str]:
-    """Tariffs, the prefixes of all their decks, and their hash."""
-    try:
-        from reference_data.tariffs import load_tariffs  # type: ignore[attr-defined, unused-ignore]
-    except ImportError:
-        return None, [], ""
-    tariffs = load_tariffs(folder)
-    return tariffs, sorted(set(tariffs.deck_prefixes())), tariffs.content_hash

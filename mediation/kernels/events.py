@@ -139,7 +139,8 @@ def filter_nb(decoded, usage, home, home_digits, role_codes, charge_types, charg
             verdict = _NOT_CHARGEABLE
         elif (imsi > 0 and _foreign_nb(imsi, home, home_digits)) or (imsi <= 0 and foreign_number[i] == 1):
             verdict = _FOREIGN
-        elif (direction == _TERMINATING and (mask & 2 or (mask & 4 and usage[_U_ROAMING, i] == 0))) or (direction == _FORWARDED and mask & 8):
+        elif (direction == _TERMINATING and (mask & 2 or (mask & 4 and usage[_U_ROAMING, i] == 0))) or \
+                (direction == _FORWARDED and mask & 8):
             verdict = _NOT_CHARGEABLE
         elif (mask & 16 and decoded[_ANSWERED, i] == 0) or (mask & 1 and usage[_U_QUANTITY, i] == 0):
             verdict = _ZERO
