@@ -94,7 +94,7 @@ class _Compiler:
         tags = [tag_of(part) for part in text.split(".")]
         if not 1 <= len(tags) < t.MAX_DEPTH - 1 or any(tag is None for tag in tags):
             raise self.layout.error(line, f"tag path '{text}'", "tags from the record inwards, such as 9.0.0 or 34.U16",
-                                    "a plain number is a context tag; U, A, P stand for universal, application, private")
+                                    "a plain number is a context tag; U, A, P are universal, application, private")
         return [tag for tag in tags if tag is not None]
 
     # the trie

@@ -6,6 +6,7 @@
     record_key: [start_time_us, session_text]
     csv: {delimiter: ";"}          # optional, options of the family under its own name
     records:
+      - include: other-layout      # all record kinds of another layout of the family
       - name: call                 # shown in errors and by `describe`
         when: {...}                # how the record is recognised; the family's own words
         set: {record_type: voip, service: voice}        # constants; code names or integers
@@ -205,7 +206,26 @@ class _Reader:
         if not isinstance(options, Mapped):
             raise self.error(raw.lines[family], f"'{family}' is no mapping")
         return Layout(self.path, str(raw["name"]), family, str(raw.get("description", "")), key,
-                      tuple(self._record(item) for item in records), options, raw.lines)
+                      self._records(records, family), options, raw.lines)
+
+    def _records(self, items: Listed, family: str) -> tuple[RecordLayout, ...]:
+        found: list[RecordLayout] = []
+        for item in items:
+            if not (isinstance(item, Mapped) and "include" in item):
+                found.append(self._record(item))
+                continue
+            check_keys(self, item, ("include",))
+            name = f"{item['include']}.yaml"
+            places = [place / name for place in (self.path.parent, Path(__file__).parent / "layouts")]
+            other = next((place for place in places if place.is_file() and place != self.path), None)
+            if other is None:
+                raise self.error(item.line, f"no layout '{name}' to include",
+                                 "a layout beside this one, or one that comes with Tarifa")
+            included = read_layout(other)
+            if included.family != family:
+                raise self.error(item.line, f"'{item['include']}' is of family '{included.family}'", f"'{family}'")
+            found.extend(included.records)
+        return tuple(found)
 
     def _record(self, raw: Any) -> RecordLayout:
         if not isinstance(raw, Mapped) or "name" not in raw:

@@ -214,9 +214,9 @@ class Compiler:
             if source:
                 row[derive_table.SOURCES + i] = self._column(source, item.line)
         if item.derivation == "choose":
-            if "by" not in item.options:
+            if not item.by:
                 raise self.layout.error(item.line, "choose without 'by'", "the column that chooses")
-            row[derive_table.DERIVE_BY] = self._column(str(item.options["by"]), item.line)
+            row[derive_table.DERIVE_BY] = self._column(item.by, item.line)
         wanted = {"seconds-between": 2, "remainder": 2, "is-present": 1, "add-milliseconds": 1}.get(item.derivation, 0)
         if wanted and (len(item.sources) != wanted or "" in item.sources):
             raise self.layout.error(item.line, f"{item.derivation} from {len(item.sources)} columns", f"{wanted}")

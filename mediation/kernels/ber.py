@@ -52,7 +52,7 @@ from mediation.kernels.ber_tables import (
     RC_ROW_DERIVE,
     RC_ROW_DERIVE_END,
 )
-from mediation.kernels.ber_values import TEXT, convert_nb, digits_nb
+from mediation.kernels.ber_values import INTERNATIONAL, TEXT, convert_nb, digits_nb
 from mediation.kernels.octets import at_nb
 from schemas.codes import Reason
 from schemas.decoded import DECODED
@@ -69,11 +69,12 @@ RECORD_OFFSET, RECORD_LENGTH = DECODED.index("record_offset"), DECODED.index("re
 CONTAINER_INDEX, CONTAINER_COUNT = DECODED.index("container_index"), DECODED.index("container_count")
 START = DECODED.index("start_time_us")
 IMSI, NUMBER, NUMBER_TYPE = (DECODED.index(name) for name in ("served_imsi", "served_number", "served_number_type"))
+IMSI_PREFIX, MSISDN_PREFIX = int.from_bytes(b"imsi-", "big"), int.from_bytes(b"msisdn-", "big")
 FIRST = CONTAINER_COUNT + 1  # the columns before are the decoder's own
 COLUMNS = len(DECODED.columns)
 
 
-@kernel(None)
+@kernel(None, forceinline=True, _nrt=False)
 def store_nb(work, ranks, row, scope, column, type_column, rank, no_text, value, kind):
     """Keep a value unless an earlier source of the column has given one."""
     if value != ABSENT and rank < ranks[scope, column] and not (no_text == 1 and kind == TEXT):
@@ -83,52 +84,67 @@ def store_nb(work, ranks, row, scope, column, type_column, rank, no_text, value,
             work[row, type_column] = kind
 
 
-@kernel(None)
-def subscriber_nb(buffer, start, length, work, ranks, op):
+@kernel(None, _nrt=False)
+def begins_nb(buffer, start, length, prefix, octets):
+    """Whether the text begins with the characters of `prefix`, a big-endian number of that many octets."""
+    if length <= octets:
+        return False
+    value = 0
+    for i in range(start, start + octets):
+        value = value << 8 | at_nb(buffer, i)
+    return value == prefix
+
+
+@kernel(None, _nrt=False)
+def subscriber_nb(buffer, start, length, work, ranks, row, ops, at):
     """'imsi-' and 'msisdn-' name their column themselves; the rest is the operation's own."""
-    skip, column, type_column = 0, op[OP_COLUMN], op[OP_TYPE]
-    if length > 5 and at_nb(buffer, start) == 0x69 and at_nb(buffer, start + 1) == 0x6D and at_nb(buffer, start + 2) == 0x73 \
-            and at_nb(buffer, start + 3) == 0x69 and at_nb(buffer, start + 4) == 0x2D:
+    skip, column, type_column = 0, ops[at, OP_COLUMN], ops[at, OP_TYPE]
+    if begins_nb(buffer, start, length, IMSI_PREFIX, 5):
         skip, column, type_column = 5, IMSI, -1
-    elif length > 7 and at_nb(buffer, start) == 0x6D and at_nb(buffer, start + 1) == 0x73 and at_nb(buffer, start + 2) == 0x69 \
-            and at_nb(buffer, start + 3) == 0x73 and at_nb(buffer, start + 4) == 0x64 and at_nb(buffer, start + 5) == 0x6E \
-            and at_nb(buffer, start + 6) == 0x2D:
+    elif begins_nb(buffer, start, length, MSISDN_PREFIX, 7):
         skip, column, type_column = 7, NUMBER, NUMBER_TYPE
     value, kind, reason = digits_nb(buffer, start + skip, length - skip)
     if skip == 7 and kind != TEXT:
-        kind = 1  # an MSISDN of TS 29.571 is international
+        kind = INTERNATIONAL  # as TS 29.571 has it
     if reason == OK:
-        store_nb(work, ranks, op[OP_SCOPE], op[OP_SCOPE], column, type_column, op[OP_RANK],
-                 1 if skip == 5 else 0, value, kind)
+        store_nb(work, ranks, row, ops[at, OP_SCOPE], column, type_column, ops[at, OP_RANK],
+                 1 if skip == 5 else ops[at, OP_NO_TEXT], value, kind)
     return reason
 
 
-@kernel(None)
+@kernel(None, forceinline=True, _nrt=False)
 def operate_nb(buffer, start, length, constructed, first, ops, work, ranks, container):
     """All operations of one field. OK, or why its value cannot be read."""
     value, kind, reason = ABSENT, 0, OK
     while first >= 0:
-        op = ops[first]
-        code, scope = op[OP_CODE], op[OP_SCOPE]
+        code, scope = ops[first, OP_CODE], ops[first, OP_SCOPE]
+        row = container + 2 if scope == 2 else scope
         if constructed and code != C_PRESENT:
             return BAD_VALUE
         if code == C_SUBSCRIBER:
-            reason = subscriber_nb(buffer, start, length, work, ranks, op)
+            reason = subscriber_nb(buffer, start, length, work, ranks, row, ops, first)
             value = ABSENT
         elif code != C_AGAIN:
             value, kind, reason = convert_nb(code, buffer, start, length)
         if reason != OK:
             return reason
-        store_nb(work, ranks, container + 2 if scope == 2 else scope, scope, op[OP_COLUMN], op[OP_TYPE], op[OP_RANK],
-                 op[OP_NO_TEXT], value, kind)
-        first = op[OP_NEXT]
+        store_nb(work, ranks, row, scope, ops[first, OP_COLUMN], ops[first, OP_TYPE], ops[first, OP_RANK],
+                 ops[first, OP_NO_TEXT], value, kind)
+        first = ops[first, OP_NEXT]
     return OK
 
 
-@kernel(None)
+@kernel(None, forceinline=True, _nrt=False)
+def clear_nb(work, ranks, row, scope):
+    for column in range(work.shape[1]):
+        work[row, column] = ABSENT
+        ranks[scope, column] = NO_RANK
+
+
+@kernel(None, forceinline=True, _nrt=False)
 def walk_nb(buffer, begin, end, root, child, extra, nodes, ops, lists, list_columns, work, ranks, stack):
     """Read the record [begin, end) into `work`. Returns (reason, where, containers)."""
-    work[0], ranks[0] = ABSENT, NO_RANK
+    clear_nb(work, ranks, 0, 0)
     _, _, _, pos, length = tlv_nb(buffer, begin, end)
     if length > end - pos:
         return MALFORMED_RECORD, begin, 0
@@ -182,9 +198,9 @@ def walk_nb(buffer, begin, end, root, child, extra, nodes, ops, lists, list_colu
                     if containers == MAX_CONTAINERS:
                         return TOO_MANY_CONTAINERS, field, containers
                     active = kind
-                    work[containers + 2], ranks[2] = ABSENT, NO_RANK
+                    clear_nb(work, ranks, containers + 2, 2)
             if nodes[below, ND_AROUND] >= 0:
-                work[1], ranks[1] = ABSENT, NO_RANK
+                clear_nb(work, ranks, 1, 1)
                 around_first = containers
             if nodes[below, ND_OP] >= 0 and (not enter or ops[nodes[below, ND_OP], OP_CODE] == C_PRESENT):
                 reason = operate_nb(buffer, pos, length, constructed, nodes[below, ND_OP], ops, work, ranks, containers)
@@ -204,52 +220,52 @@ def walk_nb(buffer, begin, end, root, child, extra, nodes, ops, lists, list_colu
             pos += length
 
 
-@kernel(None)
-def derive_nb(row, first, stop, derive, sources, pairs):
+@kernel(None, _nrt=False)
+def derive_nb(work, row, first, stop, derive, sources, pairs):
     """Columns of one row from its other columns."""
     for i in range(first, stop):
         code, column = derive[i, DV_CODE], derive[i, DV_COLUMN]
         source, source_end = derive[i, DV_SOURCE], derive[i, DV_SOURCE_END]
-        given = row[sources[source, 0]] if source < source_end and sources[source, 0] >= 0 else ABSENT
+        given = work[row, sources[source, 0]] if source < source_end and sources[source, 0] >= 0 else ABSENT
         if code == D_MAP:
             for p in range(derive[i, DV_PAIR], derive[i, DV_PAIR_END]):
                 if pairs[p, 0] == given:
-                    row[column] = pairs[p, 1]
+                    work[row, column] = pairs[p, 1]
         elif code == D_ADD_MS:
-            if given != ABSENT and row[column] != ABSENT:
-                row[column] += given * 1000
-        elif row[column] == ABSENT:
+            if given != ABSENT and work[row, column] != ABSENT:
+                work[row, column] += given * 1000
+        elif work[row, column] == ABSENT:
             if code == D_PRESENT:
-                row[column] = 1 if given != ABSENT else 0
+                work[row, column] = 1 if given != ABSENT else 0
             elif code == D_SECONDS_BETWEEN:
-                until = row[sources[source + 1, 0]]
+                until = work[row, sources[source + 1, 0]]
                 if given == ABSENT:
-                    row[column] = 0
+                    work[row, column] = 0
                 elif until != ABSENT:
                     if until < given:
                         return BAD_TIME
-                    row[column] = (until - given + 999_999) // 1_000_000
+                    work[row, column] = (until - given + 999_999) // 1_000_000
             elif code == D_REMAINDER:
-                part = row[sources[source + 1, 0]]
+                part = work[row, sources[source + 1, 0]]
                 if given != ABSENT:
                     rest = given - (part if part != ABSENT else 0)
                     if rest < 0:
                         return NEGATIVE_QUANTITY
-                    row[column] = rest
+                    work[row, column] = rest
             elif code == D_COPY or code == D_CHOOSE:
                 at = source
                 if code == D_CHOOSE:
-                    by = row[derive[i, DV_BY]]
+                    by = work[row, derive[i, DV_BY]]
                     at += by if by > 0 else 0
                 while at < source_end:
                     if sources[at, 0] >= 0:
-                        value, kind = row[sources[at, 0]], ABSENT
+                        value, kind = work[row, sources[at, 0]], ABSENT
                         if sources[at, 1] >= 0:
-                            kind = row[sources[at, 1]]
+                            kind = work[row, sources[at, 1]]
                         if value != ABSENT and (kind != TEXT or derive[i, DV_TYPE] >= 0):
-                            row[column] = value
+                            work[row, column] = value
                             if derive[i, DV_TYPE] >= 0:
-                                row[derive[i, DV_TYPE]] = kind
+                                work[row, derive[i, DV_TYPE]] = kind
                             break
                     if code == D_CHOOSE:
                         break
@@ -257,19 +273,19 @@ def derive_nb(row, first, stop, derive, sources, pairs):
     return OK
 
 
-@kernel(None)
+@kernel(None, forceinline=True, _nrt=False)
 def finish_nb(work, containers, kind, records, plan, required, derive, sources, pairs):
     """Derivations and required fields of a record that was read. Returns (reason, rows are complete)."""
-    reason = derive_nb(work[0], records[kind, RC_DERIVE], records[kind, RC_DERIVE_END], derive, sources, pairs)
+    reason = derive_nb(work, 0, records[kind, RC_DERIVE], records[kind, RC_DERIVE_END], derive, sources, pairs)
     first, stop = records[kind, RC_ROW_DERIVE], records[kind, RC_ROW_DERIVE_END]
     if first < stop:
         if containers == 0:
-            reason = max(reason, derive_nb(work[0], first, stop, derive, sources, pairs))
+            reason = max(reason, derive_nb(work, 0, first, stop, derive, sources, pairs))
         for c in range(2, containers + 2):
             for column in range(work.shape[1]):
                 if work[c, column] == ABSENT and plan[kind, column] & PLAN_WHOLE == 0:
                     work[c, column] = work[0, column]
-            reason = max(reason, derive_nb(work[c], first, stop, derive, sources, pairs))
+            reason = max(reason, derive_nb(work, c, first, stop, derive, sources, pairs))
     if reason != OK:
         return reason
     for i in range(records[kind, RC_REQUIRED], records[kind, RC_REQUIRED_END]):
@@ -284,7 +300,7 @@ def finish_nb(work, containers, kind, records, plan, required, derive, sources, 
     return OK
 
 
-@kernel(None)
+@kernel(None, forceinline=True, _nrt=False)
 def write_rows_nb(work, containers, kind, plan, defaults, out, row):
     """A record's rows: what the container says, otherwise the record, otherwise the layout's constant."""
     count = max(containers, 1)
@@ -308,7 +324,7 @@ def write_rows_nb(work, containers, kind, plan, defaults, out, row):
     return count
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def write_bad_row_nb(work, kind, readable, reason, where, defaults, out, row):
     """One row for a record that cannot be read; what it said about itself, as far as its structure is sound."""
     for column in range(FIRST, COLUMNS):
@@ -328,7 +344,7 @@ _SIGNATURE = types.void(
     CELLS_OUT, CELLS_OUT, I64_OUT)
 
 
-@kernel([_SIGNATURE])
+@kernel([_SIGNATURE], _nrt=False)
 def decode_nb(buffer, start, end, framed, max_records, child, extra, nodes, ops, lists, records, list_columns, plan,
               defaults, required, derive, sources, pairs, work, ranks, stack, out, done):
     """Decode records from `start` until `end`, `max_records`, or until `out` has no room for another record.

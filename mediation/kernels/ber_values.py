@@ -45,7 +45,7 @@ MAX_TEXT = 0xFFFF
 DAY_US = 86_400_000_000
 
 
-@kernel(None)
+@kernel(None, forceinline=True, _nrt=False)
 def signed_nb(buffer, start, length):
     """Two's complement of 1 to 8 octets (more when they only repeat the sign)."""
     if length < 1:
@@ -62,7 +62,7 @@ def signed_nb(buffer, start, length):
     return value, UNKNOWN, OK
 
 
-@kernel(None)
+@kernel(None, forceinline=True, _nrt=False)
 def unsigned_nb(buffer, start, length):
     """Octets as an unsigned number below 2^63."""
     while length > 1 and at_nb(buffer, start) == 0:
@@ -76,7 +76,7 @@ def unsigned_nb(buffer, start, length):
     return value, UNKNOWN, OK
 
 
-@kernel(None)
+@kernel(None, forceinline=True, _nrt=False)
 def tbcd_nb(buffer, start, length, limit):
     """Packed digits of a TBCD string. Digits beyond `limit` are not packed when it is below 15; more than 15 are a
     BAD_NUMBER; a filler that is not the last nibble is a BAD_VALUE."""
@@ -104,7 +104,7 @@ def tbcd_nb(buffer, start, length, limit):
     return value, UNKNOWN, OK
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def number_type_nb(octet):
     """Type of number from the octet before the digits. Source: TS 24.008 table 10.5.118, TS 29.002 AddressString."""
     nature = octet >> 4 & 7
@@ -119,7 +119,7 @@ def number_type_nb(octet):
     return UNKNOWN
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def reference_nb(start, length):
     if length > MAX_TEXT:
         return ABSENT, TEXT, BAD_VALUE
@@ -128,7 +128,7 @@ def reference_nb(start, length):
     return start << 16 | length, TEXT, OK
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def address_nb(buffer, start, length):
     if length < 1:
         return ABSENT, UNKNOWN, BAD_VALUE
@@ -142,7 +142,7 @@ def address_nb(buffer, start, length):
     return value, kind, reason
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def sms_address_nb(buffer, start, length):
     if length < 1:
         return ABSENT, UNKNOWN, BAD_VALUE
@@ -158,7 +158,7 @@ def sms_address_nb(buffer, start, length):
     return value, kind, reason
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def characters_nb(buffer, start, stop, uri):
     """Digits as characters. Returns (packed, digits, international, where reading stopped).
 
@@ -189,7 +189,7 @@ def characters_nb(buffer, start, stop, uri):
     return value, digits, international, i
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def digits_nb(buffer, start, length):
     """A number in characters; anything else is text."""
     value, digits, international, i = characters_nb(buffer, start, start + length, False)
@@ -202,7 +202,7 @@ def digits_nb(buffer, start, length):
     return value, INTERNATIONAL if international else UNKNOWN, OK
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def _scheme_nb(buffer, start, stop):
     """Length of a URI's scheme with its colon, and whether it is tel: (0, False) for none."""
     if stop - start >= 4 and at_nb(buffer, start + 3) == 0x3A:
@@ -218,7 +218,7 @@ def _scheme_nb(buffer, start, stop):
     return 0, False
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def uri_nb(buffer, start, length):
     """The number of a tel URI, or of the user part of a SIP URI; otherwise the whole as text."""
     stop = start + length
@@ -241,7 +241,7 @@ def uri_nb(buffer, start, length):
     return value, INTERNATIONAL if international else UNKNOWN, OK
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def days_nb(year, month, day):
     """Days since 1970-01-01 of a Gregorian date (years from March, so that the leap day comes last)."""
     if month <= 2:
@@ -252,14 +252,14 @@ def days_nb(year, month, day):
     return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 719469
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def month_days_nb(year, month):
     if month == 2:
         return 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
     return 30 if month == 4 or month == 6 or month == 9 or month == 11 else 31
 
 
-@kernel(None)
+@kernel(None, forceinline=True, _nrt=False)
 def timestamp9_nb(buffer, start, length):
     """TimeStamp of TS 32.298 to microseconds UTC; years 80 to 99 are of the last century."""
     if length != 9:
@@ -301,7 +301,7 @@ def timestamp9_nb(buffer, start, length):
     return seconds * 1_000_000, UNKNOWN, OK
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def plmn_nb(buffer, start, length):
     """MCC * 1000 + MNC; a network code of two digits has a filler for its third."""
     if length != 3:
@@ -319,7 +319,7 @@ def plmn_nb(buffer, start, length):
     return mcc * 1000 + mnc, UNKNOWN, OK
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def ipv4_text_nb(buffer, start, length):
     value, part, digits, dots = 0, 0, 0, 0
     for i in range(start, start + length):
@@ -338,7 +338,7 @@ def ipv4_text_nb(buffer, start, length):
     return value << 8 | part, UNKNOWN, OK
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def ip_number_nb(buffer, start, length):
     """IPv4 as a number; of sixteen octets a 62-bit hash with the top one of them set (FNV-1a)."""
     if length == 4:
@@ -351,7 +351,7 @@ def ip_number_nb(buffer, start, length):
     return value & 0x1FFFFFFFFFFFFFFF | 0x2000000000000000, UNKNOWN, OK
 
 
-@kernel(None)
+@kernel(None, forceinline=True, _nrt=False)
 def convert_nb(code, buffer, start, length):
     """One field. (value, number type or text flag, reason)."""
     if code == C_UINT:
