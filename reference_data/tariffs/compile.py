@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ def definition_key(plan: str, allowance: Allowance) -> int:
 def compile_versions(versions: list[TariffVersion]) -> Tariffs:
     """Raises ReferenceDataError on two versions with one activation time and on all that a plan can get wrong."""
     versions = sorted(versions, key=lambda v: v.active_from_us)
-    for before, after in zip(versions, versions[1:], strict=False):
+    for before, after in pairwise(versions):
         if before.active_from_us == after.active_from_us:
             raise ReferenceDataError(f"versions {before.name!r} and {after.name!r} come into force at the same time",
                                      "one version at a time", "change active_from of one")

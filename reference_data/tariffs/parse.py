@@ -1,6 +1,7 @@
 """A version's YAML to the model. What a file alone can get wrong is refused here; `check` sees the whole."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 from reference_data.tariffs.deck import read_deck
@@ -101,7 +102,7 @@ def _rate(name: str, node: Node) -> Rate:
     slots = tuple(_slot(item, unit) for item in fields["slots"].items())
     if not slots or slots[0].start != 0:
         raise node.refuse(f"the first slot of rate {name!r} does not begin at 0", "from: 0", "add what is missing")
-    for before, after in zip(slots, slots[1:], strict=False):
+    for before, after in pairwise(slots):
         if after.start <= before.start:
             raise node.refuse(f"slots of rate {name!r} overlap: {after.start} (line {after.line}) follows "
                               f"{before.start}", "ascending `from`", "order the slots")

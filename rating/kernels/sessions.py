@@ -1,0 +1,46 @@
+"""Open sessions: open addressing by a 128-bit key of session, rating group and service identifier.
+
+Two zero halves mean an empty place. A session unheard of for the horizon of record time counts as new; only a clock
+command removes it, so that neither the size of a batch nor of the table decides.
+"""
+
+import numpy as np
+from numba import types
+
+from rating.kernels.layout import SESSION_WORDS, X_HI, X_LO, X_TIME
+from schemas.hashing import absorb_hi_nb, absorb_lo_nb
+from schemas.jit import CELLS_IN, CELLS_OUT, kernel
+
+
+@kernel(None)
+def session_key_nb(session_hi, session_lo, group, service_identifier):
+    """(hi, lo) of what is priced together; never both zero."""
+    hi = np.int64(absorb_hi_nb(absorb_hi_nb(np.uint64(session_hi), group), service_identifier))
+    lo = np.int64(absorb_lo_nb(absorb_lo_nb(np.uint64(session_lo), group), service_identifier))
+    return hi, lo | np.int64(hi == 0 and lo == 0)
+
+
+@kernel(None, error_model="numpy")
+def find_session_nb(table, hi, lo):
+    """Place of a session, or ~place of the empty slot where it belongs."""
+    mask = table.shape[0] - 1
+    place = np.int64(np.uint64(lo) & np.uint64(mask))
+    while True:
+        if table[place, X_HI] == hi and table[place, X_LO] == lo:
+            return place
+        if table[place, X_HI] == 0 and table[place, X_LO] == 0:
+            return ~place
+        place = (place + 1) & mask
+
+
+@kernel(types.int64(CELLS_IN, CELLS_OUT, types.int64), error_model="numpy")
+def rehash_nb(old, new, heard_since_us):
+    """Move the sessions heard of since then into `new`, which is all zero; returns how many."""
+    moved = 0
+    for i in range(old.shape[0]):
+        if (old[i, X_HI] != 0 or old[i, X_LO] != 0) and old[i, X_TIME] >= heard_since_us:
+            place = ~find_session_nb(new, old[i, X_HI], old[i, X_LO])
+            for word in range(SESSION_WORDS):
+                new[place, word] = old[i, word]
+            moved += 1
+    return moved

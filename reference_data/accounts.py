@@ -1,0 +1,145 @@
+"""Accounts and their plans over time, as columns: accounts.parquet and plans.parquet of the operator's folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from schemas.columns import ABSENT, I64
+from schemas.errors import ReferenceDataError
+from schemas.money import MAX_NANOS, parse_money
+from schemas.timepoint import is_time_zone
+
+PAYMENTS = ("prepaid", "postpaid")
+STATES = ("pre_active", "active", "one_way", "barred", "terminated", "quarantined")
+FOREVER_US = 1 << 62
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """Accounts (n,), ascending by id, and plan intervals (m,), ascending by account and start.
+
+    account_id, shared_account_id (ABSENT: shares nobody's), payment and state (index into PAYMENTS, STATES),
+    currency and time_zone (index into currencies, time_zones), credit_limit_nanos, opening_nanos, anchor_day.
+    plan (index into plans) from plan_from_us to before plan_to_us. All int64.
+    """
+
+    account_id: I64
+    shared_account_id: I64
+    payment: I64
+    state: I64
+    currency: I64
+    time_zone: I64
+    credit_limit_nanos: I64
+    opening_nanos: I64
+    anchor_day: I64
+    plan_account: I64
+    plan: I64
+    plan_from_us: I64
+    plan_to_us: I64
+    currencies: tuple[str, ...]
+    time_zones: tuple[str, ...]
+    plans: tuple[str, ...]
+
+
+def load_accounts(operator_dir: Path) -> Accounts:
+    """Read and check both files. Raises ReferenceDataError saying which file and account."""
+    return accounts_from_arrow(_read(operator_dir / "accounts.parquet"), _read(operator_dir / "plans.parquet"))
+
+
+def accounts_from_arrow(accounts: pa.Table, plans: pa.Table) -> Accounts:
+    """Check both tables and take their columns; of plans the rows that are still believed (recorded_to null)."""
+    needed = ["account_id", "shared_account_id", "payment", "currency", "credit_limit", "opening_balance",
+              "time_zone", "anchor_day", "state"]
+    _need(accounts, "accounts.parquet", needed)
+    _need(plans, "plans.parquet", ["account_id", "plan", "valid_from", "valid_to", "recorded_to"])
+    accounts = accounts.sort_by("account_id")
+    ids = _integers(accounts, "account_id")
+    if ids.size and (ids.min() < 0 or (np.diff(ids) == 0).any()):
+        raise ReferenceDataError("accounts.parquet: an account_id is negative or appears twice", "distinct ids >= 0")
+    currency, currencies = _names(accounts, "currency")
+    zone, zones = _names(accounts, "time_zone")
+    for name in zones:
+        if not is_time_zone(name):
+            raise ReferenceDataError(f"accounts.parquet: time zone {name!r}", "an IANA name such as Europe/Berlin")
+    anchor = _integers(accounts, "anchor_day")
+    if anchor.size and (anchor.min() < 1 or anchor.max() > 31):
+        raise ReferenceDataError("accounts.parquet: an anchor_day outside the month", "1 to 31")
+    shared = _integers(accounts, "shared_account_id")
+    if not np.isin(shared[shared != ABSENT], ids).all() or (shared == ids).any():
+        raise ReferenceDataError("accounts.parquet: a shared_account_id that is no other account",
+                                 "an account_id of the file, or null")
+    believed = plans.filter(pc.is_null(plans["recorded_to"])).sort_by(
+        [("account_id", "ascending"), ("valid_from", "ascending")])
+    plan, names = _names(believed, "plan")
+    start, end = _times(believed, "valid_from"), _times(believed, "valid_to")
+    end = np.where(end == ABSENT, FOREVER_US, end)
+    owner = _integers(believed, "account_id")
+    clash = (owner[1:] == owner[:-1]) & (start[1:] < end[:-1])
+    if clash.any() or (end <= start).any():
+        at = owner[1:][clash][0] if clash.any() else owner[end <= start][0]
+        raise ReferenceDataError(f"plans.parquet: plans of account {at} overlap or end before they begin",
+                                 "one plan at a time", "close one with recorded_to and write the right one")
+    if not np.isin(owner, ids).all():
+        raise ReferenceDataError("plans.parquet: a plan of an account that accounts.parquet does not have")
+    return Accounts(ids, shared, _choice(accounts, "payment", PAYMENTS), _choice(accounts, "state", STATES), currency,
+                    zone, _money(accounts, "credit_limit"), _money(accounts, "opening_balance"), anchor, owner, plan,
+                    start, end, currencies, zones, names)
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as problem:
+        raise ReferenceDataError(f"{path.name} cannot be read: {problem}", "a Parquet file") from None
+
+
+def _need(table: pa.Table, file: str, names: list[str]) -> None:
+    missing = [name for name in names if name not in table.column_names]
+    if missing:
+        raise ReferenceDataError(f"{file} lacks {', '.join(missing)}", "columns " + ", ".join(names))
+
+
+def _integers(table: pa.Table, name: str) -> I64:
+    values: I64 = table[name].cast(pa.int64()).fill_null(ABSENT).to_numpy()
+    return np.ascontiguousarray(values)
+
+
+def _times(table: pa.Table, name: str) -> I64:
+    column = table[name].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+    return np.ascontiguousarray(column.fill_null(ABSENT).to_numpy())
+
+
+def _names(table: pa.Table, name: str) -> tuple[I64, tuple[str, ...]]:
+    """Index of each row's name in the sorted names."""
+    column: Any = table[name].cast(pa.string()).combine_chunks().dictionary_encode()
+    if column.null_count:
+        raise ReferenceDataError(f"a row without {name}", f"{name} in every row")
+    written = column.dictionary.to_pylist()
+    names = sorted(written)
+    place = np.array([names.index(item) for item in written], np.int64)
+    return place[column.indices.to_numpy()], tuple(names)
+
+
+def _choice(table: pa.Table, name: str, known: tuple[str, ...]) -> I64:
+    rows, names = _names(table, name)
+    unknown = [item for item in names if item not in known]
+    if unknown:
+        raise ReferenceDataError(f"accounts.parquet: {name} {unknown[0]!r}", "one of " + ", ".join(known))
+    return np.array([known.index(item) for item in names] or [0], np.int64)[rows]
+
+
+def _money(table: pa.Table, name: str) -> I64:
+    """Nano-units of decimal text; each distinct text is parsed once."""
+    rows, names = _names(table, name)
+    try:
+        nanos = [parse_money(item) for item in names]
+    except ValueError as problem:
+        raise ReferenceDataError(f"accounts.parquet: {name}: {problem}", "decimal text such as 10.00") from None
+    if any(abs(amount) >= MAX_NANOS for amount in nanos) or (name == "credit_limit" and any(n < 0 for n in nanos)):
+        raise ReferenceDataError(f"accounts.parquet: {name} out of range", "a limit >= 0, amounts below 2^61 nanos")
+    return np.array(nanos or [0], np.int64)[rows]
