@@ -28,7 +28,7 @@ def open_duckdb(ledger: Ledger, as_of: AsOf = None, extra: Extra | None = None,
         connection.execute("SET memory_limit = ?", [memory_limit])
     if temp_folder:
         connection.execute("SET temp_directory = ?", [str(temp_folder)])
-    locate = _reach(connection, ledger.store)
+    locate = reach_store(connection, ledger.store)
     live = [each for each in ledger.files(as_of=as_of) if each.kind == TABLE]
     by_table: dict[str, list[str]] = {}
     for each in live:
@@ -50,7 +50,7 @@ def set_list(connection: duckdb.DuckDBPyConnection, variable: str, values: list[
     connection.unregister("_values")
 
 
-def _reach(connection: duckdb.DuckDBPyConnection, store: Store) -> Callable[[str], str]:
+def reach_store(connection: duckdb.DuckDBPyConnection, store: Store) -> Callable[[str], str]:
     """Let DuckDB read the store's objects; returns how their names are spelled there."""
     if store.local_folder is not None:
         folder = store.local_folder.resolve()
