@@ -217,7 +217,13 @@ class Compiler:
             if not item.by:
                 raise self.layout.error(item.line, "choose without 'by'", "the column that chooses")
             row[derive_table.DERIVE_BY] = self._column(item.by, item.line)
-        wanted = {"seconds-between": 2, "remainder": 2, "is-present": 1, "add-milliseconds": 1}.get(item.derivation, 0)
+        if len(item.pairs) > derive_table.MOST_PAIRS:
+            raise self.layout.error(item.line, f"{len(item.pairs)} entries", f"at most {derive_table.MOST_PAIRS}")
+        row[derive_table.PAIR_COUNT] = len(item.pairs)
+        for i, (value, cell) in enumerate(item.pairs):
+            row[derive_table.PAIRS + 2 * i], row[derive_table.PAIRS + 2 * i + 1] = value, cell
+        wanted = {"seconds-between": 2, "remainder": 2, "is-present": 1, "add-milliseconds": 1,
+                  "map": 1}.get(item.derivation, 0)
         if wanted and (len(item.sources) != wanted or "" in item.sources):
             raise self.layout.error(item.line, f"{item.derivation} from {len(item.sources)} columns", f"{wanted}")
         return row

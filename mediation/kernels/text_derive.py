@@ -2,16 +2,26 @@
 
 from numba import types
 
-from mediation.formats.conversions import D_ADD_MS, D_CHOOSE, D_COPY, D_PRESENT, D_REMAINDER, D_SECONDS_BETWEEN
+from mediation.formats.conversions import (
+    D_ADD_MS,
+    D_CHOOSE,
+    D_COPY,
+    D_MAP,
+    D_PRESENT,
+    D_REMAINDER,
+    D_SECONDS_BETWEEN,
+)
 from mediation.kernels.text_rows import RECORD_OFFSET
 from schemas.codes import Reason
 from schemas.columns import ABSENT
 from schemas.jit import CELLS_IN, CELLS_OUT, kernel
 
-# Columns of the derivation table. BY: the choosing column; sources lie from SOURCES on, -2 for none.
-DERIVE_TARGET, DERIVE_CODE, DERIVE_BY, SOURCE_COUNT, SOURCES = range(5)
-MOST_SOURCES = 6
-DERIVE_WIDTH = SOURCES + MOST_SOURCES
+# Columns of the derivation table. BY: the choosing column; sources lie from SOURCES on, -2 for none, and the pairs
+# (value, cell) of a map from PAIRS on.
+DERIVE_TARGET, DERIVE_CODE, DERIVE_BY, SOURCE_COUNT, PAIR_COUNT, SOURCES = range(6)
+MOST_SOURCES, MOST_PAIRS = 6, 16
+PAIRS = SOURCES + MOST_SOURCES
+DERIVE_WIDTH = PAIRS + 2 * MOST_PAIRS
 NO_SOURCE = -2
 
 # Columns of the kind table: bounds of the fields by level, of the derivations, and the required columns.
@@ -19,7 +29,7 @@ KIND_FIELDS, KIND_FIELDS_END, _, _, DERIVE_FROM, DERIVE_END, REQUIRED_COUNT, KIN
 MOST_REQUIRED = 16
 KIND_WIDTH = KIND_REQUIRED + MOST_REQUIRED
 
-_OK, _MISSING = int(Reason.OK), int(Reason.MISSING_FIELD)
+_OK, _MISSING, _BAD_TIME = int(Reason.OK), int(Reason.MISSING_FIELD), int(Reason.BAD_TIME)
 _NEGATIVE = int(Reason.NEGATIVE_QUANTITY)
 _US = 1_000_000
 
@@ -34,12 +44,22 @@ def finish_row_nb(derive, kinds, kind, rows, row):
             if added > 0 and rows[row, target] != ABSENT:
                 rows[row, target] += added * 1000
             continue
+        if code == D_MAP:
+            key = rows[row, derive[d, SOURCES]]
+            for i in range(derive[d, PAIR_COUNT]):
+                if derive[d, PAIRS + 2 * i] == key:
+                    rows[row, target] = derive[d, PAIRS + 2 * i + 1]
+            continue
         if rows[row, target] != ABSENT:
             continue
         first = rows[row, derive[d, SOURCES]] if derive[d, SOURCES] >= 0 else ABSENT
         second = rows[row, derive[d, SOURCES + 1]] if derive[d, SOURCES + 1] >= 0 else ABSENT
         if code == D_SECONDS_BETWEEN:
-            if first != ABSENT and second >= first:
+            if first == ABSENT:
+                rows[row, target] = 0
+            elif second != ABSENT:
+                if second < first:
+                    return _BAD_TIME, rows[row, RECORD_OFFSET]
                 rows[row, target] = -((first - second) // _US)
         elif code == D_PRESENT:
             rows[row, target] = 1 if first != ABSENT else 0
