@@ -67,7 +67,9 @@ def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> Mapped:
     result = Mapped()
     result.line, result.lines = node.start_mark.line + 1, {}
     for key_node, value_node in node.value:
-        key = str(loader.construct_object(key_node, deep=True))
+        # A key is its text as written: YAML takes an unquoted `yes` or `010` for something else.
+        scalar = isinstance(key_node, yaml.ScalarNode)
+        key = str(key_node.value if scalar else loader.construct_object(key_node, deep=True))
         if key in result:
             raise yaml.MarkedYAMLError(problem=f"key '{key}' appears twice", problem_mark=key_node.start_mark)
         result[key] = loader.construct_object(value_node, deep=True)

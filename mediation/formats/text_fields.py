@@ -190,7 +190,7 @@ class Compiler:
         values = item.options.get("values")
         if not isinstance(values, Mapped) or not values:
             raise self.layout.error(item.line, "map without 'values'", "a mapping of texts to code names or numbers")
-        return {_spelled(text): self._code(item, value) for text, value in values.items()}
+        return {text: self._code(item, value) for text, value in values.items()}
 
     def _code(self, item: FieldLayout, value: Any) -> int:
         codes = next((c.codes for c in DECODED.columns if c.name == item.column), None)
@@ -244,9 +244,10 @@ class Compiler:
                                         f"'{source}', as the records before it")
             source = str(name)
             for value in wanted if isinstance(wanted, Listed) else [wanted]:
-                if _spelled(value) in texts:
-                    raise self.layout.error(record.line, f"two records for {source} '{value}'", "one each")
-                texts[_spelled(value)] = number
+                text = self._spelled(value, record.line)
+                if text in texts:
+                    raise self.layout.error(record.line, f"two records for {source} '{text}'", "one each")
+                texts[text] = number
         item = FieldLayout((source,), "record_type", "text", source, records[0].line)
         name, level = self.resolve(item, source, False)
         if level != 0:
@@ -256,11 +257,17 @@ class Compiler:
         except ValueError:
             raise self.layout.error(records[0].line, f"{source} {', '.join(texts)}", "whole numbers") from None
 
+    def _spelled(self, value: Any, line: int | str) -> str:
+        """A text that a file is compared with. YAML reads unquoted `yes` and `010` as other than text."""
+        if not isinstance(value, str) and not (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+            raise self.layout.error(line, f"'{value}' is no text", "the text as the file has it, in quotes")
+        return str(value)
+
     def _nulls(self) -> tuple[int, int]:
         given = self.common.get("nulls", Listed())
         if not isinstance(given, Listed):
             raise self.layout.error(self.layout.family, "'nulls' is no list")
-        return self._map({_spelled(text): 1 for text in given}) if given else (0, 0)
+        return self._map({self._spelled(text, self.layout.family): 1 for text in given}) if given else (0, 0)
 
     def _column(self, name: str, line: int) -> int:
         if name.startswith("_"):
@@ -305,11 +312,6 @@ def zone_s(layout: Layout, line: int | str, text: Any) -> int:
         raise layout.error(line, f"zone '{written}'", "an offset such as '+02:00', in quotes")
     seconds = int(digits[:2]) * 3600 + int(digits[2:]) * 60
     return -seconds if written[0] == "-" else seconds
-
-
-def _spelled(value: Any) -> str:
-    """YAML reads `true` and `1` as other than text; the file says the text."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _companion(item: FieldLayout) -> int:

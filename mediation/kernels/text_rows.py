@@ -61,7 +61,7 @@ _OK, _BAD = int(Reason.OK), int(Reason.BAD_VALUE)
 _TEXT_TYPE, _INTERNATIONAL = int(NumberType.TEXT), int(NumberType.INTERNATIONAL)
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def hash_nb(buffer, start, stop):
     """FNV-1a folded to 62 bits: finds map entries and JSON keys, which are then compared byte by byte."""
     value = -3750763034362895579
@@ -70,7 +70,7 @@ def hash_nb(buffer, start, stop):
     return value & 0x3FFFFFFFFFFFFFFF
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def same_nb(buffer, start, stop, pool, at, end):
     """Whether two spans hold the same bytes."""
     if stop - start != end - at:
@@ -81,7 +81,8 @@ def same_nb(buffer, start, stop, pool, at, end):
     return True
 
 
-@kernel(types.UniTuple(types.int64, 2)(U8_IN, types.int64, types.int64, CELLS_IN, types.int64, types.int64, U8_IN))
+@kernel(types.UniTuple(types.int64, 2)(U8_IN, types.int64, types.int64, CELLS_IN, types.int64, types.int64, U8_IN),
+        _nrt=False)
 def find_nb(buffer, start, stop, maps, low, high, pool):
     """Value that a map gives for a text, and 1; or 0, 0. Entries `[low, high)` are sorted by hash."""
     wanted = hash_nb(buffer, start, stop)
@@ -98,7 +99,7 @@ def find_nb(buffer, start, stop, maps, low, high, pool):
     return 0, 0
 
 
-@kernel(None)
+@kernel(None, _nrt=False)
 def _hex_nb(byte):
     if 48 <= byte <= 57:
         return byte - 48
@@ -106,7 +107,7 @@ def _hex_nb(byte):
     return byte - 87 if 97 <= byte <= 102 else -1
 
 
-@kernel(types.int64(U8_IN, types.int64, types.int64, types.int64, U8_OUT))
+@kernel(types.int64(U8_IN, types.int64, types.int64, types.int64, U8_OUT), _nrt=False)
 def unescape_nb(buffer, start, stop, flag, scratch):
     """Write a text without its escapes to `scratch`; its length, or -1 when it is too long or wrong.
 
@@ -148,7 +149,7 @@ _SIGNATURE = types.UniTuple(types.int64, 2)(U8_IN, CELLS_IN, CELLS_IN, types.int
                                             I64_IN, U8_OUT, U8_IN, CELLS_OUT, types.int64)
 
 
-@kernel(_SIGNATURE)
+@kernel(_SIGNATURE, _nrt=False)
 def convert_row_nb(buffer, spans, fields, first, last, pool, maps, nulls, scratch, scratch_in, rows, row):
     """Fill `rows[row]` from the spans by fields `[first, last)`; returns the reason (0: OK) and where it lies.
 
@@ -253,7 +254,7 @@ def convert_row_nb(buffer, spans, fields, first, last, pool, maps, nulls, scratc
     return _OK, ABSENT
 
 
-@kernel(types.void(CELLS_IN, types.int64, CELLS_OUT, types.int64))
+@kernel(types.void(CELLS_IN, types.int64, CELLS_OUT, types.int64), _nrt=False)
 def transpose_nb(rows, count, matrix, at):
     """Copy the first `count` rows into columns `[at, at + count)` of a DECODED matrix."""
     block = 64
