@@ -81,7 +81,7 @@ def voice_targets() -> I64:
 def message_targets() -> I64:
     """Whom subscribers write to: no emergency, little abroad."""
     entries = _national() + [(0.5, code, 8, ABROAD) for code in FAVOURITES]
-    return _table(entries + [(1.0, SHORT_CODES[0], 0, AS_DIALLED)])
+    return _table([*entries, (1.0, SHORT_CODES[0], 0, AS_DIALLED)])
 
 
 def callers() -> I64:

@@ -69,8 +69,9 @@ class SourceWriter:
     windows: I64
     first_sequence: int
     address: int = 0  # IPv4 of the element
-    written: list[WrittenFile] = field(default_factory=list)
     head: bytes = b""  # text that begins every file (CSV)
+    tail: str = ""     # text that ends it, with {records}
+    written: list[WrittenFile] = field(default_factory=list)
     _open: _Open | None = None
 
     def append(self, octets: U8, offsets: I64, close_s: I64) -> None:
@@ -79,7 +80,8 @@ class SourceWriter:
         cuts = np.concatenate([[0], np.flatnonzero(np.diff(window)) + 1, [len(close_s)]])
         for start, stop in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
             if stop > start:
-                self._append_to(int(window[start]), octets[offsets[start]:offsets[stop]], stop - start, int(close_s[start]))
+                self._append_to(int(window[start]), octets[offsets[start]:offsets[stop]], stop - start,
+                                int(close_s[start]))
 
     def _append_to(self, window: int, octets: U8, records: int, first_s: int) -> None:
         current = self._open
@@ -117,10 +119,15 @@ class SourceWriter:
             current.handle.seek(0)
             current.handle.write(header_32297(current.octets, current.first_s, closed_s, current.records, sequence,
                                               2, self.address, self.when))
+        if self.tail:
+            tail = self.tail.format(records=current.records).encode()
+            current.handle.write(tail)
+            current.octets += len(tail)
         current.handle.close()
         part = current.path.with_name(current.path.name + ".part")
         part.rename(current.path)
-        self.written.append(WrittenFile(self.source, current.path.name, sequence, current.records, current.octets, closed_s))
+        self.written.append(WrittenFile(self.source, current.path.name, sequence, current.records, current.octets,
+                                        closed_s))
         self._open = None
 
     def finish(self) -> None:

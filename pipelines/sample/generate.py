@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.sample.encoders import ENCODERS, HEADS, Node, encode
+from pipelines.sample.encoders import ENCODERS, HEADS, TAILS, Node, encode
 from pipelines.sample.files import SourceWriter
 from pipelines.sample.network import FORMATS, KINDS, LOCAL_SEQUENCE_MODULO, node_count, node_names
 from pipelines.sample.operator import write_operator
@@ -24,7 +24,7 @@ from pipelines.sample.rows import (
     E_REGION,
     E_SEQUENCE,
 )
-from pipelines.sample.traffic import SOURCES, Flow
+from pipelines.sample.traffic import SOURCES, Flow, seen_by
 from schemas.columns import I64
 from schemas.errors import ChargingError
 
@@ -122,12 +122,12 @@ class _Element:
         self.next_sequence = int.from_bytes(digest[:4], "big") % 1000 + \
             (LOCAL_SEQUENCE_MODULO - 500 if digest[4] % 3 == 0 else 1000)
         self.writer = SourceWriter(inbox, name, when, windows, int.from_bytes(digest[5:8], "big") % 999_000,
-                                   self.node.address, head=HEADS.get(self.node.stem, b""))
+                                   self.node.address, HEADS.get(self.node.stem, b""), TAILS.get(self.node.stem, ""))
         self.totals = Totals()
 
     def write(self, rows: I64) -> None:
         """Append those of an hour's rows that this element recorded."""
-        mine = rows[:, rows[E_REGION] % self.nodes == self.number]
+        mine = seen_by(self.node.stem, rows[:, rows[E_REGION] % self.nodes == self.number])
         count = mine.shape[1]
         if count == 0:
             return
@@ -141,8 +141,11 @@ class _Element:
         totals, count = self.totals, rows.shape[1]
         totals.records += count
         if self.data:
-            totals.containers += int((rows[D_GROUPS] * (1 + (rows[D_SWITCH_S] > 0))).sum())
-            totals.seconds += int((rows[E_CLOSE_S] - rows[D_OPEN_S]).sum())
+            # An SGW counts per bearer, and states no seconds per volume; a PGW and a CHF count per rating group.
+            groups = np.ones(count, np.int64) if self.node.stem == "sgw" else rows[D_GROUPS]
+            totals.containers += int((groups * (1 + (rows[D_SWITCH_S] > 0))).sum())
+            if self.node.stem != "sgw":
+                totals.seconds += int(((rows[E_CLOSE_S] - rows[D_OPEN_S]) * groups).sum())
             totals.octets += int(rows[D_UP].sum() + rows[D_DOWN].sum())
         else:
             totals.containers += count

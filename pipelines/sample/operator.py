@@ -160,7 +160,8 @@ def _write_plans(folder: Path, people: Population, when: Period, began: int) -> 
     _write(folder / "plans.parquet", {
         "account_id": pa.array(ACCOUNT + np.concatenate([index, changing])),
         "plan": names.take(pa.array(np.concatenate([plan, plan[changing] ^ 1]))),
-        **_intervals(np.concatenate([start, np.full(len(changing), noon, np.int64)]), np.concatenate([end, later]), began)})
+        **_intervals(np.concatenate([start, np.full(len(changing), noon, np.int64)]), np.concatenate([end, later]),
+                     began)})
 
 
 def _write_services(folder: Path, people: Population, began: int) -> None:
@@ -170,7 +171,8 @@ def _write_services(folder: Path, people: Population, began: int) -> None:
     start = np.maximum(people.mobile[S_FROM_S], began)
     extra = voip + len(hotspots)
     _write(folder / "services.parquet", {
-        "service_id": pa.array(np.concatenate([SERVICE + index, VOIP_SERVICE + people.voip_owner, HOTSPOT_SERVICE + hotspots])),
+        "service_id": pa.array(np.concatenate([SERVICE + index, VOIP_SERVICE + people.voip_owner,
+                                               HOTSPOT_SERVICE + hotspots])),
         "account_id": pa.array(ACCOUNT + np.concatenate([index, people.voip_owner, hotspots])),
         "kind": pa.concat_arrays([_repeat("mobile", count), _repeat("voip", voip), _repeat("hotspot", len(hotspots))]),
         **_intervals(np.concatenate([start, np.full(extra, began, np.int64)]),
@@ -183,11 +185,12 @@ def _write_resources(folder: Path, people: Population, began: int) -> None:
     index = np.arange(count, dtype=np.int64)
     start = np.maximum(mobile[S_FROM_S], began)
     hotspots = np.flatnonzero(mobile[S_HOTSPOT_IP] > 0)
-    addresses = pa.array([".".join(str(int(a) >> s & 255) for s in (24, 16, 8, 0)) for a in mobile[S_HOTSPOT_IP, hotspots]],
-                         pa.string())
+    addresses = pa.array([".".join(str(int(a) >> s & 255) for s in (24, 16, 8, 0))
+                          for a in mobile[S_HOTSPOT_IP, hotspots]], pa.string())
     parts = [  # kind, value, service, from, to
         ("msisdn", numbers_as_text(mobile[S_MSISDN]), SERVICE + index, start, mobile[S_TO_S]),
-        ("imsi", numbers_as_text(mobile[S_IMSI], 15), SERVICE + index, start, np.minimum(mobile[S_SWAP_S], mobile[S_TO_S])),
+        ("imsi", numbers_as_text(mobile[S_IMSI], 15), SERVICE + index, start,
+         np.minimum(mobile[S_SWAP_S], mobile[S_TO_S])),
         ("imsi", numbers_as_text(mobile[S_IMSI_AFTER, swapped], 15), SERVICE + swapped,
          np.maximum(mobile[S_SWAP_S, swapped], start[swapped]), mobile[S_TO_S, swapped]),
         ("msisdn", numbers_as_text(voip[S_MSISDN]), VOIP_SERVICE + people.voip_owner,
@@ -214,7 +217,8 @@ def _write_ported(folder: Path, people: Population, began: int) -> None:
         names.append(_repeat(to, len(steps)))
     left, came = people.ported_out, people.ported_in
     moved = len(steps) * len(NETWORKS)
-    start = np.concatenate([np.full(moved, began, np.int64), people.mobile[S_TO_S, left], people.mobile[S_FROM_S, came]])
+    start = np.concatenate([np.full(moved, began, np.int64), people.mobile[S_TO_S, left],
+                            people.mobile[S_FROM_S, came]])
     numbers = [*others, numbers_as_text(people.mobile[S_MSISDN, left]), numbers_as_text(people.mobile[S_MSISDN, came])]
     _write(folder / "ported.parquet", {
         "number": pa.concat_arrays(numbers),

@@ -13,10 +13,12 @@ from pipelines.sample.destinations import deck
 from pipelines.sample.population import TIME_ZONE, Period
 
 CURRENCY = "EUR"
-PREPAID, POSTPAID, FAMILY = ("prepaid-basic", "prepaid-plus"), ("postpaid-smart", "postpaid-business"), "postpaid-family"
+PREPAID, POSTPAID = ("prepaid-basic", "prepaid-plus"), ("postpaid-smart", "postpaid-business")
+FAMILY = "postpaid-family"
 WRONG_PREFIX, WRONG_ZONE = "33", "satellite"  # the wrong row of the newest deck: France at the price of satellites
 LOCAL = ["national", "mobile"]
-ZONES_ABROAD = ["europe", "europe_mobile", "americas", "africa", "africa_mobile", "asia", "oceania", "remote", "satellite"]
+ZONES_ABROAD = ["europe", "europe_mobile", "americas", "africa", "africa_mobile", "asia", "oceania", "remote",
+                "satellite"]
 PER_MINUTE = {"europe": "0.19", "europe_mobile": "0.33", "americas": "0.09", "africa": "0.45", "africa_mobile": "0.59",
               "asia": "0.29", "oceania": "0.35", "remote": "0.99", "satellite": "4.99"}
 

@@ -7,16 +7,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.sample.destinations import callers, message_targets, voice_targets
 from pipelines.sample.kernels.draw import SHARE, draw_nb
 from pipelines.sample.kernels.events import draw_calls_nb, draw_sessions_nb
-from pipelines.sample.population import Period, Population
+from pipelines.sample.population import COUNTRY_CODE, MOBILE, Period, Population
 from pipelines.sample.rows import (
+    C_ANSWER_S,
+    C_CAUSE,
+    C_DURATION_S,
+    C_EXTRA,
+    C_KIND,
+    C_OTHER,
+    C_OTHER_INTERNATIONAL,
+    C_PARTIAL,
     CALL_COLUMNS,
     DATA_COLUMNS,
     E_CLOSE_S,
+    E_IMSI,
     E_KEEP,
+    E_MSISDN,
+    MT,
     S_TECH,
     TECH_CIRCUIT_EPC,
     TECH_VOLTE_CHF,
@@ -24,6 +36,7 @@ from pipelines.sample.rows import (
     TECH_VOLTE_NCHF,
 )
 from schemas.columns import I64
+from schemas.digits import pack
 
 HOUR_S = 3600
 # Share of a day's events per local hour.
@@ -44,6 +57,8 @@ SESSION_SECONDS = _quantiles([0, 10, 30, 50, 70, 85, 93, 97, 99, 100],
 SESSION_OCTETS = _quantiles([0, 3, 10, 30, 50, 70, 85, 94, 98, 99.5, 100],
                             [0, 0, 900, 60_000, 900_000, 7_000_000, 40_000_000, 180_000_000, 700_000_000,
                              3_000_000_000, 24_000_000_000])
+TIME_LIMIT = 17  # cause for record closing
+COUNTRY_PACKED, HOME_PACKED = pack(COUNTRY_CODE), pack(MOBILE)
 NO_SECONDS = _quantiles([0, 100], [0, 1])
 FOREIGN_PLMNS = np.array([208001, 222001, 262002, 268001, 234015, 604000, 460000, 724005], np.int64)
 
@@ -72,12 +87,12 @@ class Source:
 _ALL = (TECH_CIRCUIT_EPC, TECH_VOLTE_EPC, TECH_VOLTE_CHF, TECH_VOLTE_NCHF)
 SOURCES = (
     Source("circuit", ("msc",), (TECH_CIRCUIT_EPC,), 6.0, mt_share=0.42, forward_share=0.02, roam_share=0.01),
-    Source("ims", ("scscf", "pcscf", "as", "mgcf"), _ALL[1:], 3.0),
+    Source("ims", ("scscf", "pcscf", "as", "mgcf"), _ALL[1:], 3.0, mt_share=0.3),
     Source("message", ("smsc",), _ALL, 3.0, messages=True, mt_share=0.45),
     Source("packet", ("pgw", "sgw"), (TECH_CIRCUIT_EPC, TECH_VOLTE_EPC), 6.0, data=True),
     Source("chf", ("chf",), (TECH_VOLTE_CHF,), 7.0, data=True),
     Source("nchf", ("nchf",), (TECH_VOLTE_NCHF,), 7.0, data=True),
-    Source("voip", ("voip",), (), 9.0),
+    Source("voip", ("voip",), (), 9.0, mt_share=0.35, forward_share=0.03),
     Source("wifi", ("wifi",), _ALL, 0.5, data=True, time_limit_s=900, volume_limit=1 << 60),
 )
 
@@ -127,7 +142,8 @@ class Flow:
                                int(source.messages), first, int(source.name == "circuit")], np.int64)
         draw_calls_nb(parameters, self.subscribers, self.targets, self.callers,
                       NO_SECONDS if source.messages else CALL_SECONDS, FOREIGN_PLMNS, out)
-        return out[:, out[E_KEEP] == 1]
+        out = out[:, out[E_KEEP] == 1]
+        return cut_long_calls(out) if source.name == "ims" else out
 
     def _draw_sessions(self, key: int, start: int, stop: int, events: int, first: int) -> I64:
         source = self.source
@@ -135,7 +151,8 @@ class Flow:
         switch = next(at for at in range(start + HOUR_S - start % HOUR_S, start + 25 * HOUR_S, HOUR_S)
                       if self.when.local(at).hour in (8, 20))
         parameters = np.array([key, start, stop - start, self.when.end_s, source.time_limit_s, source.volume_limit,
-                               first, int(source.name == "wifi"), int(source.name in ("chf", "nchf")), switch], np.int64)
+                               first, int(source.name == "wifi"), int(source.name in ("chf", "nchf")), switch],
+                              np.int64)
         room = events * 3 + 1000
         while True:
             out = np.empty((DATA_COLUMNS, room), np.int64)
@@ -144,3 +161,59 @@ class Flow:
             if used < room:
                 return np.ascontiguousarray(out[:, :used])
             room *= 2
+
+
+def cut_long_calls(rows: I64) -> I64:
+    """Calls longer than an hour as partials of an hour each, numbered from 1; shorter ones stay (number 0)."""
+    pieces = np.maximum(1, -(-rows[C_DURATION_S] // HOUR_S))
+    cut = np.repeat(rows, pieces, axis=1)
+    number = np.arange(cut.shape[1]) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    several = np.repeat(pieces, pieces) > 1
+    last = number == np.repeat(pieces, pieces) - 1
+    answer = cut[C_ANSWER_S] + number * HOUR_S
+    close = np.where(last, cut[E_CLOSE_S], answer + HOUR_S)
+    cut[C_PARTIAL] = np.where(several, number + 1, 0)
+    cut[C_CAUSE] = np.where(several & ~last, TIME_LIMIT, cut[C_CAUSE])
+    cut[C_ANSWER_S] = np.where(several, answer, cut[C_ANSWER_S])
+    cut[C_DURATION_S] = np.where(several, close - answer, cut[C_DURATION_S])
+    cut[E_CLOSE_S] = np.where(several, close, cut[E_CLOSE_S])
+    return cut
+
+
+def seen_by(stem: str, rows: I64) -> I64:
+    """Rows as one kind of element sees them. Of IMS calls C_EXTRA becomes the role of the node.
+
+    The S-CSCF serves caller and called party and writes a record for each of ours; P-CSCF and AS stand on the
+    originating side; the MGCF sees what comes from or goes to other networks.
+    """
+    if stem not in ("scscf", "pcscf", "as", "mgcf"):
+        return rows
+    incoming = rows[C_KIND] == MT
+    home = is_home(rows[C_OTHER])
+    rows = rows.copy()
+    rows[C_EXTRA] = incoming
+    if stem == "mgcf":
+        return rows[:, ~home]
+    if stem == "scscf":
+        twice = np.where(~incoming & home, 2, 1)
+        seen = np.repeat(rows, twice, axis=1)
+        second = np.flatnonzero(np.arange(seen.shape[1]) - np.repeat(np.cumsum(twice) - twice, twice) == 1)
+        # The terminating record of a call between two of ours: the other party is served, by its number.
+        caller = seen[E_MSISDN, second]
+        seen[E_MSISDN, second] = in_full(seen[C_OTHER, second])
+        seen[C_OTHER, second], seen[C_OTHER_INTERNATIONAL, second] = caller, 1
+        seen[E_IMSI, second], seen[C_EXTRA, second] = -1, 1
+        return seen
+    return rows[:, ~incoming]
+
+
+def in_full(packed: I64) -> I64:
+    """Numbers in national form (leading 0) brought to international form; others unchanged. All of twelve digits."""
+    national = packed >> 36 == 1
+    return np.where(national, COUNTRY_PACKED << 36 | packed & (1 << 36) - 1, packed)
+
+
+def is_home(packed: I64) -> npt.NDArray[np.bool_]:
+    """Whether a number, in national or international form, begins with our mobile prefix."""
+    home: npt.NDArray[np.bool_] = in_full(packed) >> 28 == HOME_PACKED
+    return home

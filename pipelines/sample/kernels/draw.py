@@ -31,7 +31,7 @@ def draw_nb(key, event, salt):
 
 @kernel(types.int64(CELLS_IN, types.int64))
 def quantile_nb(table, drawn):
-    """Value of a distribution: `table[0]` shares of SHARE, ascending from 0 to SHARE; `table[1]` values; linear between."""
+    """Value of a distribution: `table[0]` shares, ascending from 0 to SHARE; `table[1]` values; linear."""
     share = drawn % SHARE
     k = 1
     while table[0, k] <= share:

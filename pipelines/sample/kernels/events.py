@@ -11,6 +11,7 @@ from pipelines.sample.rows import (
     C_KIND,
     C_OTHER,
     C_OTHER_INTERNATIONAL,
+    C_PARTIAL,
     C_PLMN,
     D_ADDRESS,
     D_APN,
@@ -26,6 +27,8 @@ from pipelines.sample.rows import (
     D_SESSION_START_S,
     D_SHARE,
     D_SWITCH_S,
+    D_TOTAL_DOWN,
+    D_TOTAL_UP,
     D_UP,
     E_CLOSE_S,
     E_DEFECT,
@@ -69,7 +72,8 @@ def identify_nb(subscribers, who, at_s, out, row):
     """The identities that a subscriber shows to the network at `at_s`, and whether there is a service then."""
     out[E_KEEP, row] = 1 if subscribers[S_FROM_S, who] <= at_s < subscribers[S_TO_S, who] else 0
     out[E_SUBSCRIBER, row] = who
-    out[E_IMSI, row] = subscribers[S_IMSI_AFTER, who] if at_s >= subscribers[S_SWAP_S, who] else subscribers[S_IMSI, who]
+    swapped = at_s >= subscribers[S_SWAP_S, who]
+    out[E_IMSI, row] = subscribers[S_IMSI_AFTER if swapped else S_IMSI, who]
     out[E_MSISDN, row] = subscribers[S_MSISDN, who]
     out[E_IMEI, row] = subscribers[S_IMEI, who]
     out[E_REGION, row] = subscribers[S_REGION, who]
@@ -94,7 +98,7 @@ def draw_calls_nb(parameters, subscribers, targets, callers, durations, foreign_
             kind = FORWARDED
         elif share < parameters[P_MT_SHARE] + parameters[P_FORWARD_SHARE] + parameters[P_ROAM_SHARE]:
             kind = ROAMED
-        incoming = kind == MT or kind == ROAMED
+        incoming = kind in (MT, ROAMED)
         other, international = other_party_nb(callers if incoming else targets, subscribers, draw_nb(key, row, 4),
                                               draw_nb(key, row, 5), incoming)
         out[C_EXTRA, row] = subscribers[S_MSISDN, draw_nb(key, row, 6) % total] if kind == FORWARDED else -1
@@ -119,6 +123,7 @@ def draw_calls_nb(parameters, subscribers, targets, callers, durations, foreign_
         out[C_OTHER_INTERNATIONAL, row] = international
         out[C_CAUSE, row] = (4 if draw_nb(key, row, 10) % 50 == 0 else 0) if answered else 3
         abroad = (style >> 24) % 100 < 2 and (who % 31 == 7)
+        out[C_PARTIAL, row] = 0
         out[C_PLMN, row] = foreign_plmns[(style >> 32) % foreign_plmns.size] if abroad else HOME_PLMN
         # A visitor of a foreign network uses our switches: identities of its home network.
         if (style >> 40) % 200 == 0 and kind <= MT and parameters[P_VISITORS] == 1:
@@ -136,6 +141,12 @@ def draw_calls_nb(parameters, subscribers, targets, callers, durations, foreign_
                 scale //= 10
             out[E_IMSI, row] = digits
             out[E_MSISDN, row] = -1
+
+
+@kernel(I64(I64, I64, I64))
+def flown_nb(volume, seconds, passed):
+    """What of `volume`, spread over `seconds`, has flown after `passed` of them; exact, and cannot overflow."""
+    return volume // seconds * passed + volume % seconds * passed // seconds
 
 
 @kernel(I64(I64_IN, CELLS_IN, CELLS_IN, CELLS_IN, I64_IN, I64, CELLS_OUT))
@@ -170,11 +181,16 @@ def draw_sessions_nb(parameters, subscribers, durations, volumes, foreign_plmns,
             limit_s = min(limit_s, max(60, parameters[Q_VOLUME_LIMIT] * length // volume))
         shares = draw_nb(key, s, 11)
         groups = 1 + (shares & 7) // 3
-        opened, number = start, 1
-        while opened < end or (opened == start and number == 1):
+        wifi = parameters[Q_WIFI] == 1
+        if wifi:
+            groups, change = 1, NEVER
+        opened, number = start, 0 if wifi else 1  # Wi-Fi reports the start of a session by itself, as report 0
+        while opened < end:
             close, cause = min(opened + limit_s, end), 17 if limit_s == parameters[Q_TIME_LIMIT_S] else 16
             if opened < change <= close:
                 close, cause = change, 22
+            if number == 0:
+                close, cause = start, 1
             if close == end:
                 cause = 4 if shares >> 50 == 0 else 0
             if used == out.shape[1]:
@@ -191,14 +207,14 @@ def draw_sessions_nb(parameters, subscribers, durations, volumes, foreign_plmns,
             out[D_CAUSE, used] = cause
             out[D_LAST, used] = 1 if close == end else 0
             out[D_RAT, used] = rat
-            span, before, after = length, opened - start, close - start
-            out[D_UP, used] = up // span * after + up % span * after // span - up // span * before - up % span * before // span
-            out[D_DOWN, used] = (down // span * after + down % span * after // span
-                                 - down // span * before - down % span * before // span)
+            out[D_TOTAL_UP, used] = flown_nb(up, length, close - start)
+            out[D_TOTAL_DOWN, used] = flown_nb(down, length, close - start)
+            out[D_UP, used] = out[D_TOTAL_UP, used] - flown_nb(up, length, opened - start)
+            out[D_DOWN, used] = out[D_TOTAL_DOWN, used] - flown_nb(down, length, opened - start)
             out[D_GROUPS, used] = groups
             out[D_SHARE, used] = shares >> 8 & 0xFFFF
             switch = parameters[Q_SWITCH_S]
-            out[D_SWITCH_S, used] = switch if opened < switch < close else -1
+            out[D_SWITCH_S, used] = switch if opened < switch < close and not wifi else -1
             out[D_CHARGING_ID, used] = (parameters[Q_FIRST_ID] + s & 0x7FFFFFFF) * 2654435761 & 0xFFFFFFFF
             out[D_PLMN, used] = plmn
             out[D_ADDRESS, used] = subscribers[S_HOTSPOT_IP, who] if hotspot else \

@@ -124,8 +124,8 @@ def traffic_volumes_nb(out, p, rows, row, zone):
     return head_nb(out, p, end, CONSTRUCTED, 12)
 
 
-@kernel(I64(CELLS_IN, I64_IN, U8_IN, I64, I64, I64, U8_OUT, I64_OUT))
-def encode_gateway_nb(rows, zone, node, address, peer, pgw, out, offsets):
+@kernel(I64(CELLS_IN, I64_IN, U8_IN, I64, I64, I64, I64, U8_OUT, I64_OUT))
+def encode_gateway_nb(rows, zone, node, address, peer, pgw_address, pgw, out, offsets):
     """Partials as PGW records (`pgw` 1) or as the SGW records of the same bearer (0), framed, in row order.
 
     address, peer: IPv4 of this gateway and of the node that serves the subscriber (PGW: its SGW; SGW: its MME).
@@ -144,7 +144,7 @@ def encode_gateway_nb(rows, zone, node, address, peer, pgw, out, offsets):
         p = time_nb(scratch, p, 38, first, offset_nb(zone, first))
         p = plmn_nb(scratch, p, 37, HOME_PLMN)
         if pgw == 0:
-            p = ipv4_nb(scratch, p, 36, peer + 256)
+            p = ipv4_nb(scratch, p, 36, pgw_address)
         end = p
         p -= 1
         scratch[p] = 2 if pgw == 1 else 5  # gTPSGW, mME

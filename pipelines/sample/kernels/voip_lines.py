@@ -6,8 +6,9 @@ from numba import types
 from pipelines.sample.kernels.text_write import dotted_nb, hex_nb, iso_nb, number_nb, packed_nb, put_nb
 from pipelines.sample.rows import (
     C_ANSWER_S,
-    C_CAUSE,
     C_DURATION_S,
+    C_EXTRA,
+    C_KIND,
     C_OTHER,
     C_OTHER_INTERNATIONAL,
     E_CLOSE_S,
@@ -16,16 +17,29 @@ from pipelines.sample.rows import (
     E_SESSION,
     E_START_S,
     E_SUBSCRIBER,
+    FORWARDED,
+    MT,
 )
 from schemas.jit import CELLS_IN, I64_OUT, U8_IN, U8_OUT, kernel
 
 I64 = types.int64
 MAX_LINE = 400
-HEADER = b"call_id,switch,sequence,start_time,answer_time,end_time,duration_s,caller,called,source_ip,disposition,cause\n"
-ANSWERED = np.frombuffer(b",ANSWERED,16\n", np.uint8)
-FAILED = np.frombuffer(b",FAILED,41\n", np.uint8)
-NO_ANSWER = np.frombuffer(b",NO_ANSWER,19\n", np.uint8)
-BUSY = np.frombuffer(b",BUSY,17\n", np.uint8)
+HEADER = b"call_id,node,sequence,direction,served,calling,called,setup_time,answer_time,release_time,duration,cause,"
+HEADER += b"source_ip\n"
+DIRECTIONS = tuple(np.frombuffer(text, np.uint8) for text in (b",originating,", b",terminating,", b",forwarded,"))
+
+
+@kernel(I64(U8_OUT, I64, I64, I64, I64))
+def dialled_nb(out, q, packed, international, style):
+    """A number as the switch writes it: international with + or 00, anything else as dialled."""
+    if international == 1:
+        if style & 1:
+            out[q] = 43
+            q += 1
+        else:
+            out[q] = out[q + 1] = 48
+            q += 2
+    return packed_nb(out, q, packed)
 
 
 @kernel(I64(CELLS_IN, U8_IN, U8_OUT, I64_OUT))
@@ -44,40 +58,36 @@ def encode_voip_nb(rows, node, out, offsets):
         q = put_nb(out, q + 1, node)
         out[q] = 44
         q = number_nb(out, q + 1, rows[E_SEQUENCE, row])
+        kind, served, other = rows[C_KIND, row], rows[E_MSISDN, row], rows[C_OTHER, row]
+        q = put_nb(out, q, DIRECTIONS[1] if kind == MT else (DIRECTIONS[2] if kind == FORWARDED else DIRECTIONS[0]))
+        q = dialled_nb(out, q, served, 1, 1)
         out[q] = 44
-        q = iso_nb(out, q + 1, rows[E_START_S, row], session * 7919 % 1000 if rows[C_ANSWER_S, row] < 0
-                   or rows[C_ANSWER_S, row] > rows[E_START_S, row] else 0)
+        calling = other if kind == MT else (rows[C_EXTRA, row] if kind == FORWARDED else served)
+        q = dialled_nb(out, q + 1, calling, 1, 1)
+        out[q] = 44
+        if kind == MT:
+            q = dialled_nb(out, q + 1, served, 1, 1)
+        else:
+            q = dialled_nb(out, q + 1, other, rows[C_OTHER_INTERNATIONAL, row], session)
+        out[q] = 44
+        start, answer, close = rows[E_START_S, row], rows[C_ANSWER_S, row], rows[E_CLOSE_S, row]
+        q = iso_nb(out, q + 1, start, session * 7919 % 1000 if close > start else 0)
         out[q] = 44
         q += 1
-        answered = rows[C_ANSWER_S, row] >= 0
-        if answered:
-            q = iso_nb(out, q, rows[C_ANSWER_S, row], 0)
+        if answer >= 0:
+            q = iso_nb(out, q, answer, session * 31 % 1000)
         out[q] = 44
-        q = iso_nb(out, q + 1, rows[E_CLOSE_S, row], 0 if answered else 999)
+        q = iso_nb(out, q + 1, close, session * 31 % 1000)
         out[q] = 44
         q = number_nb(out, q + 1, rows[C_DURATION_S, row])
         out[q] = 44
-        out[q + 1] = 43
-        q = packed_nb(out, q + 2, rows[E_MSISDN, row])
-        out[q] = 44
-        q += 1
-        if rows[C_OTHER_INTERNATIONAL, row] == 1:
-            if session & 1:
-                out[q] = 43
-                q += 1
-            else:
-                out[q] = out[q + 1] = 48
-                q += 2
-        q = packed_nb(out, q, rows[C_OTHER, row])
+        cause = 16
+        if answer < 0:
+            cause = 17 if session % 3 == 0 else (19 if session % 3 == 1 else 41)
+        q = number_nb(out, q + 1, cause)
         out[q] = 44
         q = dotted_nb(out, q + 1, (10 << 24) + (7 << 16) + rows[E_SUBSCRIBER, row] % 65536)
-        if answered:
-            q = put_nb(out, q, ANSWERED)
-        elif rows[C_CAUSE, row] == 3 and session % 3 == 0:
-            q = put_nb(out, q, BUSY)
-        elif session % 3 == 1:
-            q = put_nb(out, q, NO_ANSWER)
-        else:
-            q = put_nb(out, q, FAILED)
+        out[q] = 10
+        q += 1
     offsets[rows.shape[1]] = q
     return q
