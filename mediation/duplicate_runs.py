@@ -9,7 +9,8 @@ Layout, 64-bit little-endian words, written front to back:
     trailer    16 words: magic, version, blocks, rows, directory's place, zeros, sha256 of directory and trailer so far
 
 A probe reads one filter line; key_hi and key_lo only when the filter says perhaps; the full key and the origin only
-on a 128-bit match. Opening reads directory and trailer. The sha256 of the whole file is in the ledger's commit that
+on a 128-bit match. Opening reads directory and trailer; the first probe copies the filter lines (2 octets a key) to
+memory, the rest is mapped and let go. The sha256 of the whole file is in the ledger's commit that
 names it; each block has its own sums, checked whenever a merge reads it.
 """
 
@@ -24,17 +25,20 @@ import numpy.typing as npt
 
 from mediation.kernels.duplicates import (
     D_DAY,
+    D_LINES,
     D_ROWS,
     D_START,
     DAY_US,
     DIRECTORY_COLUMNS,
+    LINE_WORDS,
     RUN_COLUMNS,
     decode_block_nb,
     encode_block_nb,
     measure_block_nb,
     merge_rows_nb,
+    probe_run_nb,
 )
-from schemas.columns import I64
+from schemas.columns import I64, U8
 from schemas.errors import LedgerError
 
 U64 = npt.NDArray[np.uint64]
@@ -42,7 +46,9 @@ U64 = npt.NDArray[np.uint64]
 VERSION = 1
 MAGIC = int.from_bytes(b"TARIFAK\0", "little")
 HEADER_WORDS, TRAILER_WORDS = 8, 16
-BLOCK_ROWS = 16_384  # a block's filter (24 KB) stays in the first cache while its keys are probed
+# A block (some 180 KB) spans few pages, so that looking up one key maps little.
+BLOCK_ROWS = 4_096
+MOST_LOOKED_UP = 1_024  # look-ups in a run after which the pages they mapped are let go: some 200 MB at most
 _REMEDY = "restore the file from a backup that `tarifa ledger verify` accepts"
 
 
@@ -54,6 +60,11 @@ class Run:
         self.directory = _read_directory(name, words)
         self.rows = int(self.directory[:, D_ROWS].sum())
         self.days = tuple(int(d) for d in np.unique(self.directory[:, D_DAY]))
+        self.last_probe = 0
+        self._filters: U64 | None = None
+        lines = self.directory[:, D_LINES] * LINE_WORDS
+        self._filter_start: I64 = np.cumsum(lines) - lines
+        self._looked_up = 0
 
     @classmethod
     def open(cls, folder: Path, name: str) -> "Run":
@@ -71,6 +82,37 @@ class Run:
         mapped.madvise(mmap.MADV_RANDOM)
         return cls(name, np.frombuffer(mapped, np.uint64), mapped)
 
+    def probe(self, matrix: I64, order: I64, hi: U64, lo: U64, day: I64, state: U8, found: I64) -> None:
+        """`probe_run_nb` on this run."""
+        if self._filters is None:
+            starts, lines = self.directory[:, D_START].tolist(), (self.directory[:, D_LINES] * LINE_WORDS).tolist()
+            self._filters = np.concatenate([self.words[start:start + size]
+                                            for start, size in zip(starts, lines, strict=True)])
+            self._let_go()
+        self._looked_up += probe_run_nb(self.words, self._filters, self._filter_start, self.directory, matrix, order,
+                                        hi, lo, day, state, found)
+        if self._looked_up > MOST_LOOKED_UP:
+            self._let_go()
+
+    @property
+    def filter_octets(self) -> int:
+        """Memory that the filters take now."""
+        return 0 if self._filters is None else self._filters.nbytes
+
+    def forget_filters(self) -> None:
+        """Give the memory of the filters back; the next probe reads them again."""
+        self._filters = None
+
+    def _let_go(self, start: int = 0, words: int = 0) -> None:
+        """Unmap pages that were read: of some words, or all. They stay in the system's cache while it has room."""
+        self._looked_up = 0
+        if self._mapped is not None:
+            page = start * 8 // mmap.PAGESIZE * mmap.PAGESIZE
+            self._mapped.madvise(mmap.MADV_DONTNEED, page, (words or self.words.size) * 8 + start * 8 - page)
+
+    def rows_of(self, day: int) -> int:
+        return int(self.directory[self.directory[:, D_DAY] == day, D_ROWS].sum())
+
     def block_words(self, block: int) -> int:
         """Size of a block: from its start to the next block's, or to the directory."""
         last = block + 1 == len(self.directory)
@@ -78,14 +120,14 @@ class Run:
         return stop - int(self.directory[block, D_START])
 
     def decode(self, block: int, out: I64) -> int:
-        """Decode a block to out (RUN_COLUMNS, >= rows); returns its rows. Lets go of the mapped pages."""
+        """Decode a block to out (RUN_COLUMNS, >= rows); returns its rows. Lets go of mapped pages, 16 blocks at a time."""
         size, start = self.block_words(block), int(self.directory[block, D_START])
         if not decode_block_nb(self.words, self.directory, block, size, out):
             raise LedgerError(f"duplicate run {self.name}: block {block} is damaged", "the sums in its directory",
                               _REMEDY)
-        if self._mapped is not None:
-            page = start * 8 // mmap.PAGESIZE * mmap.PAGESIZE
-            self._mapped.madvise(mmap.MADV_DONTNEED, page, (start + size) * 8 - page)
+        if block % 16 == 15 or block + 1 == len(self.directory):
+            first = int(self.directory[block // 16 * 16, D_START])
+            self._let_go(first, start + size - first)
         return int(self.directory[block, D_ROWS])
 
 

@@ -8,7 +8,7 @@ Files are named by the caller's ledger: `add` and `merge` give names and octets,
 commits the names, and a run that no commit names does not exist. A run counts for the next probe from `add` on.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -25,13 +25,13 @@ from mediation.kernels.duplicates import (
     gather_run_nb,
     order_by_day_nb,
     order_by_hash_nb,
-    probe_run_nb,
 )
 from schemas.columns import ABSENT, I64, U8, Cells
 from schemas.errors import InvariantError
 
 FAN_IN = 8          # runs of like size that are merged into one
 SMALLEST_TIER = 10  # bits: runs below 1,024 rows count as one size
+FILTER_OCTETS = 2 << 30
 _MOST_DAYS = 65_536  # of one batch, beyond which it is sorted the slow way
 
 
@@ -75,7 +75,7 @@ class NewRun:
 
 @dataclass(frozen=True)
 class MergePlan:
-    """Runs to be replaced. outputs: (name, day) of the files that take their place, none when all have expired."""
+    """Runs to be replaced by `rows` keys in outputs: (name, day) of each file, none when all have expired."""
 
     inputs: tuple[str, ...]
     outputs: tuple[tuple[str, int], ...]
@@ -86,11 +86,16 @@ class DuplicateIndex:
     """All keys within the horizon. One thread probes and adds; `merge` may run on another."""
 
     def __init__(self, folder: Path, names: Iterable[str] = (), *, fan_in: int = FAN_IN,
-                 block_rows: int = BLOCK_ROWS) -> None:
-        """Open the runs `names` in `folder`. Raises LedgerError when one is missing, damaged or of another version."""
+                 block_rows: int = BLOCK_ROWS, filter_octets: int = FILTER_OCTETS) -> None:
+        """Open the runs `names` in `folder`. Raises LedgerError when one is missing, damaged or of another version.
+
+        filter_octets: memory for filters; beyond it those of the runs (days) probed longest ago are given back.
+        """
         self._folder, self._fan_in, self._block_rows = folder, fan_in, block_rows
         self._runs: tuple[Run, ...] = tuple(Run.open(folder, name) for name in names)
         self._pending: frozenset[str] = frozenset()
+        self._plans = self._probes = 0
+        self._filter_octets = filter_octets
 
     def __len__(self) -> int:
         """Keys held, those of pending runs included."""
@@ -118,7 +123,10 @@ class DuplicateIndex:
         found = np.empty((3, rows), np.int64)
         for run in self._runs:
             if rows and run.days[0] <= day[-1] and run.days[-1] >= day[0]:
-                probe_run_nb(run.words, run.directory, matrix, order, hi, lo, day, state, found)
+                run.probe(matrix, order, hi, lo, day, state, found)
+                self._probes += 1
+                run.last_probe = self._probes
+        self._keep_within_budget()
         verdict, new_places = np.full(rows, Verdict.NEW, np.uint8), np.empty(rows, np.int64)
         first_file_id, first_record_offset = np.full(rows, ABSENT, np.int64), np.full(rows, ABSENT, np.int64)
         recycled = np.zeros(rows, np.uint8) if recycled is None else recycled.view(np.uint8)
@@ -126,10 +134,18 @@ class DuplicateIndex:
                           first_record_offset, new_places)
         return Verdicts(verdict, first_file_id, first_record_offset, Addition(order, hi, lo, new_places[:added]))
 
+    def _keep_within_budget(self) -> None:
+        total = sum(run.filter_octets for run in self._runs)
+        for run in sorted(self._runs, key=lambda run: run.last_probe):
+            if total <= self._filter_octets:
+                return
+            total -= run.filter_octets
+            run.forget_filters()
+
     def add(self, key: Cells, file_id: I64, record_offset: I64, verdicts: Verdicts, version: int) -> NewRun | None:
         """Add the new records of the batch just probed; None when there are none.
 
-        The run counts at once. The caller stages `payload` under `name`, commits, then calls `settle`; or `discard`.
+        The run counts at once. The caller stages `payload` for `name`, commits, then calls `settle`; or `discard`.
         version: the commit that will name it, so that names are the same on a rerun.
         """
         new = verdicts.addition
@@ -145,9 +161,12 @@ class DuplicateIndex:
         self._pending |= {name}
         return NewRun(name, words.view(np.uint8).data, int(new.new_places.size))
 
-    def settle(self, name: str) -> None:
-        """The run is durable and committed: map its file and let go of the memory."""
-        opened = Run.open(self._folder, name)
+    def settle(self, name: str, path: str | None = None) -> None:
+        """The run is durable and committed: map its file and let go of the memory.
+
+        path: where it lies in the folder, which is its name from now on, if the ledger chose another.
+        """
+        opened = Run.open(self._folder, path or name)
         self._runs = tuple(opened if run.name == name else run for run in self._runs)
         self._pending -= {name}
 
@@ -178,8 +197,10 @@ class DuplicateIndex:
             if len(members) >= self._fan_in:
                 chosen = members[:self._fan_in]
                 days = sorted({day for run in chosen for day in run.days if day >= first_day})
-                outputs = tuple((f"keys-{version:020d}-day-{day}.run", day) for day in days)
-                return MergePlan(tuple(run.name for run in chosen), outputs, sum(run.rows for run in chosen))
+                self._plans += 1  # one version may plan several merges, one after the other
+                outputs = tuple((f"keys-{version:020d}-{self._plans}-day-{day}.run", day) for day in days)
+                rows = sum(run.rows_of(day) for run in chosen for day in days)
+                return MergePlan(tuple(run.name for run in chosen), outputs, rows)
         return None
 
     def merge(self, plan: MergePlan, day: int) -> Iterator[memoryview]:
@@ -187,14 +208,20 @@ class DuplicateIndex:
 
         Reads settled runs only and changes nothing, so it may run on another thread. Memory: one block per input.
         """
-        by_name = {run.name: run for run in self._runs}
-        return merge_runs([by_name[name] for name in plan.inputs if day in by_name[name].days], day, self._block_rows)
+        inputs = [run for run in self._runs if run.name in plan.inputs and day in run.days]
+        return merge_runs(inputs, day, self._block_rows)
 
-    def swap(self, plan: MergePlan) -> None:
-        """The merge is durable and committed (outputs added, inputs removed): probe its outputs from now on."""
-        outputs = tuple(Run.open(self._folder, name) for name, _ in plan.outputs)
+    def swap(self, plan: MergePlan, paths: Sequence[str] | None = None) -> None:
+        """The merge is durable and committed (outputs added, inputs removed): probe its outputs from now on.
+
+        paths: where the outputs lie, in the order of `plan.outputs`, if the ledger chose other names.
+        """
+        opened = tuple(Run.open(self._folder, path) for path in paths or [name for name, _ in plan.outputs])
+        rows = sum(run.rows for run in opened)
+        if len(opened) != len(plan.outputs) or rows != plan.rows:
+            raise InvariantError(f"merging {plan.rows} keys into {len(plan.outputs)} runs gave {rows} in {len(opened)}")
         gone = frozenset(plan.inputs)
-        self._runs = (*outputs, *(run for run in self._runs if run.name not in gone))
+        self._runs = (*opened, *(run for run in self._runs if run.name not in gone))
 
 
 def _order(key: Cells) -> tuple[I64, U64, U64, I64]:

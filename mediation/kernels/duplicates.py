@@ -27,7 +27,7 @@ NEW, DUPLICATE, CONFLICT, TOO_OLD = 0, 1, 2, 3
 OPEN, FOUND, FOLLOWS, PAST = 0, 1, 2, 3  # what is known of a row while its batch is probed
 
 LINE_WORDS = 8          # one cache line of filter
-FILTER_BITS = 12        # filter bits per key: about 1 % of new keys are looked up in vain
+FILTER_BITS = 16        # filter bits per key: about 1 of 700 new keys is looked up in vain
 
 _ONE, _SIX, _FULL = np.uint64(1), np.uint64(6), np.uint64(0xFFFFFFFFFFFFFFFF)
 _LOW6, _S48, _S16, _THREE = np.uint64(63), np.uint64(48), np.uint64(16), np.uint64(3)
@@ -212,15 +212,17 @@ def _block_of(directory, block, day, hi):
     return low
 
 
-@kernel(types.int64(U64_IN, CELLS_IN, CELLS_IN, I64_IN, U64_IN, U64_IN, I64_IN, U8_OUT, CELLS_OUT))
-def probe_run_nb(words, directory, matrix, order, hi, lo, day, state, found):
-    """Look in one run for the keys that are OPEN; those found become FOUND. Returns how many.
+@kernel(types.int64(U64_IN, U64_IN, I64_IN, CELLS_IN, CELLS_IN, I64_IN, U64_IN, U64_IN, I64_IN, U8_OUT, CELLS_OUT))
+def probe_run_nb(words, filters, filter_start, directory, matrix, order, hi, lo, day, state, found):
+    """Look in one run for the keys that are OPEN; those found become FOUND. Returns how many were looked up.
+
+    filters: copy of all filter lines of the run; filter_start (blocks,): word at which those of a block begin.
 
     order, hi, lo, day, state (n,) are by (day, hi, lo); matrix is the batch's KEY cells. found (3, n) takes content,
     file_id and record_offset of the recorded row.
     """
     n, blocks = order.size, directory.shape[0]
-    i, block, hits = 0, 0, 0
+    i, block, looked_up = 0, 0, 0
     while i < n:
         block = _block_of(directory, block, day[i], hi[i])
         if block == blocks:
@@ -229,9 +231,10 @@ def probe_run_nb(words, directory, matrix, order, hi, lo, day, state, found):
         first, last = np.uint64(directory[block, D_FIRST]), np.uint64(directory[block, D_LAST])
         while i < n and (day[i] < its_day or (day[i] == its_day and hi[i] < first)):
             i += 1
-        filter_at, lines = np.uint64(directory[block, D_START]), directory[block, D_LINES]
+        filter_at, lines = np.uint64(filter_start[block]), directory[block, D_LINES]
         while i < n and day[i] == its_day and hi[i] <= last:
-            if _in_filter(words, filter_at + _line(lo[i], lines), lo[i]) and state[i] == OPEN:
+            if _in_filter(filters, filter_at + _line(lo[i], lines), lo[i]) and state[i] == OPEN:
+                looked_up += 1
                 place = _look_up(words, directory, block, hi[i], lo[i], matrix, order[i])
                 if place >= 0:
                     state[i] = FOUND
@@ -239,14 +242,13 @@ def probe_run_nb(words, directory, matrix, order, hi, lo, day, state, found):
                     for p in range(2):
                         found[1 + p, i] = _unpack(words, _column_start(directory, block, WHOLE + p),
                                                   directory[block, D_BITS + p], directory[block, D_BASE + p], place)
-                    hits += 1
             i += 1
         block += 1
         if block < blocks and directory[block, D_DAY] == its_day and np.uint64(directory[block, D_FIRST]) == last:
             # Rows of one hash lie on both sides of the edge.
             while i > 0 and hi[i - 1] == last and day[i - 1] == its_day:
                 i -= 1
-    return hits
+    return looked_up
 
 
 @kernel(types.int64(CELLS_IN, I64_IN, I64_IN, U8_IN, U8_IN, I64_IN, I64_IN, CELLS_IN, U8_OUT, I64_OUT, I64_OUT,

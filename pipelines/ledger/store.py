@@ -38,7 +38,7 @@ class Store(Protocol):
     def local_folder(self) -> Path | None:
         """Where its objects are ordinary files, if they are."""
 
-    def write(self, path: str, chunks: Sequence[Payload]) -> None:
+    def write(self, path: str, chunks: Iterable[Payload]) -> None:
         """Create an object that must not exist. Durable after `settle`."""
 
     def settle(self) -> None:
@@ -77,7 +77,7 @@ class LocalStore:
         self._made: set[Path] = set()
         self._lock = threading.Lock()
 
-    def write(self, path: str, chunks: Sequence[Payload]) -> None:
+    def write(self, path: str, chunks: Iterable[Payload]) -> None:
         target = self.folder / path
         self._make(target.parent)
         with self._lock:
@@ -146,7 +146,7 @@ class ObjectStore:
         self.local_folder: Path | None = None
         self.backend = from_url(url, **(options or {}))
 
-    def write(self, path: str, chunks: Sequence[Payload]) -> None:
+    def write(self, path: str, chunks: Iterable[Payload]) -> None:
         # Names of staged files are never used twice, so that no condition is needed here.
         obstore.put(self.backend, path, _joined(chunks))
 

@@ -12,9 +12,10 @@ A commit, in numbered steps; a crash point `reached(...)` lies behind each (see 
 """
 
 import datetime as dt
+import hashlib
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,6 @@ from pipelines.ledger.log import (
     Log,
     Positions,
     check_positions,
-    digest,
     encode_entry,
     entry_path,
 )
@@ -54,6 +54,20 @@ class StagedFile:
 
     entry: FileEntry
     schema_hash: str = ""
+
+
+class _Tally:
+    """Counts and hashes the chunks of a file on their way to the store."""
+
+    def __init__(self) -> None:
+        self.octets, self.sha256 = 0, hashlib.sha256()
+
+    def pass_on(self, chunks: Iterable[Payload]) -> Iterator[memoryview]:
+        for chunk in chunks:
+            view = memoryview(chunk).cast("B")
+            self.octets += view.nbytes
+            self.sha256.update(view)
+            yield view
 
 
 class Stream:
@@ -111,11 +125,15 @@ class Stream:
 
         kind: what sort of file; name: what it is for, and how `files(name)` finds it.
         """
-        view = memoryview(payload).cast("B")
+        return self.stage_chunks(kind, name, (payload,))
+
+    def stage_chunks(self, kind: str, name: str, chunks: Iterable[Payload]) -> StagedFile:
+        """As `stage_bytes`, for a file too large to hold: each chunk is written before the next is asked for."""
         path = f"{kind}/{self._next_name()}-{name}"
-        self._store.write(path, (view,))
+        tally = _Tally()
+        self._store.write(path, tally.pass_on(chunks))
         reached("ledger.stage.1")
-        return StagedFile(FileEntry(path, name, kind, -1, view.nbytes, digest(view)))
+        return StagedFile(FileEntry(path, name, kind, -1, tally.octets, tally.sha256.hexdigest()))
 
     def commit(self, added: Sequence[StagedFile] = (), removed: Sequence[str] = (), positions: Positions | None = None,
                state: Mapping[str, Any] | None = None, kind: str = "append",
