@@ -10,6 +10,9 @@ import pytest
 from pipelines.durable import ASIDE, Disk, crash_points, put_if_absent, reached, replace_file
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
 class FullDisk(Disk):
     """Room for `room` octets, then ENOSPC, half-way through a write."""
 
