@@ -13,23 +13,25 @@
 
 SET VARIABLE ledger_folder = coalesce(getvariable('ledger_folder'), '.');
 
--- The log. read_text, not read_json: 25 times faster on many small files.
+-- The log. read_text and one from_json, not read_json, which is 25 times slower on many small files.
 SET VARIABLE log_files = (
     SELECT list_prepend(getvariable('ledger_folder') || '/_schema/none.json', coalesce(list(file), []))
     FROM glob(getvariable('ledger_folder') || '/_log/*/[0-9]*.json'));
 
+-- In two steps: parsing while files are being read takes six times as long.
+CREATE OR REPLACE TEMP TABLE ledger_log AS SELECT content FROM read_text(getvariable('log_files'));
+
 CREATE OR REPLACE TABLE ledger_entries AS
-SELECT content ->> '$.stream' AS stream,
-       CAST(content ->> '$.version' AS BIGINT) AS version,
-       content ->> '$.op' AS op,
-       content ->> '$.owner' AS owner,
-       CAST(content ->> '$.epoch' AS BIGINT) AS epoch,
-       content ->> '$.committed_at' AS committed_at,
-       content ->> '$.previous' AS previous,
-       sha256(content) AS sha256,
-       CAST(content AS JSON) AS entry
-FROM read_text(getvariable('log_files'))
-WHERE content ->> '$.stream' IS NOT NULL;
+WITH parsed AS MATERIALIZED (
+    SELECT from_json(content, '{"stream": "VARCHAR", "version": "BIGINT", "op": "VARCHAR", "owner": "VARCHAR",
+               "epoch": "BIGINT", "committed_at": "VARCHAR", "previous": "VARCHAR", "positions": "JSON",
+               "state": "JSON", "reference": "JSON", "removed": ["VARCHAR"],
+               "added": [{"path": "VARCHAR", "table": "VARCHAR", "kind": "VARCHAR", "rows": "BIGINT",
+                          "octets": "BIGINT", "sha256": "VARCHAR", "min_time_us": "BIGINT", "max_time_us": "BIGINT",
+                          "sums": "JSON"}]}') AS entry,
+           sha256(content) AS sha256
+    FROM ledger_log)
+SELECT unnest(entry), sha256 FROM parsed WHERE entry.stream IS NOT NULL;
 
 SET VARIABLE cut_files = (
     SELECT list_prepend(getvariable('ledger_folder') || '/_schema/none.json', coalesce(list(file), []))
@@ -56,26 +58,17 @@ FROM ledger_entries GROUP BY stream;
 
 -- Every file that an entry adds; live: not removed again up to the version that is read.
 CREATE OR REPLACE TABLE ledger_files AS
-WITH added AS (
-    SELECT stream, version, unnest(CAST(entry -> '$.added' AS JSON[])) AS file,
-           generate_subscripts(CAST(entry -> '$.added' AS JSON[]), 1) AS place
-    FROM ledger_entries),
-removed AS (
-    SELECT stream, version, unnest(CAST(entry -> '$.removed' AS VARCHAR[])) AS path FROM ledger_entries)
-SELECT a.stream, a.version, a.place,
-       a.file ->> '$.path' AS path,
-       a.file ->> '$.table' AS table_name,
-       a.file ->> '$.kind' AS kind,
-       CAST(a.file ->> '$.rows' AS BIGINT) AS rows,
-       CAST(a.file ->> '$.octets' AS BIGINT) AS octets,
-       a.file ->> '$.sha256' AS sha256,
-       make_timestamptz(CAST(a.file ->> '$.min_time_us' AS BIGINT)) AS min_time,
-       make_timestamptz(CAST(a.file ->> '$.max_time_us' AS BIGINT)) AS max_time,
-       a.file -> '$.sums' AS sums,
-       r.version AS removed_at_version,
+WITH adding AS (
+    SELECT stream, version, unnest(added) AS file, generate_subscripts(added, 1) AS place FROM ledger_entries),
+removing AS (
+    SELECT stream, version, unnest(removed) AS path FROM ledger_entries)
+SELECT a.stream, a.version, a.place, a.file.path AS path, a.file."table" AS table_name, a.file.kind AS kind,
+       a.file.rows AS rows, a.file.octets AS octets, a.file.sha256 AS sha256,
+       make_timestamptz(a.file.min_time_us) AS min_time, make_timestamptz(a.file.max_time_us) AS max_time,
+       a.file.sums AS sums, r.version AS removed_at_version,
        a.version <= s.version AND (r.version IS NULL OR r.version > s.version) AS live
-FROM added a
+FROM adding a
 JOIN ledger_streams s ON s.stream = a.stream
-LEFT JOIN removed r ON r.stream = a.stream AND r.path = a.file ->> '$.path';
+LEFT JOIN removing r ON r.stream = a.stream AND r.path = a.file.path;
 
 -- views --

@@ -130,11 +130,14 @@ def encode_entry(entry: Entry, signer: Ed25519PrivateKey | None) -> bytes:
 
 def decode_entry(payload: bytes, path: str) -> Entry:
     """Raises LedgerError: torn, no entry, or of a format this release does not know."""
-    check_format(payload, path)
     try:
-        return _decode_entry.decode(payload)
+        entry = _decode_entry.decode(payload)
     except msgspec.DecodeError as error:
+        check_format(payload, path)  # a newer format is the likelier and the more helpful reason
         raise LedgerError(f"{path}: {error}", "a log entry", "restore it from a backup") from error
+    if entry.format != FORMAT:
+        check_format(payload, path)
+    return entry
 
 
 def check_format(payload: bytes, path: str) -> None:
@@ -171,8 +174,7 @@ class Log:
 
     def refresh(self) -> "Log":
         """Read entries beyond those known, checking number and chain. Raises LedgerError."""
-        names = [each.path for each in self.store.list_all(f"{LOG_FOLDER}/{self.stream}") if not is_aside(each.path)]
-        fresh = names[self.version:]
+        fresh = entry_names(self.store, self.stream)[self.version:]
         for i, path in enumerate(fresh, self.version + 1):
             if path != entry_path(self.stream, i):
                 raise LedgerError(f"{path} where entry {i} belongs", entry_path(self.stream, i),
@@ -213,10 +215,14 @@ class Log:
         return files
 
 
+def entry_names(store: Store, stream: str) -> list[str]:
+    """Names of the entries of a stream that lie in the store, in order."""
+    return [path for path in store.list_names(f"{LOG_FOLDER}/{stream}") if not is_aside(path)]
+
+
 def stream_names(store: Store) -> list[str]:
     """Streams that have at least one entry, sorted."""
-    names = {each.path.split("/")[1] for each in store.list_all(LOG_FOLDER) if each.path.count("/") == 2}
-    return sorted(names)
+    return [name for name in store.list_folders(LOG_FOLDER) if entry_names(store, name)]
 
 
 def check_positions(recorded: Mapping[str, int], positions: Positions) -> list[str]:

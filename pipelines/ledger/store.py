@@ -59,6 +59,12 @@ class Store(Protocol):
     def list_all(self, folder: str) -> list[StoredObject]:
         """Everything below `folder`, sorted by name; what is still being written is included."""
 
+    def list_names(self, folder: str) -> list[str]:
+        """Names of the objects right below `folder`, sorted; cheaper than `list_all`."""
+
+    def list_folders(self, folder: str) -> list[str]:
+        """Last parts of the names of the folders right below `folder`, sorted."""
+
     def confirm(self, folder: str) -> None:
         """Make durable the names that are seen in `folder`: another writer may have died before doing so."""
 
@@ -115,6 +121,12 @@ class LocalStore:
         found: list[StoredObject] = []
         self._walk(self.folder / folder if folder else self.folder, found)
         return sorted(found, key=lambda each: each.path)
+
+    def list_names(self, folder: str) -> list[str]:
+        return [f"{folder}/{name}" for name in self.disk.list_dir(self.folder / folder)]
+
+    def list_folders(self, folder: str) -> list[str]:
+        return [name for name in self.disk.list_dir(self.folder / folder) if (self.folder / folder / name).is_dir()]
 
     def confirm(self, folder: str) -> None:
         if self.disk.exists(self.folder / folder):
@@ -177,6 +189,13 @@ class ObjectStore:
         found = [StoredObject(str(meta["path"]), int(meta["size"]), meta["last_modified"].timestamp())
                  for chunk in obstore.list(self.backend, prefix=prefix) for meta in chunk]
         return sorted(found, key=lambda each: each.path)
+
+    def list_names(self, folder: str) -> list[str]:
+        return [each.path for each in self.list_all(folder) if "/" not in each.path[len(folder) + 1:]]
+
+    def list_folders(self, folder: str) -> list[str]:
+        found = obstore.list_with_delimiter(self.backend, prefix=f"{folder}/")
+        return sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"])
 
     def confirm(self, folder: str) -> None:
         """Nothing to do: what is seen in an object store is durable."""

@@ -16,13 +16,13 @@ from pipelines.ledger.cut import CUT_FOLDER, Cut, cut_path
 from pipelines.ledger.head import HEAD_FOLDER, Head
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.log import (
-    LOG_FOLDER,
     Entry,
     FileEntry,
     check_positions,
     check_signature,
     decode_entry,
     digest,
+    entry_names,
     entry_path,
     stream_names,
     trusted_keys,
@@ -95,7 +95,7 @@ def verify(ledger: Ledger, keys: Iterable[Ed25519PublicKey] = (), contents: bool
 
 def _verify_stream(store: Store, stream: str, keys: Keys, report: Report) -> tuple[list[str], dict[str, FileEntry]]:
     """Digests of the entries by version (from 1 at index 0), and the live files."""
-    paths = [each.path for each in store.list_all(f"{LOG_FOLDER}/{stream}") if not is_aside(each.path)]
+    paths = entry_names(store, stream)
     digests: list[str] = []
     live: dict[str, FileEntry] = {}
     recorded: dict[str, int] = {}
