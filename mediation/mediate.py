@@ -8,22 +8,25 @@ nobody is charged for never bothers anybody with conflicts.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mediation.duplicates import NewRun, Verdict, Verdicts, oldest_admitted
-from mediation.memory import NEVER_US, MediationMemory
+from mediation.kernels.partials import COVERED, OVERLAP
+from mediation.memory import NEVER_US, MediationMemory, join_deltas
 from mediation.normalise import Normalised, TokenKey, normalise
+from mediation.partials import PartialDelta
 from mediation.resolve import resolve
 from mediation.tokens import Sightings
 from reference_data.snapshot import Snapshot
 from reference_data.streams import Stream
-from schemas.codes import DuplicateKind, Reason, Stage
+from schemas.codes import DuplicateKind, FilterReason, Reason, Stage
 from schemas.columns import ABSENT, I64, U8, Cells
 from schemas.errors import InvariantError
-from schemas.usage import DUPLICATE, FILTERED, HELD, KEY, MATCHED, MERGED, SUSPENSE, USAGE
+from schemas.usage import DUPLICATE, FILTERED, KEY, MATCHED, MERGED, SUSPENSE, USAGE
 
 Mask = npt.NDArray[np.bool_]
 _SECOND_US = 1_000_000
@@ -68,30 +71,40 @@ class Counts:
 
 @dataclass(frozen=True)
 class Mediated:
-    """usage is the block, in order; the rest is set aside. key_run: file of new keys to be named in the commit."""
+    """usage is the block, in order; the rest is set aside.
+
+    partials: what this batch changed in open sessions, to be written with it. key_run: file of new keys to be named
+    in the commit. state: small JSON state of the memory after the batch.
+    """
 
     usage: Cells
     suspense: Cells
     duplicate: Cells
     filtered: Cells
     matched: Cells
-    held: Cells
     merged: Cells
+    partials: PartialDelta
     key_run: NewRun | None
     counts: Counts
     sightings: Sightings
-    watermarks: dict[str, int] = field(default_factory=dict)
+    state: dict[str, Any]
 
 
 def mediate(slices: Sequence[Slice], snapshot: Snapshot, memory: MediationMemory, token_key: TokenKey, version: int,
-            events: Cells | None = None) -> Mediated:
+            events: Cells | None = None, clock_us: int | None = None) -> Mediated:
     """Mediate a batch. Changes `memory`, which the caller must restore from the ledger if it doesn't commit.
 
     slices lie in collection order. version: the commit that will name the batch. events: USAGE rows that come back
-    from suspense at resolution or charging; they are only resolved again, and lead the block.
+    from suspense at resolution or charging; they are only resolved again, and lead the block. clock_us: a clock
+    command that follows the slices: record time of every stream moves to it.
     Raises InvariantError when containers don't add up; nothing may be committed then.
     """
     events = Cells.empty(USAGE) if events is None else events
+    for stream in {piece.stream.name: piece.stream for piece in slices}.values():
+        memory.book(stream, snapshot.operator.time_zone)
+    for book in memory.books.values():
+        book.begin()
+    before = _held(memory)
     normalised = [_normalise(piece, snapshot, token_key, memory) for piece in slices]
     usage = Cells.concat(USAGE, [n.usage for n in normalised])
     reason, fault, filtered = (_joined([getattr(n, name) for n in normalised])
@@ -100,7 +113,7 @@ def mediate(slices: Sequence[Slice], snapshot: Snapshot, memory: MediationMemory
     stage = np.where(unread, int(Stage.DECODE), int(Stage.NORMALISE))
     stage[np.isin(reason, (Reason.UNFRAMED_BYTES, Reason.TRUNCATED_RECORD)) & unread] = Stage.FRAME
 
-    verdicts, key_run, row_of = _deduplicate(slices, normalised, unread, usage, memory, version)
+    verdicts, key_run, row_of, marks = _deduplicate(slices, normalised, unread, usage, memory, version)
     verdict = np.full(len(usage), int(Verdict.NEW), np.int64)
     known = row_of >= 0
     verdict[known] = verdicts.verdict[row_of[known]]
@@ -112,11 +125,10 @@ def mediate(slices: Sequence[Slice], snapshot: Snapshot, memory: MediationMemory
 
     suspended = (reason != Reason.OK) & ~is_duplicate
     set_aside = (filtered != ABSENT) & ~is_duplicate & ~suspended
-    block = usage.where(~(is_duplicate | suspended | set_aside))
-    if len(events):
-        block = Cells.concat(USAGE, [events, block])
-    elif len(block) == len(usage):
-        block = Cells(USAGE, block.matrix.copy())  # resolution writes into it
+    _note_sequences(slices, normalised, usage, row_of, is_duplicate, memory)
+    merged = _merge(slices, normalised, usage, is_duplicate | suspended, set_aside, filtered, row_of, marks, memory,
+                    clock_us)
+    block = Cells.concat(USAGE, [events, merged.usage]) if len(events) else merged.usage
 
     unresolved = resolve(block, snapshot)
     known_account = unresolved == Reason.OK
@@ -124,13 +136,17 @@ def mediate(slices: Sequence[Slice], snapshot: Snapshot, memory: MediationMemory
     lost_reason = unresolved[~known_account]
     suspense = Cells.concat(SUSPENSE, [
         _suspense(usage.where(suspended), stage[suspended], reason[suspended], fault[suspended]),
-        _suspense(lost, np.full(len(lost), int(Stage.RESOLVE), np.int64), lost_reason,
-                  np.full(len(lost), ABSENT, np.int64))])
+        _suspense(merged.overlapping, int(Stage.MERGE), int(Reason.OVERLAPPING_PARTIAL),
+                  merged.overlapping["record_offset"]),
+        _suspense(lost, int(Stage.RESOLVE), lost_reason, ABSENT)])
+    filtered_rows = Cells.concat(FILTERED, [_filtered(usage.where(set_aside), filtered[set_aside]),
+                                            _filtered(merged.covered, int(FilterReason.WITNESS))])
+    duplicates = _duplicates(usage, is_duplicate, row_of, verdicts)
     result = Mediated(
-        accepted, suspense, _duplicates(usage, is_duplicate, row_of, verdicts), _filtered(usage, set_aside, filtered),
-        Cells.empty(MATCHED), Cells.empty(HELD), Cells.empty(MERGED), key_run,
-        _counts(slices, usage, events, accepted, suspended, lost, is_duplicate, set_aside, memory),
-        Sightings.concat([n.sightings for n in normalised]), dict(memory.watermarks))
+        accepted, suspense, duplicates, filtered_rows, Cells.empty(MATCHED), merged.merged,
+        join_deltas(memory.books[name].delta() for name in sorted(memory.books)), key_run,
+        _counts(slices, events, (accepted, suspense, duplicates, filtered_rows, merged.merged), before, memory),
+        Sightings.concat([n.sightings for n in normalised]), memory.state())
     check_conservation(result)
     return result
 
@@ -177,8 +193,9 @@ def _joined(parts: list[I64]) -> I64:
 
 
 def _deduplicate(slices: Sequence[Slice], normalised: Sequence[Normalised], unread: Mask, usage: Cells,
-                 memory: MediationMemory, version: int) -> tuple[Verdicts, NewRun | None, I64]:
-    """Verdicts per readable record, the run of new keys, and for every container the row of its record's verdict.
+                 memory: MediationMemory, version: int) -> tuple[Verdicts, NewRun | None, I64, I64]:
+    """Verdicts per readable record, the run of new keys, for every container the row of its record's verdict, and
+    for every record the watermark of its stream with it.
 
     The watermark of a stream rises with the key time of its records, in collection order, unless they are refused:
     a clock that runs ahead must not make others late.
@@ -198,7 +215,8 @@ def _deduplicate(slices: Sequence[Slice], normalised: Sequence[Normalised], unre
     row_of = np.where(first, row_of_record[record], ABSENT) if record.size else np.empty(0, np.int64)
     keys = key.take(heads)
     reason = _joined([n.reason for n in normalised])[heads]
-    oldest, recycled = np.empty(heads.size, np.int64), np.zeros(heads.size, np.uint8)
+    oldest, marks = np.empty(heads.size, np.int64), np.empty(heads.size, np.int64)
+    recycled = np.zeros(heads.size, np.uint8)
     start, row = 0, 0
     for piece, part in zip(slices, normalised, strict=True):
         start += len(part.usage)
@@ -212,14 +230,15 @@ def _deduplicate(slices: Sequence[Slice], normalised: Sequence[Normalised], unre
         if piece.recycled:
             oldest[row:stop] = NEVER_US
             recycled[row:stop] = 1
+        marks[row:stop] = rising[1:]
         memory.watermarks[piece.stream.name] = int(rising[-1])
         row = stop
     file_id, offset = usage["file_id"][heads], usage["record_offset"][heads]
     verdicts = memory.duplicates.probe(keys, file_id, offset, oldest, recycled)
-    return verdicts, memory.duplicates.add(keys, file_id, offset, verdicts, version), row_of
+    return verdicts, memory.duplicates.add(keys, file_id, offset, verdicts, version), row_of, marks
 
 
-def _suspense(usage: Cells, stage: I64, reason: I64, fault: I64) -> Cells:
+def _suspense(usage: Cells, stage: I64 | int, reason: I64 | int, fault: I64 | int) -> Cells:
     cells = Cells.empty(SUSPENSE, len(usage))
     cells.matrix[:len(USAGE.columns)] = usage.matrix
     cells["stage"], cells["reason"], cells["fault_offset"], cells["estimate_nanos"] = stage, reason, fault, ABSENT
@@ -236,20 +255,81 @@ def _duplicates(usage: Cells, mask: Mask, row_of: I64, verdicts: Verdicts) -> Ce
     return cells
 
 
-def _filtered(usage: Cells, mask: Mask, why: I64) -> Cells:
-    rows = usage.where(mask)
-    cells = Cells.empty(FILTERED, len(rows))
-    cells.matrix[:len(USAGE.columns)] = rows.matrix
-    cells["reason"] = why[mask]
+def _filtered(usage: Cells, why: I64 | int) -> Cells:
+    cells = Cells.empty(FILTERED, len(usage))
+    cells.matrix[:len(USAGE.columns)] = usage.matrix
+    cells["reason"] = why
     return cells
 
 
-def _counts(slices: Sequence[Slice], usage: Cells, events: Cells, accepted: Cells, suspended: Mask, lost: Cells,
-            duplicate: Mask, filtered: Mask, memory: MediationMemory) -> Counts:
+@dataclass(frozen=True)
+class _Merged:
+    usage: Cells        # a copy that resolution may write into
+    merged: Cells
+    overlapping: Cells
+    covered: Cells
+
+
+def _merge(slices: Sequence[Slice], normalised: Sequence[Normalised], usage: Cells, dropped: Mask, set_aside: Mask,
+           filtered: I64, row_of: I64, marks: I64, memory: MediationMemory, clock_us: int | None) -> _Merged:
+    """Partials of every slice through the book of its stream.
+
+    A partial that brought nothing is filtered, but its number and its cause count: it may be the final one.
+    """
+    silent = set_aside & (filtered == FilterReason.ZERO_USAGE)
+    wanted = ~dropped & (~set_aside | silent)
+    passed, merged, overlapping, covered = [], [], [], []
+    start = 0
+    for piece, part in zip(slices, normalised, strict=True):
+        stop = start + len(part.usage)
+        rows = start + np.flatnonzero(wanted[start:stop])
+        book = memory.books[piece.stream.name]
+        mine = usage.take(rows)
+        if book.concerns(mine):
+            taken = book.take(mine, silent[rows].astype(np.uint8), marks[row_of[rows]], piece.recycled)
+            passed.append(taken.usage)
+            merged.append(taken.merged)
+            overlapping.append(mine.where(taken.action == OVERLAP))
+            covered.append(mine.where(taken.action == COVERED))
+        else:
+            passed.append(mine.where(~silent[rows]))
+        start = stop
+    if clock_us is not None:
+        for name in sorted(memory.books):
+            memory.watermarks[name] = max(memory.watermarks.get(name, NEVER_US), clock_us)
+            passed.append(memory.books[name].advance(clock_us))
+    return _Merged(Cells.concat(USAGE, passed), Cells.concat(MERGED, merged), Cells.concat(USAGE, overlapping),
+                   Cells.concat(USAGE, covered))
+
+
+def _note_sequences(slices: Sequence[Slice], normalised: Sequence[Normalised], usage: Cells, row_of: I64,
+                    is_duplicate: Mask, memory: MediationMemory) -> None:
+    """Record sequence numbers of the nodes, of all records that could be read and came for the first time."""
+    start = 0
+    for piece, part in zip(slices, normalised, strict=True):
+        stop = start + len(part.usage)
+        if not piece.recycled:
+            rows = start + np.flatnonzero((row_of[start:stop] != ABSENT) & ~is_duplicate[start:stop]
+                                          & (usage["container_index"][start:stop] == 0))
+            memory.records.see(piece.source, usage["local_sequence"][rows], piece.stream.local_sequence_modulo)
+        start = stop
+
+
+def _held(memory: MediationMemory) -> I64:
+    """Events held per source label, over all streams."""
+    sources = len(memory.lexicon.labels["source"])
+    held = np.zeros(sources, np.int64)
+    for book in memory.books.values():
+        held += book.held_by_source(sources)
+    return held
+
+
+def _counts(slices: Sequence[Slice], events: Cells, classes: tuple[Cells, Cells, Cells, Cells, Cells], held_before: I64,
+            memory: MediationMemory) -> Counts:
     sources = len(memory.lexicon.labels["source"])
 
-    def count(source: I64) -> I64:
-        return np.bincount(source, minlength=sources).astype(np.int64)
+    def count(cells: Cells) -> I64:
+        return np.bincount(cells["source"], minlength=sources).astype(np.int64)
 
     arrived, recycled, records = (np.zeros(sources, np.int64) for _ in range(3))
     for piece in slices:
@@ -258,8 +338,8 @@ def _counts(slices: Sequence[Slice], usage: Cells, events: Cells, accepted: Cell
         (recycled if piece.recycled else arrived)[label] += rows
         if not piece.recycled:
             records[label] += int((piece.decoded["container_index"] == 0).sum())
-    source = usage["source"]
-    none = np.zeros(sources, np.int64)
-    return Counts(records, arrived, recycled + count(events["source"]), none, count(accepted["source"]),
-                  count(source[suspended]) + count(lost["source"]), count(source[duplicate]), count(source[filtered]),
-                  none, none, none)
+    before = np.zeros(sources, np.int64)
+    before[:held_before.size] = held_before
+    accepted, suspended, duplicate, filtered, merged = (count(cells) for cells in classes)
+    return Counts(records, arrived, recycled + count(events), before, accepted, suspended, duplicate, filtered,
+                  np.zeros(sources, np.int64), merged, _held(memory))

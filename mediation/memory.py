@@ -4,13 +4,23 @@ The lexicon is convenience: lost at a restart, it fills again. The rest is ledge
 newest commit, and goes on as if nothing had happened.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from mediation.duplicates import DuplicateIndex
+from mediation.partials import NEVER_US, PartialBook, PartialDelta
+from mediation.sequences import SequenceBook
 from mediation.tokens import TokenTable, WordTable
+from reference_data.snapshot import Snapshot
+from reference_data.streams import Stream
+from schemas.columns import Cells
+from schemas.errors import LedgerError
+from schemas.usage import HELD, OPEN_SESSION
 
-LABELS = ("source", "apn", "other_network")
-NEVER_US = -(1 << 62)  # watermark of a stream that has brought nothing yet
+LABELS = ("source", "apn", "other_network", "stream")
 
 
 @dataclass
@@ -39,8 +49,54 @@ class Lexicon:
 @dataclass
 class MediationMemory:
     """duplicates: keys of all records within the horizon. watermarks: per stream, the latest key time taken, UTC
-    microseconds; it only rises, with records in collection order or by a clock command."""
+    microseconds; it only rises, with records in collection order or by a clock command. books: partials per stream.
+    records: record sequence numbers per node."""
 
     duplicates: DuplicateIndex
     lexicon: Lexicon = field(default_factory=Lexicon)
     watermarks: dict[str, int] = field(default_factory=dict)
+    books: dict[str, PartialBook] = field(default_factory=dict)
+    records: SequenceBook = field(default_factory=SequenceBook)
+
+    def book(self, stream: Stream, time_zone: str) -> PartialBook:
+        """The partials of a stream."""
+        if stream.name not in self.books:
+            self.books[stream.name] = PartialBook(stream, time_zone, self.lexicon.label("stream", stream.name))
+            self.books[stream.name].begin()
+        return self.books[stream.name]
+
+    def state(self) -> dict[str, Any]:
+        """The small part of the state, for the commit's JSON; what partials changed comes with `Mediated`."""
+        return {"watermarks": dict(sorted(self.watermarks.items())), "records": self.records.state(),
+                "partials": {name: book.watermark_us for name, book in sorted(self.books.items())}}
+
+    def partials(self) -> PartialDelta:
+        """All that is held and watched: replaces every delta so far."""
+        return join_deltas(self.books[name].full() for name in sorted(self.books))
+
+    def restore(self, state: Mapping[str, Any], deltas: Iterable[PartialDelta], snapshot: Snapshot) -> None:
+        """Become what a memory was when it wrote `state`, given the deltas up to then, oldest first, in the labels of
+        this lexicon. Only for a fresh memory. Raises LedgerError."""
+        self.watermarks = {name: int(mark) for name, mark in state["watermarks"].items()}
+        self.records = SequenceBook(state["records"])
+        kept = list(deltas)
+        sources = [snapshot.streams.match(name) for name in self.lexicon.labels["source"]]
+        stream_of = np.array([self.lexicon.label("stream", s.name) if s else -1 for s in sources] or [-1], np.int64)
+        for name, mark in state["partials"].items():
+            if name not in {stream.name for stream in snapshot.streams.streams}:
+                raise LedgerError(f"partials of stream {name!r} are open", "the stream in streams.yaml",
+                                  "bring it back until its sessions are closed")
+            book = self.book(snapshot.streams.named(name), snapshot.operator.time_zone)
+            label = self.lexicon.label("stream", name)
+            book.restore((PartialDelta(d.held.where(stream_of[d.held["source"]] == label),
+                                       d.sessions.where(d.sessions["stream"] == label)) for d in kept), int(mark))
+
+
+def join_deltas(deltas: Iterable[PartialDelta]) -> PartialDelta:
+    """Deltas of several streams as one."""
+    parts = list(deltas)
+    return PartialDelta(Cells.concat(HELD, [d.held for d in parts]),
+                        Cells.concat(OPEN_SESSION, [d.sessions for d in parts]))
+
+
+__all__ = ["LABELS", "NEVER_US", "Lexicon", "MediationMemory", "join_deltas"]

@@ -1,7 +1,7 @@
 """The usage event: one normalised fact, whatever network wrote it. Tokens, never numbers.
 
-Row order in a block is collection order: (file_id, record_offset, container_index) of the row's own origin;
-an event that was merged from partials has the origin of the partial that released it.
+Row order in a block is collection order, an event that was merged from partials standing where it was released. Its
+origin and event id are those of its first partial in collection order; MERGED names the others.
 """
 
 from schemas.codes import (
@@ -110,6 +110,23 @@ MATCHED = ColumnSet("matched", 1, (
 ))
 # Containers that wait for the rest of their session (class "held"), and those that were merged into another event.
 HELD = ColumnSet("held", 1, (*USAGE.columns,))
+# What is known of a session whose partials are being merged or watched: one row per session, the newest counts.
+OPEN_SESSION = ColumnSet("open_session", 1, (
+    Column("stream", "label", "stream that brought it", nullable=False),
+    Column("session_hi", "uint64", "upper half of the session key", nullable=False),
+    Column("session_lo", "uint64", "lower half", nullable=False),
+    Column("contiguous", "int64", "record sequence numbers 1 to this have been seen", nullable=False),
+    Column("window", "uint64", "bit k: number contiguous + 1 + k has been seen", nullable=False),
+    Column("flaws", "int8", "1: number 0 was seen; 2: numbers below the window were missed", nullable=False),
+    Column("final_sequence", "int64", "number of the final partial; -1: none yet, -2: final without a number",
+           nullable=False),
+    Column("activity", "int64", "order of the last partial among all of the stream", nullable=False),
+    Column("deadline_us", "int64", "record time at which it is released, or, once released, forgotten", nullable=False),
+    Column("released", "bool", "later partials are late: events of their own", nullable=False),
+    Column("uplink_total", "int64", "counters that report totals: the highest so far", nullable=False),
+    Column("downlink_total", "int64", "octets to the subscriber", nullable=False),
+    Column("duration_total", "int64", "seconds", nullable=False),
+))
 MERGED = ColumnSet("merged", 1, (
     *ORIGIN,
     Column("event_id_hi", "uint64", "the merged event", nullable=False),
