@@ -5,7 +5,7 @@ A file is cut into chunks of 1 MiB; each is compressed on its own and encrypted 
 Retention destroys the key of a day, sealed in the keys folder: from then on its files cannot be read by anyone.
 
     header  64 octets  magic "TARIFAAR", version u32, chunk octets u32, file id u64, day i32 (since 1970), key
-                       generation u32, salt 32
+                       generation u32, salt 28, crc32 u32
     chunks             ciphertext of: codec u8 (0 as it is, 1 zstd), payload
     footer             ciphertext of: sha256 32, octets u64, then the end offset u64 of each chunk
     tail    16 octets  octets of the footer u64, magic "TARIFAAR"
@@ -19,6 +19,7 @@ import os
 import secrets
 import struct
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ from schemas.errors import LedgerError
 VERSION = 1
 CHUNK_OCTETS = 1 << 20
 _MAGIC = b"TARIFAAR"
-_HEADER, _TAIL, _SUMMARY = struct.Struct("<8sIIQiI32s"), struct.Struct("<Q8s"), struct.Struct("<32sQ")
+_HEADER, _TAIL, _SUMMARY = struct.Struct("<8sIIQiI28sI"), struct.Struct("<Q8s"), struct.Struct("<32sQ")
 _PLAIN, _ZSTD = 0, 1
 # zstd's fast levels: on network files -3 compresses nearly as fast as LZ4 and to two thirds of its size.
 _CODEC = pa.Codec("zstd", compression_level=-3)
@@ -86,7 +87,8 @@ class Archive:
         """
         days = (time_us if time_us != ABSENT else time.time_ns() // 1000) // _DAY_US
         generation, key = self._day_key(days)
-        header = _HEADER.pack(_MAGIC, VERSION, CHUNK_OCTETS, file_id, days, generation, secrets.token_bytes(32))
+        header = _HEADER.pack(_MAGIC, VERSION, CHUNK_OCTETS, file_id, days, generation, secrets.token_bytes(28), 0)[:-4]
+        header += zlib.crc32(header).to_bytes(4, "little")
         path = self._path(file_id)
         self._disk.make_dir(path.parent)
         aside = path.with_name(f".aside-{secrets.token_hex(8)}-{path.name}")
@@ -173,9 +175,9 @@ class Archive:
         if octets < _HEADER.size + _TAIL.size:
             raise _damaged(path, "too short")
         header = _read_at(path, 0, _HEADER.size)
-        magic, version, chunk_octets, written_id, days, generation, _ = _HEADER.unpack(header)
+        magic, version, chunk_octets, written_id, days, generation, _, crc = _HEADER.unpack(header)
         footer_octets, end_magic = _TAIL.unpack(_read_at(path, octets - _TAIL.size, _TAIL.size))
-        if magic != _MAGIC or end_magic != _MAGIC or written_id != file_id:
+        if (magic, end_magic, written_id, crc) != (_MAGIC, _MAGIC, file_id, zlib.crc32(header[:-4])):
             raise _damaged(path, "its frame")
         if version != VERSION:
             raise LedgerError(f"{path} has format version {version}", f"{VERSION}", "use a newer release")
@@ -257,7 +259,7 @@ def _chunks(content: Payload | Iterable[Payload]) -> Iterator[memoryview]:
 
 def _cipher(day_key: bytes, header: bytes) -> AESGCM:
     # A key per file: a number as nonce is then safe, whatever is archived under the same id after a crash.
-    return AESGCM(HKDF(SHA256(), 32, salt=header[-32:], info=b"tarifa archive 1").derive(day_key))
+    return AESGCM(HKDF(SHA256(), 32, salt=header[32:60], info=b"tarifa archive 1").derive(day_key))
 
 
 def _decrypt(path: Path, cipher: AESGCM, nonce: bytes, content: bytes, header: bytes, what: str) -> bytes:

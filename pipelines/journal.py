@@ -97,19 +97,11 @@ class Journal:
         """
         disk = disk or Disk()
         disk.make_dir(folder)
-        lock = _take_lock(folder)
+        journal = cls(folder, disk, [], segment_octets, preallocate_octets, _take_lock(folder))
         try:
-            segments = _scan(folder, disk)
-            if segments and segments[-1].end == 0:  # killed while the segment was being made
-                disk.unlink(segments.pop().path)
-                disk.sync_dir(folder)
-            journal = cls(folder, disk, segments, segment_octets, preallocate_octets, lock)
-            if journal.position < at_least:
-                raise LedgerError(f"journal {folder} ends at position {journal.position}", f"at least {at_least}",
-                                  "restore the journal, or the ledger and snapshots that go with it")
-            journal._continue()
+            journal._continue(at_least)
         except BaseException:
-            os.close(lock)
+            journal.close()
             raise
         return journal
 
@@ -186,8 +178,15 @@ class Journal:
     def __del__(self) -> None:
         self.close()
 
-    def _continue(self) -> None:
-        """Go on in the last segment, what is torn cut off."""
+    def _continue(self, at_least: int) -> None:
+        """Check what is there and go on in the last segment, what is torn cut off."""
+        self._segments = _scan(self._folder, self._disk)
+        if self._segments and self._segments[-1].end == 0:  # killed while the segment was being made
+            self._disk.unlink(self._segments.pop().path)
+            self._disk.sync_dir(self._folder)
+        if self.position < at_least:
+            raise LedgerError(f"journal {self._folder} ends at position {self.position}", f"at least {at_least}",
+                              "restore the journal, or the ledger and snapshots that go with it")
         if self._segments:
             last = self._segments[-1]
             self._file = self._disk.open_append(last.path, self._preallocate_octets)

@@ -35,7 +35,9 @@ class Entries:
            ) -> "Entries":
         """From columns; `identity` may be one for all rows."""
         n = len(token)
-        octets = [] if texts is None or not any(texts) else [(t.encode() if isinstance(t, str) else t or b"") for t in texts]
+        octets: list[bytes] = []
+        if texts is not None and any(texts):
+            octets = [t.encode() if isinstance(t, str) else t or b"" for t in texts]
         ends = np.cumsum([len(t) for t in octets], dtype=np.int64) if octets else np.zeros(n, np.int64)
         kinds = np.ascontiguousarray(np.broadcast_to(np.asarray(identity).astype(np.uint8), (n,)))
         return cls(np.ascontiguousarray(token, np.int64), kinds, np.ascontiguousarray(value, np.int64), ends,

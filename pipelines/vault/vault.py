@@ -35,7 +35,7 @@ from schemas.errors import LedgerError, StaleWriterError
 
 VERSION = 1
 SMALL_RUNS = 8  # so many small runs are merged into one
-_CACHE_SLOTS = 1 << 20
+_CACHE_SLOTS = 1 << 17  # mediation keeps a table of its own; this one spares it a probe of the runs
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class Vault:
             written: dict[str, Any] = json.loads(self._disk.read(path))
             body = {k: v for k, v in written.items() if k != "sha256"}
             whole = written.get("sha256") == _digest(body)
-        except ValueError:
+        except (ValueError, AttributeError):  # no JSON, or no object
             whole = False
         if not whole:
             raise LedgerError(f"{path} is damaged", remedy="restore the vault")
