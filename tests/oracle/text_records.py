@@ -49,5 +49,6 @@ def chf_containers(data: bytes) -> Iterator[dict[str, Any]]:
                 "sequence": record["invocationSequenceNumber"], "opening_us": us(record["invocationTimeStamp"]),
                 "start_us": us(first or used.get("triggerTimestamp") or record["invocationTimeStamp"]),
                 "rating_group": unit.get("ratingGroup"), "service": used.get("serviceId"),
-                "uplink": up, "downlink": down, "duration_s": used.get("time"), "charging_id": session.get("chargingId"),
+                "uplink": up, "downlink": down, "duration_s": used.get("time"),
+                "charging_id": session.get("chargingId"),
             }

@@ -14,8 +14,8 @@ from tests.unit.text_layouts import layout, number, octets, reasons, text, whole
 
 HEAD = ("call_id,node,sequence,direction,served,calling,called,setup_time,answer_time,release_time,duration,cause,"
         "trunk_in,trunk_out\n")
-CALL = ("c1,sbc,7,originating,+46701,+46701,112,2026-03-01T12:00:00Z,2026-03-01T12:00:05.5Z,2026-03-01T12:01:00Z,54.5,16,"
-        "a,b\n")
+CALL = ("c1,sbc,7,originating,+46701,+46701,112,2026-03-01T12:00:00Z,2026-03-01T12:00:05.5Z,2026-03-01T12:01:00Z,54.5,"
+        "16,a,b\n")
 
 
 @pytest.fixture(scope="module")

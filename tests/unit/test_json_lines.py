@@ -57,7 +57,8 @@ def test_keys_in_any_order_unknown_keys_totals_and_empty_lists(chf: FileFormat) 
         line(odd={"multipleUnitUsage": [{"usedUnitContainer": [{"totalVolume": 1}]}], "x": [[{"time": 9}], None, True]},
              notifyUri='http://a/"q"\\é', triggers=[{"a": {"b": [1, 2.5e3, -0.1]}}]),
     ]
-    turned = "{" + ", ".join(f'"{k}" : {json.dumps(v)}' for k, v in reversed(list(json.loads(lines[0]).items()))) + "}\n"
+    backwards = reversed(list(json.loads(lines[0]).items()))
+    turned = "{" + ", ".join(f'"{k}" : {json.dumps(v)}' for k, v in backwards) + "}\n"
     check_against_oracle(chf, "".join([*lines, turned]).replace('"12"', "12").encode())
     quoted = whole(chf, lines[0].encode()).cells
     assert int(quoted["duration_s"][2]) == 12  # a number written as text
@@ -85,7 +86,8 @@ def test_a_record_without_containers_gives_one_row_without_usage(chf: FileFormat
     (line(invocationSequenceNumber="one"), Reason.BAD_VALUE),
     (line(invocationTimeStamp="2026-02-30T00:00:00Z"), Reason.BAD_TIME),
     (line(multipleUnitUsage=[{"usedUnitContainer": [{"time": 1}, {"time": -1}]}]), Reason.NEGATIVE_QUANTITY),
-    (line(multipleUnitUsage=[{"usedUnitContainer": [{"totalVolume": 1, "uplinkVolume": 2}]}]), Reason.NEGATIVE_QUANTITY),
+    (line(multipleUnitUsage=[{"usedUnitContainer": [{"totalVolume": 1, "uplinkVolume": 2}]}]),
+     Reason.NEGATIVE_QUANTITY),
     (line(multipleUnitUsage=[{"usedUnitContainer": [{}] * (MOST_CONTAINERS + 1)}]), Reason.TOO_MANY_CONTAINERS),
     ('{"a": "' + "x" * (1 << 20) + '"}\n', Reason.UNFRAMED_BYTES),
 ])
