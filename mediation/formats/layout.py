@@ -297,9 +297,11 @@ class _Reader:
         if not isinstance(given, Mapped):
             raise self.error(raw.lines["map"], "'map' is no mapping")
         for key, value in given.items():
-            if not key.isdigit():
-                raise self.error(given.lines[key], f"map key '{key}'", "a whole number")
-            pairs.append((int(key), self._constant(column, value, given.lines[key])))
+            try:
+                number = int(key, 0)
+            except ValueError:
+                raise self.error(given.lines[key], f"map key '{key}'", "a whole number, such as 32 or 0x20") from None
+            pairs.append((number, self._constant(column, value, given.lines[key])))
         return DeriveLayout(column, str(raw["as"]), tuple("" if s is None else str(s) for s in sources),
                             raw.line, str(raw.get("by", "")), tuple(pairs))
 
