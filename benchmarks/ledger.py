@@ -69,11 +69,11 @@ def run(folder: Path, commits: int, rows: int, tables: tuple[ColumnSet, ...] = (
     """`commits` commits of `rows` rows in each of `tables`, under `folder`. Returns the figures."""
     ledger = Ledger.open(folder, Ed25519PrivateKey.generate())
     stream = ledger.stream("charging", owner="benchmark")
-    samples = [(each.name, sample_table(each, rows, seed)) for seed, each in enumerate(tables, 1)]
+    samples = {each.name: sample_table(each, rows, seed) for seed, each in enumerate(tables, 1)}
     taken = []
     for i in range(commits):
         before = time.perf_counter()
-        stream.commit([stream.stage(name, table) for name, table in samples],
+        stream.commit(stream.stage_many(samples),
                       positions={"journal": (i * rows, (i + 1) * rows)})
         taken.append(time.perf_counter() - before)
     stream.close()

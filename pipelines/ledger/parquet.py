@@ -7,6 +7,7 @@ which travels in the file. Any Parquet reader of the last ten years reads these 
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ def encode_table(table: pa.Table) -> EncodedTable:
                         column_sums(table))
 
 
+@lru_cache(maxsize=64)
 def _writer_options(schema: pa.Schema) -> dict[str, Any]:
     """Per column: names by dictionary, noise plain, every other integer as bit-packed differences.
 

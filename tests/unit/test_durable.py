@@ -9,7 +9,6 @@ import pytest
 
 from pipelines.durable import ASIDE, Disk, crash_points, put_if_absent, reached, replace_file
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
