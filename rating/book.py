@@ -126,8 +126,8 @@ class BalanceBook:
             raise ReferenceDataError("too many currencies or time zones", "at most 4096 and 65536")
         self.zones = zone_tables(self.time_zones)
         first, count = len(self), new.size
-        self.records = _grown(self.records, first + count)
-        self.profile = _grown(self.profile, first + count)
+        self.records = grown(self.records, first + count)
+        self.profile = grown(self.profile, first + count)
         profile, records = self.profile[first:], self.records[first:]
         records[:, MONEY] = accounts.opening_nanos[new]
         records[:, STATE] = accounts.state[new]
@@ -137,7 +137,7 @@ class BalanceBook:
                                 | zone[accounts.time_zone[new]] << TRAIT_ZONE | accounts.payment[new] << TRAIT_PAYMENT)
         profile[:, [F_PLAN, F_PLAN_NEXT, F_SPILL]] = -1
         profile[:, F_PLAN_FROM] = NO_CLOCK_US
-        self._reindex()
+        self.reindex()
         shared = accounts.shared_account_id[new]
         profile[:, F_SHARED] = np.where(shared == ABSENT, -1, self.rows_of(shared))
         theirs = np.isin(accounts.plan_account, accounts.account_id[new])
@@ -169,7 +169,7 @@ class BalanceBook:
                 names.append(name)
         return np.array([names.index(name) for name in more] or [0], np.int64)
 
-    def _reindex(self) -> None:
+    def reindex(self) -> None:
         capacity = 8
         while capacity < 2 * len(self):
             capacity *= 2
@@ -180,15 +180,19 @@ class BalanceBook:
         """Chain the change points of accounts that have no plan yet: newest in the profile, older in `nodes`."""
         ends = np.flatnonzero((end_us < FOREVER_US)
                               & ~((np.append(row[1:], -1) == row) & (np.append(start_us[1:], -1) == end_us)))
-        rows = np.concatenate([row, row[ends]])
-        order = np.lexsort((np.concatenate([start_us, end_us[ends]]), rows))
+        self.chain_plans(np.concatenate([row, row[ends]]), np.concatenate([start_us, end_us[ends]]),
+                         np.concatenate([plan, np.full(ends.size, -1)]))
+
+    def chain_plans(self, rows: I64, from_us: I64, plan: I64) -> None:
+        """Change points (row, time, plan or -1) of accounts that have none yet, in any order."""
+        order = np.lexsort((from_us, rows))
         if order.size == 0:
             return
         rows = rows[order]
         first = self.nodes.shape[0]
         points = np.empty((order.size, NODE_WORDS), np.int64)
-        points[:, N_FROM] = np.concatenate([start_us, end_us[ends]])[order]
-        points[:, N_PLAN] = np.concatenate([plan, np.full(ends.size, -1)])[order]
+        points[:, N_FROM] = from_us[order]
+        points[:, N_PLAN] = plan[order]
         points[:, N_NEXT] = np.where(np.append(-1, rows[:-1]) == rows, first + np.arange(order.size) - 1, -1)
         self.nodes = np.concatenate([self.nodes, points])
         newest = np.append(rows[1:], -1) != rows
@@ -306,7 +310,7 @@ def zone_tables(names: list[str]) -> tuple[I64, I64, I64]:
     return first, at, offset
 
 
-def _grown(matrix: I64, rows: int) -> I64:
+def grown(matrix: I64, rows: int) -> I64:
     larger = aligned(rows, matrix.shape[1])
     larger[: matrix.shape[0]] = matrix
     return larger

@@ -77,7 +77,7 @@ UNKNOWN_NETWORK, UNKNOWN_ZONE = 1, 0
 CLASS_TO_ZONE = (0, 1, 2, 4, 3, 5, 0)
 
 
-@kernel(None, error_model="numpy")
+@kernel(types.int64(CELLS_IN, types.int64), error_model="numpy")
 def find_account_nb(index, account_id):
     """Row of an account, -1 for none. index (capacity, 2): account id and row, open addressing, row -1 empty."""
     mask = index.shape[0] - 1

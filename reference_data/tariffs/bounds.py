@@ -17,8 +17,8 @@ from schemas.codes import Unit
 from schemas.money import DECIMALS
 
 LIMIT = 1 << 62
-# What a session must be able to reach: 32 days, 16 TiB, a million messages, a thousand million units.
-REQUIRED = {Unit.SECOND: 32 * 86_400, Unit.OCTET: 1 << 44, Unit.MESSAGE: 1_000_000, Unit.UNIT: 1_000_000_000}
+# What a session must be able to reach: 32 days, 64 GiB, a million messages or units. Cheaper rates reach further.
+REQUIRED = {Unit.SECOND: 32 * 86_400, Unit.OCTET: 1 << 36, Unit.MESSAGE: 1_000_000, Unit.UNIT: 1_000_000}
 # Beyond this no quantity is believed, whatever the price: ten years, one EiB, and so that times stay in int64.
 BELIEVED = {Unit.SECOND: 3650 * 86_400, Unit.OCTET: 1 << 60, Unit.MESSAGE: 1 << 40, Unit.UNIT: 1 << 40}
 

@@ -153,7 +153,7 @@ def compile_versions(versions: list[TariffVersion]) -> Tariffs:
     arrays = {name: np.array(values, np.int64) for name, values in rows.vectors.items()}
     # Kinds that no plan prices are left out: the cells of those in use should stay near the processor.
     whole = np.stack(cell_parts)
-    priced = whole.any(axis=(0, 2, 3))
+    priced = (whole & 0xFFFFFFFF).any(axis=(0, 2, 3))
     arrays["KIND"] = np.where(priced, np.cumsum(priced) - 1, -1)
     arrays["CELL"] = np.ascontiguousarray(whole[:, priced]).ravel()
     arrays["PLAN_CELL"] *= arrays["CELL"].size // len(cell_parts)

@@ -1,0 +1,1 @@
+"""Slow, obvious reference implementations that share no code with the product."""

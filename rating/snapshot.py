@@ -1,0 +1,145 @@
+"""A balance book as Arrow tables and back: canonical, so that equal books give equal tables."""
+
+import numpy as np
+import pyarrow as pa
+
+from rating.book import BalanceBook, aligned, grown, zone_tables
+from rating.kernels.layout import (
+    B_CLOCK,
+    B_HORIZON,
+    B_LATENESS,
+    B_SESSIONS,
+    F_ACCOUNT,
+    F_CREDIT,
+    F_PLAN,
+    F_PLAN_FROM,
+    F_PLAN_NEXT,
+    F_SHARED,
+    F_SPILL,
+    F_TRAITS,
+    MONEY,
+    N_FROM,
+    N_NEXT,
+    N_PLAN,
+    PROFILE_WORDS,
+    RECORD_WORDS,
+    SESSION_WORDS,
+    STATE,
+    TRAIT_CURRENCY,
+    TRAIT_PAYMENT,
+    TRAIT_ZONE,
+    X_HI,
+    X_LO,
+)
+from rating.kernels.sessions import rehash_nb
+from schemas.columns import I64
+from schemas.errors import LedgerError
+
+VERSION = 1
+SESSION_COLUMNS = ("key_hi", "key_lo", "position", "paid_position", "numerator", "charged_nanos",
+                   "minimum_numerator", "family_key", "connected", "last_time_us")
+_SCALARS = {"clock_us": B_CLOCK, "lateness_us": B_LATENESS, "horizon_us": B_HORIZON}
+
+
+def to_arrow(book: BalanceBook) -> dict[str, pa.Table]:
+    """Tables `accounts`, `buckets`, `plans`, `sessions`, `commands`, `scalars`; accounts in the order of opening."""
+    profile, records = book.profile, book.records
+    traits = profile[:, F_TRAITS]
+    shared = profile[:, F_SHARED]
+    shared_id = np.where(shared >= 0, book.account_ids[np.maximum(shared, 0)], -1) if len(book) else shared
+    accounts = pa.table({
+        "account_id": profile[:, F_ACCOUNT], "money_nanos": records[:, MONEY], "state": records[:, STATE],
+        "shared_account_id": shared_id, "credit_limit_nanos": profile[:, F_CREDIT], "anchor_day": traits & 0xFF,
+        "currency": _named(traits >> TRAIT_CURRENCY & 0xFFF, book.currencies),
+        "time_zone": _named(traits >> TRAIT_ZONE & 0xFFFF, book.time_zones),
+        "payment": traits >> TRAIT_PAYMENT & 0xF})
+    rows, ids, left = book.buckets()
+    buckets = pa.table({"account_id": book.account_ids[rows], "bucket_id": ids, "remaining": left})
+    sessions = book.sessions[(book.sessions[:, X_HI] != 0) | (book.sessions[:, X_LO] != 0)]
+    sessions = sessions[np.lexsort((sessions[:, X_LO], sessions[:, X_HI]))]
+    tables = {
+        "accounts": accounts, "buckets": buckets, "plans": _plans(book),
+        "sessions": pa.table({name: sessions[:, i] for i, name in enumerate(SESSION_COLUMNS)}),
+        "commands": pa.table({"digest": pa.array(sorted(book.applied), pa.binary(16))}),
+        "scalars": pa.table({name: [int(book.scalars[i])] for name, i in _SCALARS.items()})}
+    return {name: t.replace_schema_metadata({"tarifa.book": str(VERSION)}) for name, t in tables.items()}
+
+
+def from_arrow(tables: dict[str, pa.Table]) -> BalanceBook:
+    """The book that `to_arrow` wrote. Raises LedgerError on a version that this release does not read."""
+    for name, table in tables.items():
+        found = (table.schema.metadata or {}).get(b"tarifa.book", b"none").decode()
+        if found != str(VERSION):
+            raise LedgerError(f"snapshot table {name} of book version {found}", f"version {VERSION}")
+    book = BalanceBook()
+    for name, at in _SCALARS.items():
+        book.scalars[at] = tables["scalars"][name][0].as_py()
+    accounts = tables["accounts"]
+    count = accounts.num_rows
+    book.records, book.profile = grown(aligned(0, RECORD_WORDS), count), grown(aligned(0, PROFILE_WORDS), count)
+    currency, book.currencies = _places(accounts, "currency")
+    zone, book.time_zones = _places(accounts, "time_zone")
+    book.zones = zone_tables(book.time_zones)
+    book.profile[:, F_ACCOUNT] = accounts["account_id"].to_numpy()
+    book.profile[:, F_CREDIT] = accounts["credit_limit_nanos"].to_numpy()
+    book.profile[:, F_TRAITS] = (accounts["anchor_day"].to_numpy() | currency << TRAIT_CURRENCY | zone << TRAIT_ZONE
+                                 | accounts["payment"].to_numpy() << TRAIT_PAYMENT)
+    book.profile[:, [F_PLAN, F_PLAN_NEXT, F_SPILL]] = -1
+    book.records[:, MONEY] = accounts["money_nanos"].to_numpy()
+    book.records[:, STATE] = accounts["state"].to_numpy()
+    book.reindex()
+    shared = accounts["shared_account_id"].to_numpy()
+    book.profile[:, F_SHARED] = np.where(shared < 0, -1, book.rows_of(shared))
+    _restore_plans(book, tables["plans"])
+    buckets = tables["buckets"]
+    book.set_buckets(book.rows_of(buckets["account_id"].to_numpy()), buckets["bucket_id"].to_numpy(),
+                     buckets["remaining"].to_numpy())
+    written = np.ascontiguousarray(
+        np.stack([tables["sessions"][name].to_numpy() for name in SESSION_COLUMNS], axis=1).astype(np.int64))
+    capacity = 1024
+    while capacity < 2 * written.shape[0]:
+        capacity *= 2
+    book.sessions = np.zeros((capacity, SESSION_WORDS), np.int64)
+    book.scalars[B_SESSIONS] = rehash_nb(written, book.sessions, -(1 << 62))
+    book.applied = set(tables["commands"]["digest"].to_pylist())
+    return book
+
+
+def same_state(one: BalanceBook, other: BalanceBook) -> bool:
+    """Whether two books hold the same, however they came to it."""
+    left, right = to_arrow(one), to_arrow(other)
+    return all(left[name].equals(right[name]) for name in left)
+
+
+def _named(index: I64, names: list[str]) -> pa.Array:
+    return pa.array(np.array(names or [""], object)[index] if index.size else [], pa.string())
+
+
+def _places(table: pa.Table, name: str) -> tuple[I64, list[str]]:
+    column = table[name].combine_chunks().dictionary_encode()
+    return column.indices.to_numpy().astype(np.int64), column.dictionary.to_pylist()
+
+
+def _plans(book: BalanceBook) -> pa.Table:
+    """Change points of every account, ascending; a plan of "" ends the one before."""
+    heads = np.flatnonzero(book.profile[:, F_PLAN_FROM] > -(1 << 60)) if len(book) else np.zeros(0, np.int64)
+    account, start, plan = [book.account_ids[heads]], [book.profile[heads, F_PLAN_FROM]], [book.profile[heads, F_PLAN]]
+    owner, at = book.account_ids[heads], book.profile[heads, F_PLAN_NEXT]
+    while (at >= 0).any():  # one round for each older change point, all accounts at once
+        owner, at = owner[at >= 0], at[at >= 0]
+        account.append(owner)
+        start.append(book.nodes[at, N_FROM])
+        plan.append(book.nodes[at, N_PLAN])
+        at = book.nodes[at, N_NEXT]
+    accounts, starts, plans = np.concatenate(account), np.concatenate(start), np.concatenate(plan)
+    order = np.lexsort((starts, accounts))
+    names = np.array([*book.plans, ""], object)  # -1 is the last
+    return pa.table({"account_id": accounts[order], "from_us": starts[order],
+                     "plan": pa.array(names[plans[order]] if order.size else [], pa.string())})
+
+
+def _restore_plans(book: BalanceBook, plans: pa.Table) -> None:
+    place, names = _places(plans, "plan")
+    book.plans = [name for name in names if name]
+    number = np.array([book.plans.index(name) if name else -1 for name in names] or [0], np.int64)[place]
+    book.chain_plans(book.rows_of(plans["account_id"].to_numpy()), plans["from_us"].to_numpy(), number)

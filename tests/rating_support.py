@@ -1,0 +1,97 @@
+"""What rating tests share: a tariff as a plain structure, written as files; accounts; events as cells."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import yaml
+
+from reference_data.accounts import accounts_from_arrow
+from schemas.codes import Direction, NumberClass, Service
+from schemas.columns import Cells
+from schemas.digits import pack
+from schemas.timepoint import format_time
+from schemas.units import SERVICE_UNIT
+from schemas.usage import USAGE
+
+STAMP = pa.timestamp("us", tz="UTC")
+
+
+def write_tariffs(folder: Path, versions, decks):
+    """Versions (dicts with active_from_us) and decks {(version, deck): {prefix: zone}} as files in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for version in versions:
+        text = {k: v for k, v in version.items() if k != "active_from_us"}
+        text["active_from"] = format_time(version["active_from_us"]).replace("Z", "+00:00")
+        text["decks"] = {}
+        for (owner, name), deck in decks.items():
+            if owner == version["version"]:
+                path = folder / f"{owner}-{name}.csv"
+                with path.open("w", newline="") as stream:
+                    writer = csv.writer(stream)
+                    writer.writerow(["prefix", "zone"])
+                    writer.writerows(deck.items())
+                text["decks"][name] = path.name
+        (folder / f"{version['version']}.yaml").write_text(yaml.safe_dump(text, sort_keys=False))
+    return folder
+
+
+def make_accounts(rows):
+    """rows: dicts with account_id, opening, credit, plans [(from us, plan or None)], and optionally more."""
+    rows = sorted(rows, key=lambda r: r["account_id"])
+    accounts = pa.table({
+        "account_id": pa.array([r["account_id"] for r in rows], pa.int64()),
+        "shared_account_id": pa.array([r.get("shared") for r in rows], pa.int64()),
+        "payment": pa.array([r.get("payment", "prepaid") for r in rows], pa.string()),
+        "currency": pa.array([r.get("currency", "EUR") for r in rows], pa.string()),
+        "credit_limit": pa.array([r.get("credit", "0") for r in rows], pa.string()),
+        "opening_balance": pa.array([r.get("opening", "0") for r in rows], pa.string()),
+        "time_zone": pa.array([r.get("zone", "UTC") for r in rows], pa.string()),
+        "anchor_day": pa.array([r.get("anchor", 1) for r in rows], pa.int64()),
+        "state": pa.array(["active" for _ in rows], pa.string())})
+    intervals = []
+    for r in rows:
+        points = r["plans"]
+        for (start, plan), after in zip(points, [*points[1:], (None, None)], strict=True):
+            if plan is not None:
+                intervals.append((r["account_id"], plan, start, after[0]))
+    plans = pa.table({
+        "account_id": pa.array([i[0] for i in intervals], pa.int64()),
+        "plan": pa.array([i[1] for i in intervals], pa.string()),
+        "valid_from": pa.array([i[2] for i in intervals], STAMP),
+        "valid_to": pa.array([i[3] for i in intervals], STAMP),
+        "recorded_from": pa.array([0 for _ in intervals], STAMP),
+        "recorded_to": pa.array([None for _ in intervals], STAMP)})
+    return accounts_from_arrow(accounts, plans)
+
+
+def events_to_cells(events, apns=()):
+    """Events as the oracle takes them, as a usage block."""
+    cells = Cells.empty(USAGE, len(events), fill=-1)
+    for i, event in enumerate(events):
+        service = Service[event["service"].upper()]
+        plmn = event.get("plmn")
+        session = event.get("session")
+        for name, value in {
+            "source": 0, "file_id": 1, "record_offset": 100 * i, "record_length": 100, "container_index": 0,
+            "event_id_hi": event.get("id", i + 1), "event_id_lo": 77,
+            "session_hi": event.get("id", i + 1) if session is None else 1000 + session,
+            "session_lo": 77 if session is None else 88, "service": service,
+            "direction": Direction[event["direction"].upper()], "event_time_us": event["time_us"],
+            "quantity": event["quantity"], "unit": SERVICE_UNIT[service],
+            "other_class": NumberClass[event.get("other_class", "ordinary").upper()],
+            "other_prefix": pack(event["number"]) if event.get("number") else -1,
+            "rating_group": event.get("rating_group", -1),
+            "apn": apns.index(event["apn"]) if event.get("apn") else -1,
+            "serving_plmn": int(plmn[:3]) * 1000 + int(plmn[3:]) if plmn else -1, "roaming": int(bool(plmn)),
+            "merged_count": 1, "incomplete": 0, "account_id": event["account_id"], "group_id": event["account_id"],
+        }.items():
+            cells[name][i] = value
+    return cells
+
+
+def join(parts):
+    """Charged parts as one: (rated matrix, posting matrix, suspense matrix)."""
+    return tuple(np.concatenate([getattr(p, name).matrix for p in parts], axis=1)
+                 for name in ("rated", "posting", "suspense"))

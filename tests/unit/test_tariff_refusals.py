@@ -1,0 +1,143 @@
+"""Bad tariffs, each refused with its own message: file and line, what was found, what was expected."""
+
+from pathlib import Path
+
+import pytest
+
+from reference_data.tariffs.compile import check_tariff, load_tariffs
+from schemas.errors import ReferenceDataError
+
+GOOD = """\
+version: "t"
+active_from: 2026-01-01T00:00:00
+time_zone: Europe/Berlin
+currency: EUR
+decks: {main: main.csv}
+timings:
+  hours:
+    - {band: peak, days: mon-fri, from: "08:00", to: "20:00"}
+    - {band: calm, otherwise: true}
+rates:
+  cheap: {unit: second, slots: [{price: 0.10, per: 60, step: 1}]}
+  text: {unit: message, slots: [{price: 0.09}]}
+plans:
+  basic:
+    rounding: {rule: half_up, decimals: 4}
+    allowances:
+      - {name: minutes, unit: second, amount: 100, cycle: month, services: [voice], zones: [near]}
+    prices:
+      - {service: voice, zones: [near], rate: cheap}
+      - {service: voice, zones: any, timing: hours, rates: {peak: cheap, calm: cheap}}
+      - {service: sms, rate: text}
+"""
+DECK = "prefix,zone\n49,near\n33,far\n"
+SLOT = "slots: [{price: 0.10, per: 60, step: 1}]"
+
+CASES = {
+    "not YAML": ("currency: EUR", "currency: [EUR", "not YAML"),
+    "unknown key": ("currency: EUR", "currency: EUR\ncolour: red", "t.yaml:5: unknown key 'colour'"),
+    "missing key": ("currency: EUR\n", "", "key 'currency' is missing"),
+    "name twice": ("  text: {", "  cheap: {", "t.yaml:12: 'cheap' appears twice; expected each name once"),
+    "version is not the file": ('version: "t"', 'version: "u"', "version 'u'; expected the file's name, 't'"),
+    "time zone": ("Europe/Berlin", "Europe/Atlantis", "time zone 'Europe/Atlantis'"),
+    "currency": ("currency: EUR", "currency: Euro", "currency 'Euro'"),
+    "activation": ("2026-01-01T00:00:00", "soon", "'soon'; expected a time such as"),
+    "no deck file": ("main.csv", "other.csv", "no deck 'other.csv'"),
+    "bands overlap": ("- {band: calm, otherwise: true}", '- {band: late, from: "19:00", to: "21:00"}\n'
+                      "    - {band: calm, otherwise: true}",
+                      "overlaps another at mon 19:00"),
+    "bands leave a gap": ("    - {band: calm, otherwise: true}\n", "", "leaves a gap from mon 00:00 to mon 08:00"),
+    "empty band": ('from: "08:00", to: "20:00"', 'from: "08:00", to: "08:00"', "expected a span of time"),
+    "time of day": ('"08:00"', '"8"', "'8'; expected a time of day"),
+    "day": ("mon-fri", "mon-funday", "days 'mon-funday'"),
+    "zero step": ("step: 1}", "step: 0}", "t.yaml:11: 0 seconds; expected at least 1"),
+    "zero per": ("per: 60", "per: 0", "0 seconds; expected at least 1"),
+    "price is no decimal": ("price: 0.10", "price: 1e-1", "'1e-1' is no decimal amount"),
+    "price finer than nano": ("price: 0.10", "price: 0.0000000001", "at most 9 are kept"),
+    "negative price": ("price: 0.10", "price: -0.10", "negative amount -0.10"),
+    "unit of another service": ("per: 60", "per: 1 MiB", "'MiB' is no unit of seconds"),
+    "slots overlap": (SLOT, "slots: [{price: 1}, {price: 2}]", "slots of rate 'cheap' overlap"),
+    "slots do not begin at 0": (SLOT, "slots: [{from: 5, price: 1}]", "does not begin at 0"),
+    "no slots": (SLOT, "connect_fee: 1", "rate 'cheap' has no slots"),
+    "free and priced": (SLOT, "free: true, connect_fee: 1", "is free and has a price"),
+    "unknown rate": ("rate: text", "rate: txt", "rate 'txt' is not declared"),
+    "rate of another unit": ("rate: text", "rate: cheap", "rate 'cheap' counts seconds; expected messages"),
+    "unknown timing": ("timing: hours", "timing: days", "timing 'days' is not declared"),
+    "a band has no rate": ("{peak: cheap, calm: cheap}", "{peak: cheap}", "a rate for each of calm, peak"),
+    "rate and timing": ("rate: text}", "rate: text, timing: hours}", "a price needs either"),
+    "unknown zone": ("{service: voice, zones: [near], rate: cheap}", "{service: voice, zones: [moon], rate: cheap}",
+                     "t.yaml:19: zone 'moon' is no zone of deck 'main'"),
+    "unknown roaming zone": ("zones: [near], rate", "zones: [near], roaming: [eu], rate", "roaming zone 'eu'"),
+    "unknown direction": ("zones: [near], rate", "zones: [near], direction: sideways, rate", "direction 'sideways'"),
+    "prices overlap": ("{service: sms, rate: text}", "{service: sms, rate: text}\n      - {service: sms, rate: text}",
+                       "t.yaml:22: plan 'basic': this price and the one on line 21 overlap"),
+    "emergency is priced": ("{service: sms, rate: text}", "{service: voice, zones: [emergency], rate: cheap}",
+                            "prices emergency calls"),
+    "plan without its deck": ("    rounding:", "    deck: other\n    rounding:", "uses deck 'other'"),
+    "rounding rule": ("half_up", "nearest", "'nearest'; expected one of up, down, half_up, half_even"),
+    "rounding decimals": ("decimals: 4", "decimals: 10", "10; expected a whole number from 0 to 9"),
+    "rounding scope": ("decimals: 4", "decimals: 4, scope: day", "rounding scope 'day'; expected session"),
+    "cycle": ("cycle: month", "cycle: moon", "'moon'; expected one of none, day, month"),
+    "allowance of another unit": ("services: [voice]", "services: [sms]", "sms counts messages"),
+    "allowance zone": ("services: [voice], zones: [near]", "services: [voice], zones: [moon]", "zone 'moon'"),
+    "allowance twice": ("    prices:", "      - {name: minutes, unit: message, amount: 1, cycle: day, "
+                        "services: [sms]}\n    prices:", "named twice"),
+    "overflow": ("price: 0.10, per: 60", "price: 9000000000.123456789, per: 7919", "overflow 64 bits"),
+}
+DECKS = {
+    "prefix twice": (DECK + "49,far\n", "main.csv:4: prefix 49 is listed twice; expected one row for each prefix"),
+    "header": ("49,near\n", "header '49,near'; expected prefix,zone"),
+    "plus sign": (DECK + "+44,far\n", "main.csv:4: prefix '+44'"),
+    "no zone": (DECK + "44\n", "main.csv:4: '44'; expected a prefix and a zone"),
+    "empty": ("prefix,zone\n", "the deck is empty"),
+}
+
+
+def write(folder: Path, text: str, deck: str = DECK) -> Path:
+    (folder / "t.yaml").write_text(text)
+    (folder / "main.csv").write_text(deck)
+    return folder
+
+
+def test_the_tariff_that_the_cases_break_is_good(tmp_path):
+    assert check_tariff(write(tmp_path, GOOD)) == []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_bad_tariff_is_refused_with_its_own_message(case, tmp_path):
+    old, new, message = CASES[case]
+    assert old in GOOD
+    problems = check_tariff(write(tmp_path, GOOD.replace(old, new, 1)))
+    assert len(problems) == 1
+    assert message in problems[0]
+    assert problems[0].startswith("t.yaml:")
+
+
+@pytest.mark.parametrize("case", DECKS)
+def test_a_bad_deck_is_refused_with_its_own_message(case, tmp_path):
+    deck, message = DECKS[case]
+    assert message in check_tariff(write(tmp_path, GOOD, deck))[0]
+
+
+def test_two_versions_of_one_activation_are_refused(tmp_path):
+    write(tmp_path, GOOD)
+    (tmp_path / "u.yaml").write_text(GOOD.replace('"t"', '"u"'))
+    with pytest.raises(ReferenceDataError, match="come into force at the same time"):
+        load_tariffs(tmp_path)
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ReferenceDataError, match="no tariff version"):
+        load_tariffs(tmp_path)
+
+
+def test_the_content_hash_changes_with_a_price_and_not_with_a_comment(tmp_path):
+    hashes = [load_tariffs(write(tmp_path, text)).content_hash
+              for text in (GOOD, GOOD + "# said\n", GOOD.replace("0.10", "0.11"))]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_compiled_tables_cannot_be_written(tmp_path):
+    tariffs = load_tariffs(write(tmp_path, GOOD))
+    for table in tariffs.tables:
+        assert not table.flags.writeable
