@@ -6,7 +6,7 @@ import numpy as np
 
 from mediation.formats.ber_compile import Tables
 from mediation.formats.conversions import CONVERSIONS
-from mediation.kernels.ber_values import convert_nb
+from mediation.kernels.ber_values import convert_one_nb
 from schemas.codes import NumberType, Reason
 from schemas.columns import ABSENT, U8
 from schemas.digits import unpack
@@ -120,11 +120,12 @@ class _Walker:
             return _guess(octets)
         if conversion == "subscriber":
             return _guess(octets)
-        cell, kind, reason = convert_nb(CONVERSIONS[conversion].code, np.frombuffer(octets or b"\0", np.uint8), 0,
-                                        length)
+        result = np.zeros(3, np.int64)
+        convert_one_nb(CONVERSIONS[conversion].code, np.frombuffer(octets, np.uint8), result)
+        cell, kind, reason = result.tolist()
         if reason != Reason.OK:
             return {"octets": _hex(octets), "unreadable": Reason(reason).name}
-        return _shown(conversion, int(cell), int(kind), octets)
+        return _shown(conversion, cell, kind, octets)
 
 
 def _shown(conversion: str, cell: int, kind: int, octets: bytes) -> object:

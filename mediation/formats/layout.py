@@ -163,23 +163,26 @@ class Layout:
 
 def read_layout(path: Path) -> Layout:
     """Read and check a layout file. Raises FormatError with file, line, what was found and what to do."""
+    return _Reader(path).layout(_parse(path))
+
+
+def _parse(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
-        raw = yaml.load(text, Loader=_Loader)  # noqa: S506, a SafeLoader
+        return yaml.load(text, Loader=_Loader)  # noqa: S506, a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise FormatError(f"{path.name}, line {line}: {error.problem}", "a YAML mapping") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise FormatError(f"{path.name}: {error}", "a YAML file in UTF-8") from error
-    return _Reader(path).layout(raw)
 
 
 class _Reader:
     """The checks, with the file at hand for messages."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, included: bool = False) -> None:
+        self.path, self.included = path, included
 
     def error(self, line: int, found: str, expected: str = "", remedy: str = "") -> FormatError:
         return FormatError(f"{self.path.name}, line {line}: {found}", expected, remedy)
@@ -223,7 +226,10 @@ class _Reader:
             if other is None:
                 raise self.error(item.line, f"no layout '{name}' to include",
                                  "a layout beside this one, or one that comes with Tarifa")
-            included = read_layout(other)
+            if self.included:
+                raise self.error(item.line, f"'{item['include']}' is included by an included layout",
+                                 "layouts that include none", "name the records' layouts one by one")
+            included = _Reader(other, included=True).layout(_parse(other))
             if included.family != family:
                 raise self.error(item.line, f"'{item['include']}' is of family '{included.family}'", f"'{family}'")
             found.extend(included.records)

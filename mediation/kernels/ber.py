@@ -97,17 +97,17 @@ def begins_nb(buffer, start, length, prefix, octets):
 
 @kernel(None, _nrt=False)
 def subscriber_nb(buffer, start, length, work, ranks, row, ops, at):
-    """'imsi-' and 'msisdn-' name their column themselves; the rest is the operation's own."""
-    skip, column, type_column = 0, ops[at, OP_COLUMN], ops[at, OP_TYPE]
+    """'imsi-' and 'msisdn-' name their column themselves, before any other source; the rest is the operation's own."""
+    skip, column, type_column, rank = 0, ops[at, OP_COLUMN], ops[at, OP_TYPE], ops[at, OP_RANK]
     if begins_nb(buffer, start, length, IMSI_PREFIX, 5):
-        skip, column, type_column = 5, IMSI, -1
+        skip, column, type_column, rank = 5, IMSI, -1, -1
     elif begins_nb(buffer, start, length, MSISDN_PREFIX, 7):
-        skip, column, type_column = 7, NUMBER, NUMBER_TYPE
+        skip, column, type_column, rank = 7, NUMBER, NUMBER_TYPE, -1
     value, kind, reason = digits_nb(buffer, start + skip, length - skip)
     if skip == 7 and kind != TEXT:
         kind = INTERNATIONAL  # as TS 29.571 has it
     if reason == OK:
-        store_nb(work, ranks, row, ops[at, OP_SCOPE], column, type_column, ops[at, OP_RANK],
+        store_nb(work, ranks, row, ops[at, OP_SCOPE], column, type_column, rank,
                  1 if skip == 5 else ops[at, OP_NO_TEXT], value, kind)
     return reason
 

@@ -4,6 +4,8 @@ Every conversion returns (value, number type, reason): ABSENT for a field that h
 for one that cannot be read. Text references are `offset << 16 | length`.
 """
 
+from numba import types
+
 from mediation.formats.conversions import (
     C_ADDRESS,
     C_BOOL,
@@ -27,7 +29,7 @@ from mediation.formats.conversions import (
 )
 from mediation.kernels.octets import at_nb
 from schemas.codes import NumberType, Reason
-from schemas.jit import kernel
+from schemas.jit import I64_OUT, U8_IN, kernel
 
 ABSENT = -1
 OK = int(Reason.OK)
@@ -401,3 +403,9 @@ def convert_nb(code, buffer, start, length):
     if code == C_PRESENT:
         return 1, UNKNOWN, OK
     return ABSENT, UNKNOWN, BAD_VALUE
+
+
+@kernel([types.void(types.int64, U8_IN, I64_OUT)], _nrt=False)
+def convert_one_nb(code, octets, result):
+    """One field by itself, for `describe`: value, number type, reason."""
+    result[0], result[1], result[2] = convert_nb(code, octets, 0, octets.size)
