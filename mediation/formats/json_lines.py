@@ -23,7 +23,7 @@ import numpy as np
 from mediation.formats.frame import Decoded, FileFrame
 from mediation.formats.layout import FieldLayout, Layout, check_keys
 from mediation.formats.text import ROWS_PER_CALL, Room, Rooms, run
-from mediation.formats.text_fields import Compiler, text_hash
+from mediation.formats.text_fields import Compiler
 from mediation.formats.text_frame import LINE_OPTIONS, LineSettings, describe_row, frame_lines
 from mediation.kernels import json_lines as kernel
 from mediation.kernels.csv_lines import KIND_AT, KIND_END, KIND_SLOT, LONGEST_RECORD, count_lines_nb
@@ -109,8 +109,8 @@ class JsonFormat:
         table = np.full((size, kernel.KEY_WIDTH), -1, np.int64)
         for (node, key), child in children.items():
             text = json.dumps(key, ensure_ascii=False)[1:-1].encode()
-            value = text_hash(text)
-            place = (value ^ node * 0x9E3779B1) & size - 1
+            value = int(kernel.key_hash_nb(np.frombuffer(text + b"\0", np.uint8), 0, len(text)))
+            place = ((value >> 7) ^ value ^ node * 0x9E3779B1) & size - 1
             while table[place, kernel.KEY_NODE] >= 0:
                 place = place + 1 & size - 1
             table[place] = [node, value, len(pool), len(pool) + len(text), child]

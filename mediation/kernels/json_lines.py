@@ -103,7 +103,7 @@ def _word_nb(buffer, at, length):
     return value
 
 
-@kernel(types.int64(U8_IN, types.int64, types.int64), _nrt=False)
+@kernel(None, _nrt=False)
 def literal_nb(buffer, at, stop):
     """1 for a JSON number, 2 for null, 3 for true or false, 0 for no JSON value."""
     first = byte_nb(buffer, at)
@@ -138,11 +138,23 @@ def literal_nb(buffer, at, stop):
     return 1 if at == stop else 0
 
 
-@kernel(types.int64(U8_IN, types.int64, types.int64, types.int64, types.int64, CELLS_IN, U8_IN), _nrt=False)
-def child_nb(buffer, start, stop, value, node, keys, pool):
+@kernel(None, _nrt=False)
+def key_hash_nb(buffer, start, stop):
+    """Length, first, middle and last byte of a key: enough to tell a layout's keys apart, mostly."""
+    length = stop - start
+    if length == 0:
+        return 0
+    middle = byte_nb(buffer, start + (length >> 1))
+    return (length * 0x9E3779B1 + byte_nb(buffer, start) * 0x85EBCA6B + middle * 0xC2B2AE35
+            + byte_nb(buffer, stop - 1) * 0x27D4EB2F) & 0x7FFFFFFF
+
+
+@kernel(None, _nrt=False)
+def child_nb(buffer, start, stop, node, keys, pool):
     """Node of a key below `node`, or -1. The table's size is a power of two and it is never full."""
     mask = keys.shape[0] - 1
-    place = (value ^ node * 0x9E3779B1) & mask
+    value = key_hash_nb(buffer, start, stop)
+    place = ((value >> 7) ^ value ^ node * 0x9E3779B1) & mask
     while keys[place, KEY_NODE] >= 0:
         if keys[place, KEY_NODE] == node and keys[place, KEY_HASH] == value and same_nb(
                 buffer, start, stop, pool, keys[place, KEY_AT], keys[place, KEY_END]):
@@ -196,18 +208,17 @@ def walk_nb(buffer, at, end, levels, keys, nodes, pool, spans, places, stack):
                 return at, _MALFORMED, outer, inner
             begin = at + 1
             at = begin
-            value = -3750763034362895579
-            while at < end and byte_nb(buffer, at) != _QUOTE and byte_nb(buffer, at) >= 32:
-                value = (value ^ byte_nb(buffer, at)) * 1099511628211
-                if byte_nb(buffer, at) == _BACKSLASH:
-                    at += 1
-                at += 1
+            while at < end:
+                byte = byte_nb(buffer, at)
+                if byte == _QUOTE or byte < 32:
+                    break
+                at += 2 if byte == _BACKSLASH else 1
             if at >= end:
                 return at, _TRUNCATED, outer, inner
             if byte_nb(buffer, at) != _QUOTE:
                 return at, _MALFORMED, outer, inner
             if node >= 0:
-                child = child_nb(buffer, begin, at, value & 0x3FFFFFFFFFFFFFFF, node, keys, pool)
+                child = child_nb(buffer, begin, at, node, keys, pool)
             at = _space_nb(buffer, at + 1, end)
             if at >= end:
                 return at, _TRUNCATED, outer, inner
