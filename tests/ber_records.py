@@ -115,7 +115,8 @@ def _used(draw: st.DrawFn) -> dict[str, Any]:
 _subscriber = st.one_of(
     digits.map(lambda n: {"type": "e164", "text": n}), digits.map(lambda n: {"type": "imsi", "text": n}),
     digits.map(lambda n: {"type": "imsi", "text": f"imsi-{n}"}),
-    st.just({"type": "nai", "text": "someone@example.org"}), digits.map(lambda n: {"type": "e164", "text": f"msisdn-{n}"}))
+    st.just({"type": "nai", "text": "someone@example.org"}),
+    digits.map(lambda n: {"type": "e164", "text": f"msisdn-{n}"}))
 _session = record({"chargingId": counts, "sessionId": st.integers(0, 255)},
                   {"user": uris, "rat": st.integers(0, 255), "dnn": names, "started": stamps, "plmn": plmns,
                    "address": record({}, {"v4": binary_ip, "v6": st.tuples(st.just("v6"), v6)})})
