@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.sample.encoders import ENCODERS, HEADS, TAILS, Node, encode
+from pipelines.sample.answer_key import AnswerKey, Totals, WrongRow
+from pipelines.sample.commands import write_commands
+from pipelines.sample.defects import DAMAGE, Entry, Mischief, damage_ber, plan_files
+from pipelines.sample.encoders import ENCODERS, HEADS, STEMS, TAILS, Node, encode
 from pipelines.sample.files import SourceWriter
 from pipelines.sample.network import FORMATS, KINDS, LOCAL_SEQUENCE_MODULO, node_count, node_names
 from pipelines.sample.operator import write_operator
-from pipelines.sample.population import Period, next_change_of_clock, period, populate
+from pipelines.sample.population import Period, Population, next_change_of_clock, period, populate
 from pipelines.sample.rows import (
     C_DURATION_S,
     D_DOWN,
@@ -24,6 +27,7 @@ from pipelines.sample.rows import (
     E_REGION,
     E_SEQUENCE,
 )
+from pipelines.sample.tariffs import wrong_row_interval
 from pipelines.sample.traffic import SOURCES, Flow, seen_by
 from schemas.columns import I64
 from schemas.errors import ChargingError
@@ -31,14 +35,8 @@ from schemas.errors import ChargingError
 Progress = Callable[[str, int, int], None]  # what is done, steps done, steps in all
 
 
-@dataclass
-class Totals:
-    """What an element wrote, before any defect."""
-
-    records: int = 0
-    containers: int = 0
-    seconds: int = 0
-    octets: int = 0
+HOUR_S = 3600
+WITNESSES = ("msc", "scscf", "voip")  # elements whose calls are charged, so that a wrong price shows in them
 
 
 @dataclass
@@ -79,6 +77,8 @@ def generate(out: Path, subscribers: int, date: date, days: int, seed: int, defe
     people = populate(subscribers, when, seed)
     write_operator(out / "operator", people, when, wrong_row=defects)
     summary = GeneratedSummary(out, when, subscribers)
+    key = AnswerKey()
+    wrong = WrongRow(*wrong_row_interval(when))
     step, steps = 0, len(SOURCES) * when.hours
     for source in SOURCES:
         stems = [s for s in source.stems if s in ENCODERS and (not formats or KINDS[s].format in formats)]
@@ -86,21 +86,25 @@ def generate(out: Path, subscribers: int, date: date, days: int, seed: int, defe
             flow = Flow(source, people, when, seed, scale, dst_night)
             nodes = node_count(subscribers)
             windows = _windows(when, subscribers, files_per_source)
-            elements = [_Element(name, nodes, source.data, out / "inbox", when, seed, windows)
+            elements = [_Element(name, nodes, source.data, out / "inbox", when, seed, windows,
+                                 people if defects else None)
                         for stem in stems for name in node_names(stem, nodes)]
-            for rows in flow.hours():
+            for hour, rows in enumerate(flow.hours()):
                 for element in elements:
-                    element.write(rows)
+                    element.write(rows, when.start_s + hour * HOUR_S)
+                    if element.node.stem in WITNESSES:
+                        wrong.see(element.rows)
                 step += 1
                 if progress:
                     progress(source.name, step, steps)
             for element in elements:
-                element.writer.finish()
-                summary.clean[element.node.name] = element.totals
-                summary.files += len(element.writer.written)
-                summary.octets += sum(f.octets for f in element.writer.written)
+                element.finish(summary, key)
         else:
             step += when.hours
+    summary.octets += write_commands(out / "inbox" / "commands", people, when, seed, _windows(when, subscribers, None))
+    if defects:
+        key.entries.append(wrong.entry())
+    key.write(out / "answer-key")
     return summary
 
 
@@ -112,30 +116,48 @@ def _windows(when: Period, subscribers: int, files_per_source: int | None) -> I6
 
 
 class _Element:
-    """One network element while its files are written."""
+    """One network element while its files are written. `people`: with defects, who is there."""
 
-    def __init__(self, name: str, nodes: int, data: bool, inbox: Path, when: Period, seed: int, windows: I64) -> None:
+    def __init__(self, name: str, nodes: int, data: bool, inbox: Path, when: Period, seed: int, windows: I64,
+                 people: Population | None) -> None:
         self.node, self.nodes, self.data, self.when = Node(name), nodes, data, when
         digest = hashlib.sha256(f"{name}/{seed}".encode()).digest()
-        self.number = int(name.rsplit("-", 1)[1]) - 1
         # Counters begin anywhere, some just below where they wrap.
         self.next_sequence = int.from_bytes(digest[:4], "big") % 1000 + \
             (LOCAL_SEQUENCE_MODULO - 500 if digest[4] % 3 == 0 else 1000)
+        self.mischief: Mischief | None = None
+        fates: dict[int, str] = {}
+        if people is not None:
+            self.mischief = Mischief(name, self.node.stem, data, seed, when.start_s, when.end_s,
+                                     np.ascontiguousarray(people.mobile[:, people.ported_out]))
+            fates = plan_files(self.mischief.key, STEMS.index(self.node.stem) * nodes + self.node.number, len(windows))
         self.writer = SourceWriter(inbox, name, when, windows, int.from_bytes(digest[5:8], "big") % 999_000,
-                                   self.node.address, HEADS.get(self.node.stem, b""), TAILS.get(self.node.stem, ""))
+                                   self.node.address, HEADS.get(self.node.stem, b""), TAILS.get(self.node.stem, ""),
+                                   fates)
         self.totals = Totals()
+        self.rows: I64 = np.empty((0, 0), np.int64)  # those of the last hour, before defects
 
-    def write(self, rows: I64) -> None:
+    def write(self, rows: I64, hour_s: int) -> None:
         """Append those of an hour's rows that this element recorded."""
-        mine = seen_by(self.node.stem, rows[:, rows[E_REGION] % self.nodes == self.number])
+        mine = seen_by(self.node.stem, rows[:, rows[E_REGION] % self.nodes == self.node.number - 1])
         count = mine.shape[1]
-        if count == 0:
-            return
         mine[E_SEQUENCE] = (self.next_sequence + np.arange(count)) % LOCAL_SEQUENCE_MODULO
         self.next_sequence += count
         self._count(mine)
+        self.rows, filed = mine, mine[E_CLOSE_S]
+        entries: list[Entry] = []
+        if self.mischief is not None:
+            mine, filed, entries = self.mischief.disturb(mine.copy(), hour_s, hour_s + HOUR_S)
         for octets, offsets, start, piece in encode(mine, self.when.zone, self.node):
-            self.writer.append(octets, offsets, mine[E_CLOSE_S, start:start + piece])
+            inside = [e for e in entries if start <= e.row < start + piece]
+            for entry in inside:
+                begin, end = int(offsets[entry.row - start]), int(offsets[entry.row - start + 1])
+                entry.record_length = end - begin
+                if entry.kind == "corrupted_record":
+                    DAMAGE.get(self.node.stem, damage_ber)(octets[begin:end])
+            numbers, places = self.writer.append(octets, offsets, filed[start:start + piece])
+            for entry in inside:
+                entry.file, entry.record_offset = int(numbers[entry.row - start]), int(places[entry.row - start])
 
     def _count(self, rows: I64) -> None:
         totals, count = self.totals, rows.shape[1]
@@ -150,3 +172,11 @@ class _Element:
         else:
             totals.containers += count
             totals.seconds += int(rows[C_DURATION_S].sum())
+
+    def finish(self, summary: GeneratedSummary, key: AnswerKey) -> None:
+        """Close the last file; hand over totals and entries."""
+        self.writer.finish()
+        summary.clean[self.node.name] = self.totals
+        summary.files += len(self.writer.written)
+        summary.octets += sum(f.octets for f in self.writer.written)
+        key.add(self.node.name, self.totals, self.writer.written, self.mischief.entries if self.mischief else [])

@@ -207,9 +207,10 @@ def plmn_nb(out, p, number, plmn):
 
 @kernel(I64(U8_OUT, I64, U8_OUT, I64, I64))
 def frame_nb(scratch, p, out, position, technical_specification):
-    """Copy the record at scratch[p:] to `out` behind a TS 32.297 record header; returns the new position.
+    """Copy the record at scratch[p:] to `out` behind a TS 32.297 record header.
 
-    Header, five octets: length, release 7 and version 6, format BER with the number of the specification, release extension.
+    Header, five octets: length, release 7 and version 6, format BER with the number of the specification, release
+    extension. Returns the new position.
     """
     length = scratch.size - p
     out[position] = length >> 8

@@ -86,7 +86,7 @@ def encode_ims_nb(rows, zone, node, generator, tag, out, offsets):
         if answer >= 0:
             p = int_nb(scratch, p, 39, fraction)
             p = int_nb(scratch, p, 38, fraction)
-        imsi = rows[E_IMSI, row]
+        imsi = -1 if tag == MGCF else rows[E_IMSI, row]  # a gateway to other networks knows no private identity
         if imsi > 0:
             end = p
             data = p
@@ -111,7 +111,7 @@ def encode_ims_nb(rows, zone, node, generator, tag, out, offsets):
             p = time_nb(scratch, p, 11, close, offset_nb(zone, close))
             p = time_nb(scratch, p, 10, answer, offset_nb(zone, answer))
         p = time_nb(scratch, p, 9, start, offset_nb(zone, start))
-        if imsi > 0 and tag != MGCF:  # a gateway to other networks does not know private identities
+        if imsi > 0:
             end = p
             p = characters_nb(scratch, raw_nb(scratch, p, REALM), imsi)
             p = head_nb(scratch, p, end, CONTEXT, 8)

@@ -56,8 +56,8 @@ END_LIST = _text("]}")
 PDU = _text('],"pDUSessionChargingInformation":{"chargingId":')
 GPSI = _text(',"userInformation":{"servedGPSI":"msisdn-')
 PEI = _text('","servedPEI":"imei-')
-PDU_SESSION = _text('"},"pduSessionInformation":{"networkSlicingInfo":{"sNSSAI":{"sst":1,"sd":"000001"}},"pduSessionID":5,'
-                    '"dnnId":"')
+PDU_SESSION = _text('"},"pduSessionInformation":{"networkSlicingInfo":{"sNSSAI":{"sst":1,"sd":"000001"}},"pduSession'
+                    'ID":5,"dnnId":"')
 START = _text('","pduType":"IPV4","startTime":"')
 NR = _text('","ratType":"NR","servingCNPlmnId":{"mcc":"')
 EUTRA = _text('","ratType":"EUTRA","servingCNPlmnId":{"mcc":"')
