@@ -107,9 +107,9 @@ class AnswerKey:
             self._row(entry, "")
         folder.mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist(self.rows, DEFECTS), folder / "defects.parquet")
-        pq.write_table(pa.Table.from_pylist([{
-            "source": f.source, "file_name": f.name, "sequence": f.sequence, "records": f.records, "octets": f.octets,
-            "closed_s": f.closed_s, "fate": f.fate or None} for f in self.files], FILES), folder / "files.parquet")
+        files = [{"source": f.source, "file_name": f.name, "sequence": f.sequence, "records": f.records,
+                  "octets": f.octets, "closed_s": f.closed_s, "fate": f.fate or None} for f in self.files]
+        pq.write_table(pa.Table.from_pylist(files, FILES), folder / "files.parquet")
         clean = [{"source": source, **vars(totals)} for source, totals in self.clean.items()]
         pq.write_table(pa.Table.from_pylist(clean, CLEAN), folder / "clean.parquet")
 

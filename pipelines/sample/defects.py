@@ -204,10 +204,10 @@ class Mischief:
                      octets=octets)
 
     def _with_use(self, rows: I64) -> npt.NDArray[np.bool_]:
-        used: npt.NDArray[np.bool_] = rows[D_DOWN if self.data else C_DURATION_S] > (1000 if self.data else 0)
-        if self.data:
-            return used
-        used = (rows[C_DURATION_S] > 0) | (self.stem == "smsc")
+        """Rows that used something worth charging; every message is."""
+        if self.stem == "smsc":
+            return np.ones(rows.shape[1], bool)
+        used: npt.NDArray[np.bool_] = rows[D_DOWN] > 1000 if self.data else rows[C_DURATION_S] > 0
         return used
 
     def _served(self, rows: I64) -> npt.NDArray[np.bool_]:

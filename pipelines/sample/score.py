@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -71,7 +72,7 @@ class _Findings:
         return place in self.places[str(expected)]
 
 
-def _rows(tables: Mapping[str, pa.Table], name: str, *columns: str) -> list[tuple[object, ...]]:
+def _rows(tables: Mapping[str, pa.Table], name: str, *columns: str) -> list[tuple[Any, ...]]:
     if name not in tables:
         return []
     table = tables[name].select(list(columns))
