@@ -91,8 +91,11 @@ def sign(body: bytes, signer: Ed25519PrivateKey | None) -> bytes:
     """`body`, a JSON object, with its signature as last field; unchanged without a key."""
     if signer is None:
         return body
-    value = Signature(key_id(signer.public_key()), signer.sign(body).hex())
-    return body[:-1] + b',"signature":' + msgspec.json.encode(value) + b"}"
+    return _with_signature(body, Signature(key_id(signer.public_key()), signer.sign(body).hex()))
+
+
+def _with_signature(body: bytes, signature: Signature) -> bytes:
+    return body[:-1] + b',"signature":' + msgspec.json.encode(signature) + b"}"
 
 
 def check_signature(payload: bytes, keys: Mapping[str, Ed25519PublicKey]) -> str | None:
@@ -105,6 +108,8 @@ def check_signature(payload: bytes, keys: Mapping[str, Ed25519PublicKey]) -> str
         value = bytes.fromhex(found.value)
     except (msgspec.DecodeError, ValueError):
         return "has a signature that cannot be read"
+    if payload != _with_signature(payload[:at] + b"}", Signature(found.key, value.hex())):
+        return "has a signature that was rewritten"  # one way to write it, so that no octet can change unseen
     if found.key not in keys:
         return f"is signed by the key {found.key}, which is not trusted"
     try:

@@ -29,10 +29,11 @@ def open_duckdb(ledger: Ledger, as_of: AsOf = None, extra: Extra | None = None,
     if temp_folder:
         connection.execute("SET temp_directory = ?", [str(temp_folder)])
     locate = reach_store(connection, ledger.store)
-    live = [each for each in ledger.files(as_of=as_of) if each.kind == TABLE]
+    live = ledger.files(as_of=as_of)
     by_table: dict[str, list[str]] = {}
     for each in live:
-        by_table.setdefault(each.table, []).append(locate(each.path))
+        if each.kind == TABLE:
+            by_table.setdefault(each.table, []).append(locate(each.path))
     for table, schema in sorted(known_schemas(ledger.store).items()):
         set_list(connection, f"files_{table}", [locate(schema_path(table)), *by_table.get(table, [])])
         connection.execute(view_text(table, schema))

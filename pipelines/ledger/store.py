@@ -4,6 +4,7 @@ Both promise the same: `write` makes a new object whose bytes survive a power cu
 `put_new` creates an object whole, durable and only if it is absent, and says who was first.
 """
 
+import hashlib
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +56,9 @@ class Store(Protocol):
 
     def read_many(self, paths: Sequence[str]) -> list[bytes]:
         """As `read`, for many small objects."""
+
+    def sha256(self, path: str) -> str:
+        """Hex digest of an object of any size, in bounded memory. Raises FileNotFoundError."""
 
     def list_all(self, folder: str) -> list[StoredObject]:
         """Everything below `folder`, sorted by name; what is still being written is included."""
@@ -116,6 +120,10 @@ class LocalStore:
 
     def read_many(self, paths: Sequence[str]) -> list[bytes]:
         return [self.disk.read(self.folder / path) for path in paths]
+
+    def sha256(self, path: str) -> str:
+        with (self.folder / path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def list_all(self, folder: str) -> list[StoredObject]:
         found: list[StoredObject] = []
@@ -183,6 +191,12 @@ class ObjectStore:
     def read_many(self, paths: Sequence[str]) -> list[bytes]:
         with ThreadPoolExecutor(max_workers=32) as pool:
             return list(pool.map(self.read, paths))
+
+    def sha256(self, path: str) -> str:
+        total = hashlib.sha256()
+        for chunk in obstore.get(self.backend, path).stream():
+            total.update(chunk)
+        return total.hexdigest()
 
     def list_all(self, folder: str) -> list[StoredObject]:
         prefix = f"{folder}/" if folder else None

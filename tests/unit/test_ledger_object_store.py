@@ -1,7 +1,9 @@
 """The ledger in an S3-compatible store: moto's server on loopback, conditional puts and all."""
 
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -9,8 +11,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pipelines.ledger import Ledger
+from pipelines.ledger.backup import backup
+from pipelines.ledger.compact import compact
+from pipelines.ledger.content_hash import content_hash
 from pipelines.ledger.sql import open_duckdb
 from pipelines.ledger.store import ObjectStore, open_store
+from pipelines.ledger.vacuum import vacuum
+from pipelines.ledger.verify import verify
 from schemas.errors import LedgerError, StaleWriterError
 
 moto_server = pytest.importorskip("moto.server")
@@ -55,6 +62,27 @@ def test_ledger_in_object_store_commits_reopens_and_is_read_by_duckdb(s3_options
         assert connection.sql("SELECT sum(amount)::BIGINT FROM amounts").fetchall() == [(total,)]
         assert connection.sql("SELECT count(*) FROM rated").fetchall() == [(0,)]
         connection.close()
+
+
+def test_object_store_ledger_verifies_is_backed_up_to_a_folder_and_vacuumed(s3_options: dict[str, Any],
+                                                                            tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    ledger = Ledger.open("s3://operator/kept", key, s3_options)
+    stream = ledger.stream("charging")
+    stream.commit([stream.stage("amounts", rows(1, 2)), stream.stage_bytes("state", "book", b"x" * 1000)])
+    stream.commit([stream.stage("amounts", rows(3))])
+    stream.stage("amounts", rows(4))
+    before = content_hash(ledger)
+    assert [each.rows for each in compact(ledger, stream)] == [3]
+    stream.close()
+    assert verify(Ledger.open(ledger.store), [key.public_key()]).sound
+    backup(ledger, open_store(tmp_path), [key.public_key()])
+    assert content_hash(Ledger.open(tmp_path)) == before
+    gone = vacuum(ledger, time.time() + 1e9)
+    assert (len(gone.orphans), len(gone.replaced)) == (1, 2)
+    assert content_hash(Ledger.open(ledger.store)) == before
+    ledger.store.delete(ledger.files("book")[0].path)
+    assert [each.message for each in verify(ledger).findings] == ["is missing"]
 
 
 def test_of_many_racers_for_one_name_one_wins(s3_options: dict[str, Any]) -> None:
