@@ -1,5 +1,7 @@
 """The family `ber`: records of TS 32.298 in files of TS 32.297, or one after another without any framing."""
 
+import threading
+
 import numpy as np
 
 from mediation.formats.ber_compile import compile_layout
@@ -10,11 +12,12 @@ from mediation.formats.ts32297 import SHORTEST, FileHeader, read_header
 from mediation.kernels import ber_tables as t
 from mediation.kernels.ber import decode_nb
 from mediation.kernels.ber_frame import count_records_nb, first_record_nb
-from schemas.columns import U8, Cells
+from schemas.columns import I64, U8, Cells
 from schemas.decoded import DECODED
 
 _LOOK_OCTETS = 1 << 16  # how far a file that begins with neither header nor record is searched for its kind
 _ROWS_PER_RECORD = 4
+_KEPT_ROWS = 1 << 17  # rooms up to this size are kept: fresh memory costs more than reading a record into it
 
 
 def load(layout: Layout) -> "BerFormat":
@@ -22,11 +25,12 @@ def load(layout: Layout) -> "BerFormat":
 
 
 class BerFormat:
-    """A compiled BER layout. Stateless: tables are only read."""
+    """A compiled BER layout. Stateless: tables are only read, and every thread has its own room to work in."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.tables = compile_layout(layout)
+        self._rooms = threading.local()
 
     @property
     def name(self) -> str:
@@ -59,16 +63,24 @@ class BerFormat:
     def decode(self, buffer: U8, start: int, end: int, max_records: int) -> Decoded:
         buffer = np.ascontiguousarray(buffer)
         x = self.tables
-        rows = min(max_records, (end - start) // 2 + 1) * _ROWS_PER_RECORD + t.MAX_CONTAINERS
-        out = np.empty((len(DECODED.columns), rows), np.int64)
-        work = np.empty((t.MAX_CONTAINERS + 3, x.scratch), np.int64)
+        out, work = self._room(min(max_records, (end - start) // 2 + 1) * _ROWS_PER_RECORD + t.MAX_CONTAINERS)
         ranks, stack = np.empty((3, x.scratch), np.int64), np.empty((t.MAX_DEPTH, 3), np.int64)
         done = np.empty(3, np.int64)
         decode_nb(buffer, start, end, int(self._framed(buffer)), max_records, x.child, x.extra, x.nodes, x.ops,
                   x.lists, x.records, x.list_columns, x.plan, x.defaults, x.required, x.derive, x.sources, x.pairs,
                   work, ranks, stack, out, done)
         next_offset, written, count = (int(value) for value in done)
-        return Decoded(Cells(DECODED, np.ascontiguousarray(out[:, :written])), next_offset, count)
+        return Decoded(Cells(DECODED, out[:, :written].copy()), next_offset, count)
+
+    def _room(self, rows: int) -> tuple[I64, I64]:
+        """Uninitialised (output cells, one record's cells) of this thread, at least `rows` rows."""
+        room: tuple[I64, I64] | None = getattr(self._rooms, "room", None)
+        if room is None or room[0].shape[1] < rows:
+            room = (np.empty((len(DECODED.columns), rows), np.int64),
+                    np.empty((t.MAX_CONTAINERS + 3, self.tables.scratch), np.int64))
+            if rows <= _KEPT_ROWS:
+                self._rooms.room = room
+        return room
 
     def describe(self, buffer: U8, start: int, end: int) -> dict[str, object]:
         return describe_record(self.tables, buffer, start, end, self._framed(buffer))

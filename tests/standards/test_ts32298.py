@@ -113,7 +113,8 @@ OFFICIAL: dict[str, tuple[str, dict[str, str]]] = {
 NAMES: dict[str, dict[str, str]] = {
     "pgw": {own: name for name, own in PACKET.items() if own not in ("v4", "ip", "up", "down", "firstUsage")},
     "sgw": {"imsi": "servedIMSI", "chargingId": "chargingID", "apn": "accessPointNameNI",
-            "opening": "recordOpeningTime", "gateway": "p-GWAddressUsed", "volumes": "listOfTrafficVolumes", "sequence": "recordSequenceNumber"},
+            "opening": "recordOpeningTime", "gateway": "p-GWAddressUsed", "volumes": "listOfTrafficVolumes",
+            "sequence": "recordSequenceNumber"},
     "mo": {"imsi": "servedIMSI", "msisdn": "servedMSISDN", "called": "calledNumber", "answer": "answerTime",
            "seizure": "seizureTime", "duration": "callDuration", "cause": "causeForTerm", "reference": "callReference",
            "sequence": "sequenceNumber"},
