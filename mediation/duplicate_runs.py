@@ -120,7 +120,7 @@ class Run:
         return stop - int(self.directory[block, D_START])
 
     def decode(self, block: int, out: I64) -> int:
-        """Decode a block to out (RUN_COLUMNS, >= rows); returns its rows. Lets go of mapped pages, 16 blocks at a time."""
+        """Decode a block to out (RUN_COLUMNS, >= rows); returns its rows. Lets mapped pages go, 16 blocks at a time."""
         size, start = self.block_words(block), int(self.directory[block, D_START])
         if not decode_block_nb(self.words, self.directory, block, size, out):
             raise LedgerError(f"duplicate run {self.name}: block {block} is damaged", "the sums in its directory",
@@ -203,7 +203,7 @@ def merge_runs(runs: Sequence[Run], day: int, block_rows: int = BLOCK_ROWS) -> I
     cursor, available = np.zeros(len(runs), np.int64), np.zeros(len(runs), np.int64)
     out = np.empty((RUN_COLUMNS, block_rows), np.int64)
     filled = 0
-    picks = np.empty(block_rows, np.int64)
+    flat, heads, picks = sources.reshape(-1), np.empty(len(runs), np.uint64), np.empty(block_rows, np.int64)
     while True:
         for s in np.flatnonzero(cursor == available).tolist():
             cursor[s], available[s] = 0, 0
@@ -211,7 +211,7 @@ def merge_runs(runs: Sequence[Run], day: int, block_rows: int = BLOCK_ROWS) -> I
                 available[s] = runs[s].decode(blocks[s].pop(0), sources[s])
         active = np.flatnonzero(available)
         if active.size:
-            filled = merge_rows_nb(sources, active, cursor, available, picks, out, filled, block_rows)
+            filled = merge_rows_nb(flat, largest, active, cursor, available, heads, picks, out, filled, block_rows)
         if filled == block_rows or (filled and not active.size):
             entry = np.zeros((1, DIRECTORY_COLUMNS), np.int64)
             words = np.empty(measure_block_nb(out, 0, filled, at, day, entry, 0), np.uint64)
