@@ -50,8 +50,15 @@ def test_a_stream_in_any_pieces_and_a_memory_map_give_the_same(archive: Archive,
     (tmp_path / "file").write_bytes(content)
     with (tmp_path / "file").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         assert archive.write(3, NEW_YEAR_US, mapped).sha256 == sha256
-    assert archive.write(4, NEW_YEAR_US, np.frombuffer(content, np.uint8).data).sha256 == sha256
+    assert archive.write(4, NEW_YEAR_US, np.frombuffer(content, np.uint8).data, sha256).sha256 == sha256
     assert archive.read_all(2) == archive.read_all(3) == archive.read_all(4) == content
+
+
+def test_a_hash_that_the_caller_gives_is_checked_when_the_whole_is_read(archive: Archive) -> None:
+    archive.write(1, NEW_YEAR_US, b"content", bytes(32))
+    assert archive.read(1, 0, 7) == b"content"
+    with pytest.raises(LedgerError, match="does not give back"):
+        archive.read_all(1)
 
 
 def test_nothing_readable_lies_in_the_folder(archive: Archive, tmp_path: Path) -> None:
