@@ -97,7 +97,8 @@ class AnswerKey:
         expected, reasons = EXPECTED[entry.kind]
         self.rows.append({"kind": entry.kind, "source": entry.source, "file_name": file_name or None,
                           "record_offset": _or_null(entry.record_offset),
-                          "record_length": _or_null(entry.record_length), "records": entry.records, "sequence": _or_null(entry.sequence),
+                          "record_length": _or_null(entry.record_length), "records": entry.records,
+                          "sequence": _or_null(entry.sequence),
                           "session": _or_null(entry.session), "expected": expected, "reasons": list(reasons),
                           "seconds": entry.seconds, "octets": entry.octets, "note": entry.note or None})
 

@@ -29,8 +29,7 @@ FAVOURITES = {"34": 18, "33": 12, "49": 12, "44": 11, "351": 9, "212": 9, "1": 6
 ABROAD_MOBILE = {"346": "europe_mobile", "347": "europe_mobile", "336": "europe_mobile", "337": "europe_mobile",
                  "4915": "europe_mobile", "4916": "europe_mobile", "4917": "europe_mobile", "447": "europe_mobile",
                  "3519": "europe_mobile", "2126": "africa_mobile"}
-ZONE_OF_CONTINENT = {"EU": "europe", "AF": "africa", "NA": "americas", "SA": "americas", "AS": "asia", "OC": "oceania",
-                     "AN": "remote"}
+ZONE_OF_CONTINENT = {"EU": "europe", "AF": "africa", "NA": "americas", "SA": "americas", "AS": "asia", "OC": "oceania"}
 SATELLITE = ("870", "881")
 
 
@@ -91,7 +90,7 @@ def callers() -> I64:
 
 def deck() -> dict[str, str]:
     """prefix -> zone, the whole world and the home country."""
-    zones = {d.code: ZONE_OF_CONTINENT.get(d.continent, "remote") for d in dial_codes()}
+    zones = {d.code: ZONE_OF_CONTINENT[d.continent] for d in dial_codes()}
     zones.update(ABROAD_MOBILE)
     zones.update(dict.fromkeys(SATELLITE, "satellite"))
     zones[COUNTRY_CODE] = "national"

@@ -17,10 +17,9 @@ PREPAID, POSTPAID = ("prepaid-basic", "prepaid-plus"), ("postpaid-smart", "postp
 FAMILY = "postpaid-family"
 WRONG_PREFIX, WRONG_ZONE = "33", "satellite"  # the wrong row of the newest deck: France at the price of satellites
 LOCAL = ["national", "mobile"]
-ZONES_ABROAD = ["europe", "europe_mobile", "americas", "africa", "africa_mobile", "asia", "oceania", "remote",
-                "satellite"]
+ZONES_ABROAD = ["europe", "europe_mobile", "americas", "africa", "africa_mobile", "asia", "oceania", "satellite"]
 PER_MINUTE = {"europe": "0.19", "europe_mobile": "0.33", "americas": "0.09", "africa": "0.45", "africa_mobile": "0.59",
-              "asia": "0.29", "oceania": "0.35", "remote": "0.99", "satellite": "4.99"}
+              "asia": "0.29", "oceania": "0.35", "satellite": "4.99"}
 
 
 def versions(when: Period) -> list[tuple[str, datetime]]:
@@ -83,7 +82,7 @@ def _content(version: str, active_from: datetime, factor: Decimal) -> dict[str, 
     }
     abroad = [{"service": "voice", "zones": [zone], "rate": f"abroad_{zone}"} for zone in ZONES_ABROAD]
     business = [{"service": "voice", "zones": [zone], "rate": f"business_{zone}"} for zone in ZONES_ABROAD]
-    free_calls = [{"service": "voice", "zones": ["emergency", "toll_free"], "roaming": "any", "rate": "free_seconds"},
+    free_calls = [{"service": "voice", "zones": ["toll_free"], "roaming": "any", "rate": "free_seconds"},
                   {"service": "voice", "zones": ["premium"], "roaming": "any", "rate": "premium"},
                   {"service": "voice", "zones": ["short_code"], "roaming": "any", "rate": "short"}]
     # First match wins, so that what is special stands before what is general.
