@@ -33,3 +33,19 @@ FILE_AUDIT = ColumnSet("file_audit", 1, (
     Column("header_lies", "bool", "header and content disagree", nullable=False),
     Column("duplicate_of", "int64", "file_id of the first copy"),
 ))
+
+# The durable order of collection: one row per file, before anything is decoded.
+COLLECTED = ColumnSet("collected", 1, (
+    Column("source", "label", "network element", nullable=False),
+    Column("file_id", "int64", "place of the file in collection order, from 1", nullable=False),
+    Column("file_name", "label", "name as delivered", nullable=False),
+    Column("sha256_hi", "uint64", "first 8 bytes of the sha256", nullable=False),
+    Column("sha256_lo", "uint64", "next 8 bytes", nullable=False),
+    Column("file_octets", "int64", "size", nullable=False),
+    Column("file_time_us", "time", "time that the name declares"),
+    Column("file_sequence", "int64", "sequence number that the name declares"),
+    Column("duplicate_of", "int64", "file_id of the first file with this content"),
+))
+
+# Top-ups, account changes and clock ticks, as collected. `payload` is the JSON line itself.
+COMMAND_COLUMNS = ("file_id", "record_offset", "record_length", "kind", "payload")

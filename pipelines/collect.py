@@ -1,0 +1,213 @@
+"""Collect: from a directory inbox into one durable order of files, archived, never twice.
+
+The order is by the time in the file's name, then source, then name. A file enters it in numbered steps:
+1 read and hash it, 2 archive it encrypted and synced, 3 commit its place to the ledger's `collection` stream,
+4 (standing inbox only) remove it from the inbox. A file that is there again after a crash has its place already.
+"""
+
+import calendar
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.archive import Archive
+from pipelines.durable import reached
+from pipelines.ledger import Ledger, Stream
+from reference_data.streams import Streams
+from schemas.audit import COLLECTED
+from schemas.columns import ABSENT, U8, Cells
+from schemas.errors import ReferenceDataError
+
+PARTIAL_SUFFIXES = (".tmp", ".part", ".filepart", ".writing")
+GROUP_FILES, GROUP_OCTETS = 32, 256 << 20  # what one collection commit covers at most
+MEMORY_OCTETS = 64 << 20  # larger files are mapped, not read
+
+
+@dataclass(frozen=True)
+class CollectedFile:
+    """A file with its place in the order. `duplicate_of` names the first file of the same content.
+
+    sha256: its first 16 bytes, which is what the order keeps.
+    """
+
+    file_id: int
+    source: str
+    name: str
+    sha256: bytes
+    octets: int
+    time_us: int = ABSENT
+    sequence: int = ABSENT
+    duplicate_of: int = ABSENT
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file seen in the inbox, not collected yet."""
+
+    path: Path
+    source: str
+    time_us: int
+    sequence: int
+
+    @property
+    def order(self) -> tuple[int, str, str]:
+        return (self.time_us, self.source, self.path.name)
+
+
+class Collector:
+    """Gives files their place in the order and hands out their bytes."""
+
+    def __init__(self, ledger: Ledger, archive: Archive, streams: Streams, inbox: Path) -> None:
+        self._stream: Stream = ledger.stream("collection")
+        self._archive, self._streams, self._inbox = archive, streams, inbox
+        self._by_content: dict[bytes, int] = {}
+        self._by_name: dict[tuple[str, str, bytes], int] = {}
+        self._paths: dict[int, Path] = {}
+        self.files: dict[int, CollectedFile] = {}
+        for file in _read_order(ledger):
+            self._remember(file)
+
+    @property
+    def last_file_id(self) -> int:
+        return max(self.files, default=0)
+
+    def find(self) -> list[Found]:
+        """Complete files of the inbox in collection order.
+
+        Raises ReferenceDataError: a folder that no stream claims.
+        """
+        found = []
+        for folder in sorted(p for p in self._inbox.iterdir() if p.is_dir() and not p.name.startswith(".")):
+            stream = self._streams.of_source(folder.name)
+            for path in folder.iterdir():
+                if path.name.startswith(".") or path.name.endswith(PARTIAL_SUFFIXES) or not path.is_file():
+                    continue
+                time_us, sequence = name_facts(path.name, stream.file_name)
+                found.append(Found(path, folder.name, time_us, sequence))
+        return sorted(found, key=lambda f: f.order)
+
+    def collect(self, found: Sequence[Found], consume: bool = False) -> Iterator[CollectedFile]:
+        """Archive and order `found`; yields each file once its place is durable. Known files are passed over."""
+        group: list[tuple[CollectedFile, Path]] = []
+        octets = 0
+        for item in found:
+            file = self._take(item)
+            if file is not None:
+                group.append((file, item.path))
+                octets += file.octets
+            elif consume:
+                item.path.unlink()
+            if len(group) >= GROUP_FILES or octets >= GROUP_OCTETS:
+                yield from self._commit(group, consume)
+                group, octets = [], 0
+        if group:
+            yield from self._commit(group, consume)
+
+    def payload(self, file: CollectedFile) -> U8:
+        """Bytes of a collected file: from the inbox while it is there unchanged, otherwise from the archive."""
+        path = self._paths.get(file.file_id)
+        if path is not None and path.is_file() and path.stat().st_size == file.octets:
+            return _bytes_of(path)
+        return np.frombuffer(self._archive.read_all(file.file_id), np.uint8)
+
+    def _take(self, item: Found) -> CollectedFile | None:
+        buffer = _bytes_of(item.path)
+        sha256 = hashlib.sha256(memoryview(buffer)).digest()[:16]  # 1
+        known = self._by_name.get((item.source, item.path.name, sha256))
+        if known is not None:
+            self._paths.setdefault(known, item.path)
+            return None
+        reached("collect.read")
+        file = CollectedFile(self.last_file_id + 1, item.source, item.path.name, sha256, len(buffer), item.time_us,
+                             item.sequence, self._by_content.get(sha256, ABSENT))
+        self._archive.write(file.file_id, file.time_us, buffer)  # 2
+        reached("collect.archived")
+        self._remember(file)
+        self._paths[file.file_id] = item.path
+        return file
+
+    def _commit(self, group: list[tuple[CollectedFile, Path]], consume: bool) -> Iterator[CollectedFile]:
+        files = [file for file, _ in group]
+        first, last = files[0].file_id, files[-1].file_id
+        staged = self._stream.stage("collected", _to_table(files))
+        self._stream.commit([staged], positions={"files": (first - 1, last)}, state={})  # 3
+        reached("collect.committed")
+        for file, path in group:
+            if consume:
+                path.unlink()  # 4
+                self._paths.pop(file.file_id, None)
+            yield file
+
+    def _remember(self, file: CollectedFile) -> None:
+        self.files[file.file_id] = file
+        self._by_content.setdefault(file.sha256, file.file_id)
+        self._by_name[file.source, file.name, file.sha256] = file.file_id
+
+
+def stable(found: Sequence[Found], seen: dict[Path, tuple[int, int]], age_s: float) -> list[Found]:
+    """Those whose size and time have not changed since the last look and that are at least `age_s` old.
+
+    `seen` keeps what each look saw; a standing inbox calls this once a round.
+    """
+    quiet = []
+    for item in found:
+        status = item.path.stat()
+        mark = (status.st_size, status.st_mtime_ns)
+        if seen.get(item.path) == mark and time.time() - status.st_mtime >= age_s:
+            quiet.append(item)
+        seen[item.path] = mark
+    return quiet
+
+
+def name_facts(name: str, pattern: re.Pattern[str] | None) -> tuple[int, int]:
+    """Time (microseconds UTC) and sequence number that a file's name declares; ABSENT where it does not."""
+    match = pattern.search(name) if pattern else None
+    groups = match.groupdict() if match else {}
+    time_us = ABSENT
+    if text := groups.get("time"):
+        try:
+            time_us = calendar.timegm(time.strptime(text.ljust(14, "0"), "%Y%m%d%H%M%S")) * 1_000_000
+        except ValueError:
+            time_us = ABSENT
+    sequence = groups.get("sequence")
+    return time_us, int(sequence) if sequence and sequence.isdigit() else ABSENT
+
+
+def _bytes_of(path: Path) -> U8:
+    if path.stat().st_size > MEMORY_OCTETS:
+        mapped: U8 = np.memmap(path, np.uint8, "r")
+        return mapped
+    with path.open("rb") as file:
+        return np.frombuffer(file.read(), np.uint8)
+
+
+def _to_table(files: Sequence[CollectedFile]):  # type: ignore[no-untyped-def]
+    cells = Cells.empty(COLLECTED, len(files))
+    cells["source"] = np.arange(len(files))
+    cells["file_name"] = np.arange(len(files))
+    cells["file_id"] = [f.file_id for f in files]
+    halves = np.array([np.frombuffer(f.sha256, ">i8") for f in files], np.int64)
+    cells["sha256_hi"], cells["sha256_lo"] = halves[:, 0], halves[:, 1]
+    cells["file_octets"] = [f.octets for f in files]
+    cells["file_time_us"] = [f.time_us for f in files]
+    cells["file_sequence"] = [f.sequence for f in files]
+    cells["duplicate_of"] = [f.duplicate_of for f in files]
+    return cells.to_arrow({"source": [f.source for f in files], "file_name": [f.name for f in files]})
+
+
+def _read_order(ledger: Ledger) -> Iterator[CollectedFile]:
+    table = ledger.table("collected")
+    labels: dict[str, list[str]] = {}
+    cells = Cells.from_arrow(COLLECTED, table, labels)
+    halves = np.stack([cells["sha256_hi"], cells["sha256_lo"]], axis=1).astype(">i8")
+    for i in np.argsort(cells["file_id"], kind="stable"):
+        yield CollectedFile(
+            int(cells["file_id"][i]), labels["source"][cells["source"][i]], labels["file_name"][cells["file_name"][i]],
+            halves[i].tobytes(), int(cells["file_octets"][i]), int(cells["file_time_us"][i]),
+            int(cells["file_sequence"][i]), int(cells["duplicate_of"][i]))

@@ -1,0 +1,58 @@
+"""Run a chain of generators with each stage on a thread of its own, in order, with bounded queues between.
+
+The kernels, compression, hashing and file I/O of the stages all release the GIL, so that stages overlap on real
+cores. Order is the order of the input: the number of threads changes when something happens, never what.
+"""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+_END = object()
+
+
+def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+    """Draw `items` on a thread of its own, at most `depth` ahead of the consumer.
+
+    An exception of the source is raised here, after the items that came before it. Closing the iterator stops
+    the thread.
+    """
+    waiting: queue.Queue[object] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(item: object) -> bool:
+        while not stop.is_set():
+            try:
+                waiting.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def draw() -> None:
+        try:
+            for item in items:
+                if not put((item, None)):
+                    return
+        except BaseException as error:  # handed to the consumer, who decides
+            put((None, error))
+        put(_END)
+
+    thread = threading.Thread(target=draw, daemon=True)
+    thread.start()
+    try:
+        while (got := waiting.get()) is not _END:
+            item, error = got  # type: ignore[misc]
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+def chain(items: Iterable[T], workers: int, depth: int = 2) -> Iterator[T]:
+    """`ahead` where there is more than one worker, the plain iterator where there is one."""
+    return ahead(items, depth) if workers > 1 else iter(items)
