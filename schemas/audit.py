@@ -2,7 +2,9 @@
 
 from enum import IntEnum
 
+from schemas.codes import Reason
 from schemas.columns import Column, ColumnSet
+from schemas.usage import ORIGIN
 
 
 class FileState(IntEnum):
@@ -47,5 +49,11 @@ COLLECTED = ColumnSet("collected", 1, (
     Column("duplicate_of", "int64", "file_id of the first file with this content"),
 ))
 
-# Top-ups, account changes and clock ticks, as collected. `payload` is the JSON line itself.
-COMMAND_COLUMNS = ("file_id", "record_offset", "record_length", "kind", "payload")
+# Top-ups, account changes and clock ticks, in collection order; the line itself is in the archive and the journal.
+COMMAND = ColumnSet("command", 1, (
+    *ORIGIN,
+    Column("kind", "label", "top_up, adjust, plan_change, credit_limit, state, clock", nullable=False),
+    Column("reason", "code", "OK, or why it cannot be carried out", Reason, nullable=False),
+    Column("event_time_us", "time", "when it takes effect"),
+    Column("account_id", "int64", "whose"),
+))

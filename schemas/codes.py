@@ -155,6 +155,8 @@ class Reason(IntEnum):
     QUANTITY_BEYOND_BOUND = 22  # larger than the bound that the tariff's arithmetic was proved for
     UNKNOWN_ACCOUNT = 23        # a command or event for an account the snapshot does not have
     BAD_COMMAND = 24            # a command that cannot be carried out
+    # whole files
+    REFUSED_FORMAT = 25         # a format that is known and not read yet
 
 
 class FilterReason(IntEnum):

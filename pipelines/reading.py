@@ -1,0 +1,163 @@
+"""Read collected files in order as batches of records: decode and normalise, nothing remembered between records.
+
+A batch ends after a number of records, wherever that falls; nothing that comes out later may depend on it.
+A command file is a batch of its own, so that its commands keep their place between the usage before and after.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from mediation.formats.frame import FileFormat, FileFrame
+from mediation.formats.registry import load_format
+from mediation.normalise import Normalised, normalise
+from pipelines.collect import CollectedFile, Collector
+from pipelines.commands import FOLDER, Command, read_commands
+from pipelines.durable import reached
+from reference_data.snapshot import Snapshot
+from reference_data.streams import Stream
+from schemas.audit import FileState
+from schemas.codes import Reason
+from schemas.columns import ABSENT, U8, Cells
+from schemas.decoded import DECODED
+
+OFFSET_BITS = 40
+
+
+def position(file_id: int, offset: int) -> int:
+    """Place in collection order as one number: of files up to a terabyte."""
+    return file_id << OFFSET_BITS | offset
+
+
+@dataclass(frozen=True)
+class FileProgress:
+    """What has been found in a file so far; with its last batch, the file's audit."""
+
+    file: CollectedFile
+    frame: FileFrame
+    state: FileState = FileState.READ
+    record_count: int = 0
+    container_count: int = 0
+    record_octets: int = 0
+
+    def plus(self, records: int, containers: int, octets: int) -> "FileProgress":
+        return replace(self, record_count=self.record_count + records,
+                       container_count=self.container_count + containers, record_octets=self.record_octets + octets)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Consecutive records of one file, normalised."""
+
+    file: CollectedFile
+    stream: Stream
+    normalised: Normalised
+    record_count: int
+    payload: U8
+
+
+@dataclass
+class Batch:
+    """Records from position `start` up to `stop`. `commands` only in a batch that has no slices."""
+
+    start: int
+    stop: int
+    slices: list[Slice] = field(default_factory=list)
+    finished: list[FileProgress] = field(default_factory=list)
+    open_file: FileProgress | None = None
+    command_file: CollectedFile | None = None
+    commands: list[Command] = field(default_factory=list)
+
+    @property
+    def record_count(self) -> int:
+        return sum(s.record_count for s in self.slices)
+
+
+class Reader:
+    """Turns collected files into batches, from a position on."""
+
+    def __init__(self, collector: Collector, snapshot: Snapshot, token_key: tuple[int, int], layouts: Path,
+                 batch_records: int, source_code: Callable[[str], int]) -> None:
+        self._collector, self._snapshot, self._token_key = collector, snapshot, token_key
+        self._layouts, self._batch_records, self._source_code = layouts, batch_records, source_code
+        self._formats: dict[str, FileFormat] = {}
+
+    def format_of(self, stream: Stream) -> FileFormat:
+        """The format of a stream's files, loaded once."""
+        if stream.format not in self._formats:
+            self._formats[stream.format] = load_format(stream.format, self._layouts)
+        return self._formats[stream.format]
+
+    def batches(self, files: Iterable[CollectedFile], start: int, progress: FileProgress | None) -> Iterator[Batch]:
+        """Batches from position `start`; `progress` is what was found before it in a file that is half read."""
+        batch = Batch(start, start)
+        for file in files:
+            if position(file.file_id + 1, 0) <= start:
+                continue
+            offset = max(start - position(file.file_id, 0), 0)
+            if file.source == FOLDER:
+                if batch.slices or batch.finished:
+                    yield batch
+                yield self._command_batch(file, batch.stop)
+                batch = Batch(*(position(file.file_id + 1, 0),) * 2)
+                continue
+            for piece, state, stop in self._pieces(file, offset, progress, lambda: batch):
+                if piece is not None:
+                    batch.slices.append(piece)
+                batch.stop = stop
+                if stop == position(file.file_id + 1, 0):
+                    batch.finished.append(state)
+                    batch.open_file = None
+                else:
+                    batch.open_file = state
+                if batch.record_count >= self._batch_records:
+                    yield batch
+                    batch = Batch(stop, stop)
+            progress = None
+        if batch.slices or batch.finished:
+            yield batch
+
+    def _command_batch(self, file: CollectedFile, start: int) -> Batch:
+        buffer = self._collector.payload(file)
+        commands = [] if file.duplicate_of != ABSENT else read_commands(buffer)
+        frame = FileFrame(0, len(buffer))
+        state = FileState.READ if file.duplicate_of == ABSENT else FileState.DUPLICATE_FILE
+        audit = FileProgress(file, frame, state, len(commands), 0, len(buffer))
+        return Batch(start, position(file.file_id + 1, 0), finished=[audit], command_file=file, commands=commands)
+
+    def _pieces(self, file: CollectedFile, offset: int, progress: FileProgress | None,
+                batch: Callable[[], Batch]) -> Iterator[tuple[Slice | None, FileProgress, int]]:
+        """Slices of one file, each with what is known of the file after it and the position it reaches."""
+        buffer = self._collector.payload(file)
+        stream = self._snapshot.streams.of_source(file.source)
+        layout = self.format_of(stream)
+        frame = layout.inspect(buffer)
+        if progress is None:
+            state = FileState.READ if file.duplicate_of == ABSENT else FileState.DUPLICATE_FILE
+            progress = FileProgress(file, frame, state)
+        done = position(file.file_id + 1, 0)
+        start = max(offset, frame.body_start)
+        if start >= frame.body_end:
+            yield None, progress, done
+        while start < frame.body_end:
+            room = max(self._batch_records - batch().record_count, 1)
+            decoded = layout.decode(buffer, start, frame.body_end, room)
+            reached("decode.slice")
+            normalised = normalise(decoded.cells, buffer, self._source_code(file.source), file.file_id, file.time_us,
+                                   stream, self._snapshot, self._token_key)
+            progress = progress.plus(decoded.record_count, len(decoded.cells), decoded.next_offset - start)
+            start = decoded.next_offset
+            stop = done if start >= frame.body_end else position(file.file_id, start)
+            yield Slice(file, stream, normalised, decoded.record_count, buffer), progress, stop
+
+
+def refused_row(octets: int) -> Cells:
+    """One row for a whole file of a format that is not read: nothing of it is lost."""
+    cells = Cells.empty(DECODED, 1, fill=ABSENT)
+    cells["status"] = int(Reason.REFUSED_FORMAT)
+    cells["status_offset"] = 0
+    cells["record_offset"], cells["record_length"] = 0, octets
+    cells["container_index"], cells["container_count"] = 0, 1
+    return cells
