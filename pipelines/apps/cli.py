@@ -1,0 +1,35 @@
+"""The command line: `tarifa`. Each job's module holds its own commands; here they are only hung together."""
+
+import os
+import sys
+
+import typer
+from rich.console import Console
+
+from pipelines.apps import ledger_commands, look_commands, run_commands, suspense_commands
+from schemas.errors import ChargingError, InvariantError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Tarifa: network files in, a verified Parquet ledger out; every record and every cent accounted for.")
+run_commands.register(app)
+look_commands.register(app)
+app.add_typer(suspense_commands.app, name="suspense")
+app.add_typer(ledger_commands.app, name="ledger")
+
+
+def main() -> None:
+    """Entry point: the operator's mistakes are told in one line, ours with where they happened."""
+    try:
+        app()
+    except ChargingError as error:
+        Console(stderr=True).print(f"[red]error[/] {type(error).__name__}: {error}", highlight=False)
+        if os.environ.get("TARIFA_TRACE"):
+            raise
+        sys.exit(2)
+    except InvariantError as error:
+        Console(stderr=True).print(f"[red]a law did not hold[/]; nothing was committed: {error}", highlight=False)
+        raise
+
+
+if __name__ == "__main__":
+    main()
