@@ -7,7 +7,6 @@ The order is by the time in the file's name, then source, then name. A file ente
 
 import calendar
 import hashlib
-import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -15,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from reference_data.streams import Streams
 
 from pipelines.archive import Archive
 from pipelines.durable import reached
 from pipelines.ledger import Ledger, Stream
-from reference_data.streams import Streams
 from schemas.audit import COLLECTED
 from schemas.columns import ABSENT, U8, Cells
-from schemas.errors import ReferenceDataError
 
 PARTIAL_SUFFIXES = (".tmp", ".part", ".filepart", ".writing")
 GROUP_FILES, GROUP_OCTETS = 32, 256 << 20  # what one collection commit covers at most

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
+from mediation.normalise import Normalised, normalise
+from reference_data.snapshot import Snapshot
+from reference_data.streams import Stream
 
 from mediation.formats.frame import FileFormat, FileFrame
 from mediation.formats.registry import load_format
-from mediation.normalise import Normalised, normalise
 from pipelines.collect import CollectedFile, Collector
 from pipelines.commands import FOLDER, Command, read_commands
 from pipelines.durable import reached
-from reference_data.snapshot import Snapshot
-from reference_data.streams import Stream
 from schemas.audit import FileState
 from schemas.codes import Reason
 from schemas.columns import ABSENT, U8, Cells
