@@ -5,15 +5,14 @@ The order is by the time in the file's name, then source, then name. A file ente
 4 (standing inbox only) remove it from the inbox. A file that is there again after a crash has its place already.
 """
 
-import calendar
 import hashlib
-import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from reference_data.streams import Stream as StreamDeclaration
 from reference_data.streams import Streams
 
 from pipelines.archive import Archive
@@ -22,6 +21,9 @@ from pipelines.ledger import Ledger, Stream
 from schemas.audit import COLLECTED
 from schemas.columns import ABSENT, U8, Cells
 
+COMMANDS = "commands"  # the inbox folder of top-ups, account changes and clock ticks
+COMMAND_STREAM = StreamDeclaration(COMMANDS, COMMANDS, "commands",
+                                   file_name=r".*?(?P<sequence>\d+)_(?P<time>\d{14})\.jsonl")
 PARTIAL_SUFFIXES = (".tmp", ".part", ".filepart", ".writing")
 GROUP_FILES, GROUP_OCTETS = 32, 256 << 20  # what one collection commit covers at most
 MEMORY_OCTETS = 64 << 20  # larger files are mapped, not read
@@ -82,12 +84,16 @@ class Collector:
         """
         found = []
         for folder in sorted(p for p in self._inbox.iterdir() if p.is_dir() and not p.name.startswith(".")):
-            stream = self._streams.of_source(folder.name)
+            stream = COMMAND_STREAM if folder.name == COMMANDS else self._streams.match(folder.name)
+            if stream is None:
+                raise ReferenceDataError(f"inbox folder {folder.name!r} belongs to no stream",
+                                         "a stream in streams.yaml whose `sources` match it",
+                                         "add the stream, or take the folder out of the inbox")
             for path in folder.iterdir():
                 if path.name.startswith(".") or path.name.endswith(PARTIAL_SUFFIXES) or not path.is_file():
                     continue
-                time_us, sequence = name_facts(path.name, stream.file_name)
-                found.append(Found(path, folder.name, time_us, sequence))
+                facts = stream.read_name(path.name)
+                found.append(Found(path, folder.name, facts.time_us, facts.sequence))
         return sorted(found, key=lambda f: f.order)
 
     def collect(self, found: Sequence[Found], consume: bool = False) -> Iterator[CollectedFile]:
@@ -161,20 +167,6 @@ def stable(found: Sequence[Found], seen: dict[Path, tuple[int, int]], age_s: flo
             quiet.append(item)
         seen[item.path] = mark
     return quiet
-
-
-def name_facts(name: str, pattern: re.Pattern[str] | None) -> tuple[int, int]:
-    """Time (microseconds UTC) and sequence number that a file's name declares; ABSENT where it does not."""
-    match = pattern.search(name) if pattern else None
-    groups = match.groupdict() if match else {}
-    time_us = ABSENT
-    if text := groups.get("time"):
-        try:
-            time_us = calendar.timegm(time.strptime(text.ljust(14, "0"), "%Y%m%d%H%M%S")) * 1_000_000
-        except ValueError:
-            time_us = ABSENT
-    sequence = groups.get("sequence")
-    return time_us, int(sequence) if sequence and sequence.isdigit() else ABSENT
 
 
 def _bytes_of(path: Path) -> U8:

@@ -1,6 +1,7 @@
 """Commands that arrive as files: newline JSON in the inbox folder `commands`, ordered with the rest of the files.
 
-One object a line: `{"id": "t-1", "time": "2026-11-21T08:00:00Z", "kind": "top_up", "account_id": 7, "amount": "10.00"}`.
+One object a line:
+`{"id": "t-1", "time": "2026-11-21T08:00:00Z", "kind": "top_up", "account_id": 7, "amount": "10.00"}`.
 What a kind needs beyond that is the business of `rating.commands`; here only what order and audit need is read.
 """
 
@@ -15,7 +16,6 @@ from schemas.audit import COMMAND
 from schemas.codes import Reason
 from schemas.columns import ABSENT, U8, Cells
 
-FOLDER = "commands"
 KINDS = ("top_up", "adjust", "plan_change", "credit_limit", "state", "clock")
 MAX_LINE_OCTETS = 64 << 10
 

@@ -14,8 +14,8 @@ from reference_data.streams import Stream
 
 from mediation.formats.frame import FileFormat, FileFrame
 from mediation.formats.registry import load_format
-from pipelines.collect import CollectedFile, Collector
-from pipelines.commands import FOLDER, Command, read_commands
+from pipelines.collect import COMMANDS, CollectedFile, Collector
+from pipelines.commands import Command, read_commands
 from pipelines.durable import reached
 from schemas.audit import FileState
 from schemas.codes import Reason
@@ -82,6 +82,7 @@ class Reader:
         self._collector, self._snapshot, self._token_key = collector, snapshot, token_key
         self._layouts, self._batch_records, self._source_code = layouts, batch_records, source_code
         self._formats: dict[str, FileFormat] = {}
+        self._filled = 0  # records in the batch that is being filled
 
     def format_of(self, stream: Stream) -> FileFormat:
         """The format of a stream's files, loaded once."""
@@ -96,24 +97,25 @@ class Reader:
             if position(file.file_id + 1, 0) <= start:
                 continue
             offset = max(start - position(file.file_id, 0), 0)
-            if file.source == FOLDER:
+            if file.source == COMMANDS:
                 if batch.slices or batch.finished:
                     yield batch
                 yield self._command_batch(file, batch.stop)
-                batch = Batch(*(position(file.file_id + 1, 0),) * 2)
+                batch, self._filled = Batch(*(position(file.file_id + 1, 0),) * 2), 0
                 continue
-            for piece, state, stop in self._pieces(file, offset, progress, lambda: batch):
+            for piece, state, stop in self._pieces(file, offset, progress):
                 if piece is not None:
                     batch.slices.append(piece)
+                    self._filled += piece.record_count
                 batch.stop = stop
                 if stop == position(file.file_id + 1, 0):
                     batch.finished.append(state)
                     batch.open_file = None
                 else:
                     batch.open_file = state
-                if batch.record_count >= self._batch_records:
+                if self._filled >= self._batch_records:
                     yield batch
-                    batch = Batch(stop, stop)
+                    batch, self._filled = Batch(stop, stop), 0
             progress = None
         if batch.slices or batch.finished:
             yield batch
@@ -126,8 +128,8 @@ class Reader:
         audit = FileProgress(file, frame, state, len(commands), 0, len(buffer))
         return Batch(start, position(file.file_id + 1, 0), finished=[audit], command_file=file, commands=commands)
 
-    def _pieces(self, file: CollectedFile, offset: int, progress: FileProgress | None,
-                batch: Callable[[], Batch]) -> Iterator[tuple[Slice | None, FileProgress, int]]:
+    def _pieces(self, file: CollectedFile, offset: int, progress: FileProgress | None
+                ) -> Iterator[tuple[Slice | None, FileProgress, int]]:
         """Slices of one file, each with what is known of the file after it and the position it reaches."""
         buffer = self._collector.payload(file)
         stream = self._snapshot.streams.of_source(file.source)
@@ -141,7 +143,7 @@ class Reader:
         if start >= frame.body_end:
             yield None, progress, done
         while start < frame.body_end:
-            room = max(self._batch_records - batch().record_count, 1)
+            room = max(self._batch_records - self._filled, 1)
             decoded = layout.decode(buffer, start, frame.body_end, room)
             reached("decode.slice")
             normalised = normalise(decoded.cells, buffer, self._source_code(file.source), file.file_id, file.time_us,

@@ -10,7 +10,7 @@ from pipelines.apps import ledger_commands, look_commands, run_commands, suspens
 from schemas.errors import ChargingError, InvariantError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Tarifa: network files in, a verified Parquet ledger out; every record and every cent accounted for.")
+                  help="Network files in, a verified Parquet ledger out; every record and every cent accounted for.")
 run_commands.register(app)
 look_commands.register(app)
 app.add_typer(suspense_commands.app, name="suspense")

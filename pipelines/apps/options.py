@@ -10,7 +10,7 @@ from pipelines.home import Home
 
 console = Console()
 
-InputOption = Annotated[Path, typer.Option("--input", help="Folder with operator/ (reference data) and inbox/ (files).")]
+InputOption = Annotated[Path, typer.Option("--input", help="Folder with operator/ and inbox/ in it.")]
 HomeOption = Annotated[Path | None, typer.Option(
     "--home", help="Tarifa's own state: ledger, journal, vault, keys. Default: home/ beside the input, or var/home.")]
 LedgerOption = Annotated[str, typer.Option(

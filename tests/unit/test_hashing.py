@@ -74,5 +74,5 @@ def test_packed_digits_come_back(number: str) -> None:
 
 @pytest.mark.parametrize("number", ["1234567890123456", "12 3", "+49"])
 def test_what_does_not_fit_is_refused(number: str) -> None:
-    with pytest.raises(ValueError, match="digits|substring"):
+    with pytest.raises(ValueError, match=r"digits|substring"):
         pack(number)
