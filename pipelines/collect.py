@@ -20,6 +20,7 @@ from pipelines.durable import reached
 from pipelines.ledger import Ledger, Stream
 from schemas.audit import COLLECTED
 from schemas.columns import ABSENT, U8, Cells
+from schemas.errors import ReferenceDataError
 
 COMMANDS = "commands"  # the inbox folder of top-ups, account changes and clock ticks
 COMMAND_STREAM = StreamDeclaration(COMMANDS, COMMANDS, "commands",

@@ -1,0 +1,142 @@
+"""The main job: files in, ledger out. One process, embedded; stages on threads, results in order.
+
+    collect > read > mediate, commit 1 > journal > charge, commit 2
+
+A run continues where the last one stopped, however it stopped: first what the journal has and the ledger has not,
+then commits of mediation that the journal has not, then the rest of the collected files, then new files.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.archive import Archive
+from pipelines.charging import ChargingNode, Committed
+from pipelines.collect import CollectedFile, Collector, stable
+from pipelines.durable import Disk
+from pipelines.home import Home, Input
+from pipelines.keys import Keys
+from pipelines.ledger import Ledger
+from pipelines.mediating import Mediator
+from pipelines.reading import Reader
+from pipelines.stages import chain
+from pipelines.vault import Vault
+from reference_data.snapshot import load_snapshot
+
+BATCH_RECORDS = 100_000
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """batch_records and workers change speed, never a result. stable_s: age a file needs in a standing inbox."""
+
+    batch_records: int = BATCH_RECORDS
+    workers: int = 2
+    stable_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What this run did."""
+
+    files: int
+    records: int
+    containers: int
+    rated: int
+    seconds: float
+
+
+class Run:
+    """Everything a run holds open, in the order in which it must be opened."""
+
+    def __init__(self, source: Input, home: Home, options: RunOptions, disk: Disk | None = None) -> None:
+        self._options = options
+        keys = Keys.open(home.keys, disk)
+        self.reference = load_snapshot(source.operator, keys.token_key)
+        self.ledger = Ledger.open(home.ledger, keys.signing_key, disk=disk)
+        self.labels: dict[str, list[str]] = {"source": [], **self.reference.labels()}
+        self._archive = Archive(home.archive, keys, disk)
+        self.collector = Collector(self.ledger, self._archive, self.reference.streams, source.inbox)
+        vault = Vault.open(home.vault, keys.vault_key, disk)
+        self._mediator = Mediator(home, self.ledger, self.reference, vault, self.labels, disk)
+        self._node = ChargingNode(home, self.ledger, self.reference, self.labels, disk)
+        self._reader = Reader(self.collector, self.reference, keys.token_key, source.operator / "formats",
+                              options.batch_records, self._mediator.source_code)
+
+    def go(self, consume: bool = False, ages: dict[Path, tuple[int, int]] | None = None,
+           progress: Callable[[int], None] | None = None) -> RunSummary:
+        """One round over the inbox. `ages`: of a standing inbox, only files that are stable are taken.
+
+        progress is told the octets of each batch read.
+        """
+        started = time.perf_counter()
+        rated = self._catch_up()
+        found = self.collector.find()
+        if ages is not None:
+            found = stable(found, ages, self._options.stable_s)
+        files = records = containers = 0
+
+        def collected() -> Iterator[CollectedFile]:
+            known = sorted(self.collector.files.values(), key=lambda f: f.file_id)
+            yield from known
+            yield from self.collector.collect(found, consume)
+
+        workers = self._options.workers
+        ordered = chain(collected(), workers, depth=8)
+        batches = chain(self._reader.batches(ordered, self._mediator.position, self._mediator.open_file), workers)
+        committed = chain(map(self._mediator.mediate, batches), workers)
+        for batch, done in committed:
+            first, entries = self._node.journal(done)
+            rated += self._node.charge(first, entries, done.usage)
+            files += len(batch.finished)
+            records += batch.record_count
+            containers += batch.container_count
+            if progress is not None:
+                progress(batch.octets)
+        self._node.commit_balances()
+        self._node.take_snapshot()
+        return RunSummary(files, records, containers, rated, time.perf_counter() - started)
+
+    def close(self) -> None:
+        self._node.close()
+        self._mediator.close()
+        self.collector.close()
+
+    def _catch_up(self) -> int:
+        """Charge what is committed by mediation and not charged yet: from the journal, then from mediation's log."""
+        rated = 0
+        for first, entries in self._node.pending():
+            usage, _ = self._node.usage_of(entries[-1].version)  # type: ignore[union-attr]
+            rated += self._node.charge(first, entries, usage)
+        for done in self._mediator.committed_after(self._node.journaled_version):
+            first, entries = self._node.journal(done)
+            rated += self._node.charge(first, entries, done.usage)
+        return rated
+
+
+def run(source: Input, home: Home, options: RunOptions | None = None, consume: bool = False,
+        progress: Callable[[int], None] | None = None, disk: Disk | None = None) -> RunSummary:
+    """Take what is in the inbox to the ledger, then return."""
+    job = Run(source, home, options or RunOptions(), disk)
+    try:
+        return job.go(consume, progress=progress)
+    finally:
+        job.close()
+
+
+def watch(source: Input, home: Home, options: RunOptions, rounds: int | None, every_s: float,
+          report: Callable[[RunSummary], None]) -> None:
+    """Stand by the inbox: take files once they are stable, archive and remove them; `rounds` bounds it for tests."""
+    job = Run(source, home, options)
+    ages: dict[Path, tuple[int, int]] = {}
+    try:
+        while rounds is None or rounds > 0:
+            summary = job.go(consume=True, ages=ages)
+            if summary.files:
+                report(summary)
+            rounds = None if rounds is None else rounds - 1
+            if rounds != 0:
+                time.sleep(every_s)
+    finally:
+        job.close()
