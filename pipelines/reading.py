@@ -4,10 +4,11 @@ A batch ends after a number of records, wherever that falls; nothing that comes 
 A command file is a batch of its own, so that its commands keep their place between the usage before and after.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mediation.memory import Lexicon
 from mediation.normalise import Normalised, normalise
 from reference_data.snapshot import Snapshot
 from reference_data.streams import Stream
@@ -21,6 +22,7 @@ from schemas.audit import FileState
 from schemas.codes import Reason
 from schemas.columns import ABSENT, U8, Cells
 from schemas.decoded import DECODED
+from schemas.errors import ReferenceDataError
 
 OFFSET_BITS = 40
 
@@ -54,7 +56,7 @@ class Slice:
     stream: Stream
     normalised: Normalised
     record_count: int
-    payload: U8
+    octets: int
 
 
 @dataclass
@@ -73,14 +75,23 @@ class Batch:
     def record_count(self) -> int:
         return sum(s.record_count for s in self.slices)
 
+    @property
+    def container_count(self) -> int:
+        return sum(len(s.normalised.usage) for s in self.slices)
+
+    @property
+    def octets(self) -> int:
+        """Octets of the records in this batch."""
+        return sum(s.octets for s in self.slices) + (self.finished[0].record_octets if self.command_file else 0)
+
 
 class Reader:
     """Turns collected files into batches, from a position on."""
 
     def __init__(self, collector: Collector, snapshot: Snapshot, token_key: tuple[int, int], layouts: Path,
-                 batch_records: int, source_code: Callable[[str], int]) -> None:
+                 batch_records: int, lexicon: Lexicon) -> None:
         self._collector, self._snapshot, self._token_key = collector, snapshot, token_key
-        self._layouts, self._batch_records, self._source_code = layouts, batch_records, source_code
+        self._layouts, self._batch_records, self._lexicon = layouts, batch_records, lexicon
         self._formats: dict[str, FileFormat] = {}
         self._filled = 0  # records in the batch that is being filled
 
@@ -89,6 +100,13 @@ class Reader:
         if stream.format not in self._formats:
             self._formats[stream.format] = load_format(stream.format, self._layouts)
         return self._formats[stream.format]
+
+    def _stream_of(self, source: str) -> Stream:
+        stream = self._snapshot.streams.match(source)
+        if stream is None:
+            raise ReferenceDataError(f"source {source!r} was collected, and no stream claims it now",
+                                     remedy="put its stream back into streams.yaml")
+        return stream
 
     def batches(self, files: Iterable[CollectedFile], start: int, progress: FileProgress | None) -> Iterator[Batch]:
         """Batches from position `start`; `progress` is what was found before it in a file that is half read."""
@@ -132,7 +150,7 @@ class Reader:
                 ) -> Iterator[tuple[Slice | None, FileProgress, int]]:
         """Slices of one file, each with what is known of the file after it and the position it reaches."""
         buffer = self._collector.payload(file)
-        stream = self._snapshot.streams.of_source(file.source)
+        stream = self._stream_of(file.source)
         layout = self.format_of(stream)
         frame = layout.inspect(buffer)
         if progress is None:
@@ -146,12 +164,13 @@ class Reader:
             room = max(self._batch_records - self._filled, 1)
             decoded = layout.decode(buffer, start, frame.body_end, room)
             reached("decode.slice")
-            normalised = normalise(decoded.cells, buffer, self._source_code(file.source), file.file_id, file.time_us,
-                                   stream, self._snapshot, self._token_key)
-            progress = progress.plus(decoded.record_count, len(decoded.cells), decoded.next_offset - start)
+            normalised = normalise(decoded.cells, buffer, file.source, file.file_id, file.time_us, stream,
+                                   layout.record_key, self._snapshot, self._token_key, self._lexicon)
+            octets = decoded.next_offset - start
+            progress = progress.plus(decoded.record_count, len(decoded.cells), octets)
             start = decoded.next_offset
             stop = done if start >= frame.body_end else position(file.file_id, start)
-            yield Slice(file, stream, normalised, decoded.record_count, buffer), progress, stop
+            yield Slice(file, stream, normalised, decoded.record_count, octets), progress, stop
 
 
 def refused_row(octets: int) -> Cells:

@@ -105,7 +105,8 @@ class ChargingNode:
 
     def take_snapshot(self) -> None:
         """Step 4: the book at the ledger's position; then the journal below it is not needed any more."""
-        self._snapshots.write(self.position, self.book.to_arrow())
+        self._snapshots.write(self.position, self.book.to_items())
+        self._snapshots.retain()
         self._journal.trim(self.position, self.position)
         self._events_since_snapshot = 0
 
