@@ -121,6 +121,9 @@ class Collector:
             return _bytes_of(path)
         return np.frombuffer(self._archive.read_all(file.file_id), np.uint8)
 
+    def close(self) -> None:
+        self._stream.close()
+
     def _take(self, item: Found) -> CollectedFile | None:
         buffer = _bytes_of(item.path)
         sha256 = hashlib.sha256(memoryview(buffer)).digest()[:16]  # 1
@@ -193,9 +196,9 @@ def _to_table(files: Sequence[CollectedFile]):  # type: ignore[no-untyped-def]
 
 
 def _read_order(ledger: Ledger) -> Iterator[CollectedFile]:
-    table = ledger.table("collected")
     labels: dict[str, list[str]] = {}
-    cells = Cells.from_arrow(COLLECTED, table, labels)
+    parts = [Cells.from_arrow(COLLECTED, table, labels) for table in ledger.batches("collected")]
+    cells = Cells.concat(COLLECTED, parts)
     halves = np.stack([cells["sha256_hi"], cells["sha256_lo"]], axis=1).astype(">i8")
     for i in np.argsort(cells["file_id"], kind="stable"):
         yield CollectedFile(

@@ -1,4 +1,4 @@
-"""Read collected files in order as batches of records: decode and normalise, nothing remembered between records.
+"""Read collected files in order as batches of records: decoded, with nothing remembered between records.
 
 A batch ends after a number of records, wherever that falls; nothing that comes out later may depend on it.
 A command file is a batch of its own, so that its commands keep their place between the usage before and after.
@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mediation.memory import Lexicon
-from mediation.normalise import Normalised, normalise
+from mediation.mediate import Slice
 from reference_data.snapshot import Snapshot
 from reference_data.streams import Stream
 
@@ -18,7 +17,7 @@ from mediation.formats.registry import load_format
 from pipelines.collect import COMMANDS, CollectedFile, Collector
 from pipelines.commands import Command, read_commands
 from pipelines.durable import reached
-from schemas.audit import FileState
+from schemas.audit import FILE_AUDIT, FileState
 from schemas.codes import Reason
 from schemas.columns import ABSENT, U8, Cells
 from schemas.decoded import DECODED
@@ -48,17 +47,6 @@ class FileProgress:
                        container_count=self.container_count + containers, record_octets=self.record_octets + octets)
 
 
-@dataclass(frozen=True)
-class Slice:
-    """Consecutive records of one file, normalised."""
-
-    file: CollectedFile
-    stream: Stream
-    normalised: Normalised
-    record_count: int
-    octets: int
-
-
 @dataclass
 class Batch:
     """Records from position `start` up to `stop`. `commands` only in a batch that has no slices."""
@@ -70,28 +58,20 @@ class Batch:
     open_file: FileProgress | None = None
     command_file: CollectedFile | None = None
     commands: list[Command] = field(default_factory=list)
-
-    @property
-    def record_count(self) -> int:
-        return sum(s.record_count for s in self.slices)
+    record_count: int = 0
+    octets: int = 0
 
     @property
     def container_count(self) -> int:
-        return sum(len(s.normalised.usage) for s in self.slices)
-
-    @property
-    def octets(self) -> int:
-        """Octets of the records in this batch."""
-        return sum(s.octets for s in self.slices) + (self.finished[0].record_octets if self.command_file else 0)
+        return sum(len(s.decoded) for s in self.slices)
 
 
 class Reader:
     """Turns collected files into batches, from a position on."""
 
-    def __init__(self, collector: Collector, snapshot: Snapshot, token_key: tuple[int, int], layouts: Path,
-                 batch_records: int, lexicon: Lexicon) -> None:
-        self._collector, self._snapshot, self._token_key = collector, snapshot, token_key
-        self._layouts, self._batch_records, self._lexicon = layouts, batch_records, lexicon
+    def __init__(self, collector: Collector, snapshot: Snapshot, layouts: Path, batch_records: int) -> None:
+        self._collector, self._snapshot = collector, snapshot
+        self._layouts, self._batch_records = layouts, batch_records
         self._formats: dict[str, FileFormat] = {}
         self._filled = 0  # records in the batch that is being filled
 
@@ -121,10 +101,13 @@ class Reader:
                 yield self._command_batch(file, batch.stop)
                 batch, self._filled = Batch(*(position(file.file_id + 1, 0),) * 2), 0
                 continue
+            found = progress
             for piece, state, stop in self._pieces(file, offset, progress):
                 if piece is not None:
                     batch.slices.append(piece)
-                    self._filled += piece.record_count
+                batch.record_count += state.record_count - (found.record_count if found else 0)
+                batch.octets += state.record_octets - (found.record_octets if found else 0)
+                found, self._filled = state, batch.record_count
                 batch.stop = stop
                 if stop == position(file.file_id + 1, 0):
                     batch.finished.append(state)
@@ -144,7 +127,8 @@ class Reader:
         frame = FileFrame(0, len(buffer))
         state = FileState.READ if file.duplicate_of == ABSENT else FileState.DUPLICATE_FILE
         audit = FileProgress(file, frame, state, len(commands), 0, len(buffer))
-        return Batch(start, position(file.file_id + 1, 0), finished=[audit], command_file=file, commands=commands)
+        return Batch(start, position(file.file_id + 1, 0), finished=[audit], command_file=file, commands=commands,
+                     octets=len(buffer))
 
     def _pieces(self, file: CollectedFile, offset: int, progress: FileProgress | None
                 ) -> Iterator[tuple[Slice | None, FileProgress, int]]:
@@ -156,6 +140,7 @@ class Reader:
         if progress is None:
             state = FileState.READ if file.duplicate_of == ABSENT else FileState.DUPLICATE_FILE
             progress = FileProgress(file, frame, state)
+        time_us = file.time_us if file.time_us != ABSENT else frame.file_time_us
         done = position(file.file_id + 1, 0)
         start = max(offset, frame.body_start)
         if start >= frame.body_end:
@@ -164,13 +149,12 @@ class Reader:
             room = max(self._batch_records - self._filled, 1)
             decoded = layout.decode(buffer, start, frame.body_end, room)
             reached("decode.slice")
-            normalised = normalise(decoded.cells, buffer, file.source, file.file_id, file.time_us, stream,
-                                   layout.record_key, self._snapshot, self._token_key, self._lexicon)
             octets = decoded.next_offset - start
             progress = progress.plus(decoded.record_count, len(decoded.cells), octets)
             start = decoded.next_offset
             stop = done if start >= frame.body_end else position(file.file_id, start)
-            yield Slice(file, stream, normalised, decoded.record_count, octets), progress, stop
+            piece = Slice(file.source, file.file_id, time_us, stream, layout.record_key, buffer, decoded.cells)
+            yield piece, progress, stop
 
 
 def refused_row(octets: int) -> Cells:
@@ -181,3 +165,24 @@ def refused_row(octets: int) -> Cells:
     cells["record_offset"], cells["record_length"] = 0, octets
     cells["container_index"], cells["container_count"] = 0, 1
     return cells
+
+
+def file_audit(finished: list[FileProgress]) -> tuple[Cells, dict[str, list[str]]]:
+    """FILE_AUDIT cells of files that were read to their end, and the names of their labels."""
+    cells = Cells.empty(FILE_AUDIT, len(finished))
+    cells["source"] = cells["file_name"] = np.arange(len(finished))
+    halves = np.array([np.frombuffer(f.file.sha256, ">i8") for f in finished], np.int64)
+    cells["sha256_hi"], cells["sha256_lo"] = halves[:, 0], halves[:, 1]
+    columns = {
+        "file_id": lambda f: f.file.file_id, "file_octets": lambda f: f.file.octets,
+        "file_time_us": lambda f: f.file.time_us if f.file.time_us != ABSENT else f.frame.file_time_us,
+        "file_sequence": lambda f: f.file.sequence if f.file.sequence != ABSENT else f.frame.file_sequence,
+        "state": lambda f: f.state, "declared_records": lambda f: f.frame.declared_records,
+        "declared_octets": lambda f: f.frame.declared_octets, "record_count": lambda f: f.record_count,
+        "container_count": lambda f: f.container_count, "record_octets": lambda f: f.record_octets,
+        "header_octets": lambda f: f.file.octets - f.record_octets, "duplicate_of": lambda f: f.file.duplicate_of,
+        "header_lies": lambda f: f.frame.header_lies or f.frame.declared_records not in (ABSENT, f.record_count),
+    }
+    for name, value in columns.items():
+        cells[name] = [int(value(f)) for f in finished]
+    return cells, {"source": [f.file.source for f in finished], "file_name": [f.file.name for f in finished]}

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipelines.ledger.parquet import decode_table, encode_table, schema_hash
 from pipelines.ledger.store import Store, is_aside
-from schemas.audit import FILE_AUDIT
+from schemas.audit import COLLECTED, COMMAND, FILE_AUDIT
 from schemas.columns import ColumnSet
 from schemas.rated import BALANCE, POSTING, RATED
 from schemas.usage import DUPLICATE, FILTERED, HELD, MATCHED, MERGED, SUSPENSE, USAGE
@@ -17,7 +17,7 @@ from schemas.usage import DUPLICATE, FILTERED, HELD, MATCHED, MERGED, SUSPENSE, 
 SCHEMA_FOLDER = "_schema"
 SCRIPT = "ledger.sql"
 KNOWN: tuple[ColumnSet, ...] = (USAGE, SUSPENSE, DUPLICATE, FILTERED, MATCHED, HELD, MERGED, FILE_AUDIT, RATED, POSTING,
-                                BALANCE)
+                                BALANCE, COLLECTED, COMMAND)
 _VIEWS_MARK = "-- views --\n"
 
 

@@ -70,6 +70,10 @@ class Ledger:
             if file.kind == TABLE:
                 yield decode_table(self.store.read(file.path), columns)
 
+    def read_table(self, file: FileEntry) -> pa.Table:
+        """One file of a table."""
+        return decode_table(self.store.read(file.path))
+
     def read_bytes(self, file: FileEntry) -> bytes:
         """A file that is no table, as it was staged."""
         return self.store.read(file.path)

@@ -1,0 +1,169 @@
+"""Mediate and commit: the first half of a batch's way, and the only writer of the `mediation` stream.
+
+Numbered steps: 1 mediate the batch in memory, 2 make the tokens seen for the first time durable in the vault,
+3 write and sync the batch's files, 4 commit them with the position in collection order and what mediation
+remembers. A kill before 4 leaves nothing but files that do not exist; the batch is read again.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from mediation.duplicates import DuplicateIndex, MergePlan
+from mediation.mediate import Mediated, mediate
+from mediation.memory import Lexicon, MediationMemory
+from mediation.tokens import Sightings
+from pipelines.charging import Committed
+from pipelines.collect import CollectedFile, Collector
+from pipelines.commands import command_cells, read_commands
+from pipelines.durable import Disk, reached
+from pipelines.home import Home
+from pipelines.ledger import Ledger, StagedFile
+from pipelines.reading import Batch, FileProgress, file_audit
+from pipelines.vault import Vault
+from reference_data.snapshot import Snapshot
+from schemas.codes import Reason
+from schemas.columns import ABSENT, Cells
+from schemas.usage import USAGE
+
+TABLES = ("usage", "suspense", "duplicate", "filtered", "matched", "held", "merged")
+RUNS = "duplicate_run"
+RUN_ROWS_KEPT = 2_000_000  # keys merged in one go beside the work; larger merges wait for `tarifa ledger compact`
+
+
+class Mediator:
+    """Owns the mediation stream and what mediation remembers."""
+
+    def __init__(self, home: Home, ledger: Ledger, reference: Snapshot, vault: Vault, token_key: tuple[int, int],
+                 lexicon: Lexicon, disk: Disk | None = None) -> None:
+        self._stream = ledger.stream("mediation")
+        self._ledger, self._reference, self._vault, self._token_key = ledger, reference, vault, token_key
+        self._lexicon, self._disk = lexicon, disk or Disk()
+        local = ledger.store.local_folder
+        self._runs_folder = local if local is not None else home.state
+        self._fetch_runs = local is None
+        names = [file.path for file in self._stream.files(RUNS)]
+        for file in self._stream.files(RUNS):
+            self._have_run(file.path, lambda file=file: ledger.read_bytes(file))  # type: ignore[misc]
+        self._memory = MediationMemory(DuplicateIndex(self._runs_folder, names), lexicon)
+        self._restore(self._stream.state)
+
+    @property
+    def position(self) -> int:
+        """Place in collection order of the first record that is not mediated yet."""
+        return self._stream.positions.get("collected", 0)
+
+    @property
+    def open_file(self) -> FileProgress | None:
+        """What was found so far in a file that is half read."""
+        written = self._stream.state.get("open_file")
+        return None if written is None else msgspec.convert(written, FileProgress)
+
+    def mediate(self, batch: Batch) -> tuple[Batch, Committed]:
+        """Steps 1 to 4 for one batch."""
+        version = self._stream.version + 1
+        result = mediate(batch.slices, self._reference, self._memory, self._token_key, version)  # 1
+        reached("mediate.mediated")
+        self._remember(result.sightings)  # 2
+        reached("mediate.sighted")
+        staged = self._stage(result)  # 3
+        if batch.finished:
+            cells, names = file_audit(batch.finished)
+            staged.append(self._stream.stage("file_audit", cells.to_arrow(names)))
+        if batch.command_file is not None and batch.commands:
+            cells, kinds = command_cells(batch.command_file, batch.commands)
+            staged.append(self._stream.stage("command", cells.to_arrow(
+                {"source": [batch.command_file.source], "kind": kinds})))
+        run = None
+        if result.key_run is not None:
+            run = self._stream.stage_bytes("duplicates", RUNS, result.key_run.payload)
+            staged.append(run)
+        usage = next((file for file in staged if file.entry.table == "usage"), None)
+        version = self._stream.commit(  # 4
+            staged, positions={"collected": (batch.start, batch.stop)}, state=self._state(batch),
+            reference={"snapshot": self._reference.content_hash})
+        if run is not None and result.key_run is not None:
+            self._have_run(run.entry.path, lambda: bytes(result.key_run.payload))
+            self._memory.duplicates.settle(result.key_run.name, run.entry.path)
+        self._merge_runs()
+        sha256 = bytes.fromhex(usage.entry.sha256) if usage is not None else bytes(32)
+        return batch, Committed(version, result.usage, sha256, [c.payload for c in batch.commands])
+
+    def committed_after(self, version: int, collector: Collector) -> Iterator[Committed]:
+        """Batches that are committed and that the journal does not have, oldest first."""
+        for entry in self._ledger.logs()["mediation"].entries[version:]:
+            if entry.op == "append":
+                yield self._committed(entry.version, collector)
+
+    def _committed(self, version: int, collector: Collector) -> Committed:
+        entry = self._ledger.logs()["mediation"].entries[version - 1]
+        usage, sha256 = Cells.empty(USAGE), bytes(32)
+        commands: Sequence[bytes] = ()
+        for file in entry.added:
+            if file.table == "usage":
+                table = self._ledger.read_table(file)
+                usage, sha256 = Cells.from_arrow(USAGE, table, self._lexicon.labels), bytes.fromhex(file.sha256)
+            elif file.table == "command":
+                file_id = int(self._ledger.read_table(file).column("file_id")[0].as_py())
+                lines = read_commands(collector.payload(collector.files[file_id]))
+                commands = [line.payload for line in lines]
+        return Committed(version, usage, sha256, commands)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _remember(self, sightings: Sightings) -> None:
+        if len(sightings):
+            texts = list(sightings.text) if any(t is not None for t in sightings.text) else None
+            self._vault.remember(sightings.token, sightings.identity, sightings.value, texts)
+
+    def _stage(self, result: Mediated) -> list[StagedFile]:
+        staged = []
+        for table in TABLES:
+            cells: Cells = getattr(result, table)
+            if len(cells):
+                staged.append(self._stream.stage(table, cells.to_arrow(self._lexicon.labels)))
+        return staged
+
+    def _state(self, batch: Batch) -> dict[str, Any]:
+        """What a restart needs and no table holds; small, since it travels in every log entry."""
+        return {"watermarks": dict(self._memory.watermarks),
+                "open_file": None if batch.open_file is None else msgspec.to_builtins(batch.open_file)}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self._memory.watermarks.update(state.get("watermarks", {}))
+
+    def _merge_runs(self) -> None:
+        """Keep the number of runs small: merges that are due, each a commit of its own."""
+        while (plan := self._memory.duplicates.plan_merge(self._stream.version + 1, self._oldest_us())) is not None:
+            self._merge(plan)
+
+    def _merge(self, plan: MergePlan) -> None:
+        staged = []
+        for _, day in plan.outputs:
+            payload = b"".join(self._memory.duplicates.merge(plan, day))
+            file = self._stream.stage_bytes("duplicates", RUNS, payload)
+            self._have_run(file.entry.path, lambda payload=payload: payload)  # type: ignore[misc]
+            staged.append(file)
+        self._stream.commit(staged, removed=list(plan.inputs), kind="merge_runs")
+        self._memory.duplicates.swap(plan, [file.entry.path for file in staged])
+        reached("mediate.merged_runs")
+
+    def _oldest_us(self) -> int:
+        """The oldest key time that any stream may still bring."""
+        streams = {s.name: s.duplicate_horizon_s * 1_000_000 for s in self._reference.streams.streams}
+        marks = self._memory.watermarks
+        if any(name not in marks for name in streams):
+            return min((marks[n] - h for n, h in streams.items() if n in marks), default=0) if marks else 0
+        return min(marks[name] - horizon for name, horizon in streams.items())
+
+    def _have_run(self, path: str, payload: Any) -> None:
+        """A run must lie in a local folder to be mapped: beside a remote ledger, a copy of it."""
+        local = self._runs_folder / path
+        if self._fetch_runs and not local.exists():
+            self._disk.make_dir(local.parent)
+            self._disk.write_new(local, [payload()])
+            self._disk.sync_dir(local.parent)
