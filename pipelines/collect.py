@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from reference_data.streams import Stream as StreamDeclaration
-from reference_data.streams import Streams
 
 from pipelines.archive import Archive
 from pipelines.durable import reached
 from pipelines.ledger import Ledger, Stream
+from reference_data.streams import Stream as StreamDeclaration
+from reference_data.streams import Streams
 from schemas.audit import COLLECTED
 from schemas.columns import ABSENT, U8, Cells
 from schemas.errors import ReferenceDataError

@@ -6,18 +6,16 @@ remembers. A kill before 4 leaves nothing but files that do not exist; the batch
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 
 from mediation.duplicates import DuplicateIndex, MergePlan
 from mediation.mediate import Mediated, mediate
 from mediation.memory import Lexicon, MediationMemory
 from mediation.tokens import Sightings
 from pipelines.charging import Committed
-from pipelines.collect import CollectedFile, Collector
+from pipelines.collect import Collector
 from pipelines.commands import command_cells, read_commands
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
@@ -25,8 +23,7 @@ from pipelines.ledger import Ledger, StagedFile
 from pipelines.reading import Batch, FileProgress, file_audit
 from pipelines.vault import Vault
 from reference_data.snapshot import Snapshot
-from schemas.codes import Reason
-from schemas.columns import ABSENT, Cells
+from schemas.columns import Cells
 from schemas.usage import USAGE
 
 TABLES = ("usage", "suspense", "duplicate", "filtered", "matched", "held", "merged")

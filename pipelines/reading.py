@@ -8,18 +8,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mediation.mediate import Slice
-from reference_data.snapshot import Snapshot
-from reference_data.streams import Stream
-
 from mediation.formats.frame import FileFormat, FileFrame
 from mediation.formats.registry import load_format
+from mediation.mediate import Slice
 from pipelines.collect import COMMANDS, CollectedFile, Collector
 from pipelines.commands import Command, read_commands
 from pipelines.durable import reached
+from reference_data.snapshot import Snapshot
+from reference_data.streams import Stream
 from schemas.audit import FILE_AUDIT, FileState
 from schemas.codes import Reason
-from schemas.columns import ABSENT, U8, Cells
+from schemas.columns import ABSENT, Cells
 from schemas.decoded import DECODED
 from schemas.errors import ReferenceDataError
 

@@ -11,17 +11,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mediation.memory import Lexicon
 from pipelines.archive import Archive
-from pipelines.charging import ChargingNode, Committed
+from pipelines.charging import ChargingNode
 from pipelines.collect import CollectedFile, Collector, stable
 from pipelines.durable import Disk
 from pipelines.home import Home, Input
 from pipelines.keys import Keys
 from pipelines.ledger import Ledger
+from pipelines.ledger.catalogue import product_schemas, publish
 from pipelines.mediating import Mediator
 from pipelines.reading import Reader
 from pipelines.stages import chain
 from pipelines.vault import Vault
+from reference_data.accounts import load_accounts
 from reference_data.snapshot import load_snapshot
 
 BATCH_RECORDS = 100_000
@@ -55,14 +58,15 @@ class Run:
         keys = Keys.open(home.keys, disk)
         self.reference = load_snapshot(source.operator, keys.token_key)
         self.ledger = Ledger.open(home.ledger, keys.signing_key, disk=disk)
-        self.labels: dict[str, list[str]] = {"source": [], **self.reference.labels()}
+        lexicon = Lexicon()
         self._archive = Archive(home.archive, keys, disk)
         self.collector = Collector(self.ledger, self._archive, self.reference.streams, source.inbox)
-        vault = Vault.open(home.vault, keys.vault_key, disk)
-        self._mediator = Mediator(home, self.ledger, self.reference, vault, self.labels, disk)
-        self._node = ChargingNode(home, self.ledger, self.reference, self.labels, disk)
-        self._reader = Reader(self.collector, self.reference, keys.token_key, source.operator / "formats",
-                              options.batch_records, self._mediator.source_code)
+        self._vault = Vault(home.vault, keys, disk)
+        self._mediator = Mediator(home, self.ledger, self.reference, self._vault, keys.token_key, lexicon, disk)
+        accounts = load_accounts(source.operator)
+        self._node = ChargingNode(home, self.ledger, self.reference, accounts, lexicon.labels, disk)
+        self._reader = Reader(self.collector, self.reference, source.operator / "formats", options.batch_records)
+        publish(self.ledger.store, product_schemas())
 
     def go(self, consume: bool = False, ages: dict[Path, tuple[int, int]] | None = None,
            progress: Callable[[int], None] | None = None) -> RunSummary:
@@ -102,6 +106,7 @@ class Run:
         self._node.close()
         self._mediator.close()
         self.collector.close()
+        self._vault.close()
 
     def _catch_up(self) -> int:
         """Charge what is committed by mediation and not charged yet: from the journal, then from mediation's log."""
@@ -109,9 +114,10 @@ class Run:
         for first, entries in self._node.pending():
             usage, _ = self._node.usage_of(entries[-1].version)  # type: ignore[union-attr]
             rated += self._node.charge(first, entries, usage)
-        for done in self._mediator.committed_after(self._node.journaled_version):
+        for done in self._mediator.committed_after(self._node.journaled_version, self.collector):
             first, entries = self._node.journal(done)
             rated += self._node.charge(first, entries, done.usage)
+        self._node.open_accounts()
         return rated
 
 

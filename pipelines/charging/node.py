@@ -6,26 +6,30 @@ commits of mediation the journal has. Then, in numbered steps: 1 append the grou
 was charged with the journal position, 4 from time to time take a snapshot and trim the journal below it.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
-import pyarrow as pa
+from rating.commands import apply_command
+from rating.snapshot import from_arrow, to_arrow
 
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
-from pipelines.journal import Block, Clock, Command, Entry, Journal
+from pipelines.journal import Block, Command, Entry, Journal
 from pipelines.ledger import Ledger
 from pipelines.snapshots import Snapshots
 from rating.book import BalanceBook
-from rating.charge import Charged, charge
-from rating.commands import apply_command
+from rating.charging import Charged, charge
+from reference_data.accounts import Accounts
 from reference_data.snapshot import Snapshot
 from schemas.columns import Cells
-from schemas.rated import BALANCE, POSTING, RATED
+from schemas.errors import LedgerError
+from schemas.rated import POSTING, RATED
 from schemas.usage import SUSPENSE, USAGE
 
 NO_FILE = bytes(32)
+OPENING = "open_accounts"
 SNAPSHOT_EVENTS = 5_000_000  # events between snapshots; replay of so many takes seconds
 
 
@@ -42,10 +46,14 @@ class Committed:
 class ChargingNode:
     """Owns journal, balance book and the `charging` stream."""
 
-    def __init__(self, home: Home, ledger: Ledger, reference: Snapshot, labels: dict[str, list[str]],
-                 disk: Disk | None = None) -> None:
-        """Open and recover: newest snapshot, then the journal up to what the ledger has, written by nobody again."""
-        self._ledger, self._reference, self._labels = ledger, reference, labels
+    def __init__(self, home: Home, ledger: Ledger, reference: Snapshot, accounts: Accounts,
+                 labels: dict[str, list[str]], disk: Disk | None = None) -> None:
+        """Open and recover: newest snapshot, then the journal up to what the ledger has, written by nobody again.
+
+        labels: names behind the label columns of usage; those that charging adds are the tariffs'.
+        """
+        self._ledger, self._reference, self._accounts = ledger, reference, accounts
+        self._labels = labels | reference.tariffs.labels
         self._stream = ledger.stream("charging")
         self.position = self._stream.positions.get("journal", 0)
         self._journal = Journal.open(home.journal, disk, at_least=self.position)
@@ -54,14 +62,18 @@ class ChargingNode:
         self.journaled_version = int(self._stream.state.get("mediation_version", 0))
         self.book = self._recover()
 
+    def open_accounts(self) -> None:
+        """Journal and post the opening of accounts that the reference data has and the book has not."""
+        if (self.book.rows_of(self._accounts.account_id) >= 0).all():
+            return
+        opening = json.dumps({"id": f"open-{self._reference.content_hash}", "kind": OPENING,
+                              "reference": self._reference.content_hash}).encode()
+        batch = Committed(self.journaled_version, Cells.empty(USAGE), commands=[opening])
+        self.charge(*self.journal(batch), batch.usage)
+
     def pending(self) -> Iterator[tuple[int, list[Entry]]]:
-        """Groups that the journal has and the ledger has not, each with its first position: they are charged first."""
-        group: list[Entry] = []
-        for position, entry in self._journal.read(self.position):
-            group.append(entry)
-            if isinstance(entry, Block):
-                yield position - len(group) + 1, group
-                group = []
+        """Groups that the journal has and the ledger has not: they are charged before anything new."""
+        yield from list(self._groups(self.position, None))
 
     def journal(self, batch: Committed) -> tuple[int, list[Entry]]:
         """Step 1. Returns the position of the group and its entries; durable when this returns."""
@@ -105,9 +117,9 @@ class ChargingNode:
 
     def take_snapshot(self) -> None:
         """Step 4: the book at the ledger's position; then the journal below it is not needed any more."""
-        self._snapshots.write(self.position, self.book.to_items())
-        self._snapshots.retain()
-        self._journal.trim(self.position, self.position)
+        self._snapshots.write(self.position, to_arrow(self.book))
+        oldest = self._snapshots.retain()
+        self._journal.trim(oldest, self.position)
         self._events_since_snapshot = 0
 
     def commit_balances(self) -> None:
@@ -123,34 +135,45 @@ class ChargingNode:
 
     def _recover(self) -> BalanceBook:
         found = self._snapshots.newest(self.position)
-        start, book = 0, BalanceBook.open(self._reference)
-        if found is not None:
-            start = found.position
-            book = BalanceBook.from_arrow(found.tables, self._reference)
-        self.book = book
+        start = 0 if found is None else found.position
+        self.book = BalanceBook.create() if found is None else from_arrow(dict(found.items))
+        for first, group in self._groups(start, self.position):
+            version = _version_of(group)
+            self._fold(first, group, self.usage_of(version)[0])
+            self.journaled_version = version
+        for _, group in self._groups(self.position, None):
+            self.journaled_version = _version_of(group)
+        return self.book
+
+    def _groups(self, start: int, stop: int | None) -> Iterator[tuple[int, list[Entry]]]:
+        """Groups of entries, each ending with its BLOCK, with the position of their first."""
         group: list[Entry] = []
-        for position, entry in self._journal.read(start, self.position):
+        for position, entry in self._journal.read(start, stop):
             group.append(entry)
             if isinstance(entry, Block):
-                usage, _ = self.usage_of(entry.version)
-                self._fold(position - len(group) + 1, group, usage)
-                self.journaled_version = entry.version
+                yield position - len(group) + 1, group
                 group = []
-        for _, entry in self._journal.read(self.position):
-            if isinstance(entry, Block):
-                self.journaled_version = entry.version
-        return book
 
     def _fold(self, first: int, entries: Sequence[Entry], usage: Cells) -> list[Charged]:
+        """Apply entries to the book in order. Same entries, same book, same parts."""
+        tariffs = self._reference.tariffs
         parts = []
         for place, entry in enumerate(entries, first):
             if isinstance(entry, Block):
-                parts.append(charge(usage, entry.from_row, entry.to_row, place, self._reference, self.book))
+                parts.append(charge(usage, entry.from_row, entry.to_row, place, tariffs, self.book, self._labels))
             elif isinstance(entry, Command):
-                parts.append(apply_command(entry.content, place, self._reference, self.book))
-            elif isinstance(entry, Clock):
-                parts.append(self.book.advance(entry.time_us, place))
+                command = json.loads(entry.content)
+                parts.append(self._open(command, place) if command.get("kind") == OPENING
+                             else apply_command(command, place, tariffs, self.book))
         return parts
+
+    def _open(self, command: dict[str, Any], place: int) -> Charged:
+        if command["reference"] != self._reference.content_hash:
+            raise LedgerError(f"journal position {place} opened accounts of reference data {command['reference'][:12]}",
+                              f"that, not {self._reference.content_hash[:12]}",
+                              "run once with the reference data as it was, then with the new one")
+        postings = self.book.open_accounts(self._accounts, self._reference.tariffs, place)
+        return Charged(Cells.empty(RATED), postings, Cells.empty(SUSPENSE))
 
 
 def _version_of(entries: Sequence[Entry]) -> int:
