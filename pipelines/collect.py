@@ -126,7 +126,7 @@ class Collector:
 
     def _take(self, item: Found) -> CollectedFile | None:
         buffer = _bytes_of(item.path)
-        sha256 = hashlib.sha256(memoryview(buffer)).digest()[:16]  # 1
+        sha256 = hashlib.sha256(buffer.data).digest()[:16]  # 1
         known = self._by_name.get((item.source, item.path.name, sha256))
         if known is not None:
             self._paths.setdefault(known, item.path)

@@ -44,7 +44,7 @@ class Mediator:
         self._fetch_runs = local is None
         names = [file.path for file in self._stream.files(RUNS)]
         for file in self._stream.files(RUNS):
-            self._have_run(file.path, lambda file=file: ledger.read_bytes(file))  # type: ignore[misc]
+            self._have_run(file.path, lambda file=file: ledger.read_bytes(file))
         self._memory = MediationMemory(DuplicateIndex(self._runs_folder, names), lexicon)
         self._restore(self._stream.state)
 
@@ -143,7 +143,7 @@ class Mediator:
         for _, day in plan.outputs:
             payload = b"".join(self._memory.duplicates.merge(plan, day))
             file = self._stream.stage_bytes("duplicates", RUNS, payload)
-            self._have_run(file.entry.path, lambda payload=payload: payload)  # type: ignore[misc]
+            self._have_run(file.entry.path, lambda payload=payload: payload)
             staged.append(file)
         self._stream.commit(staged, removed=list(plan.inputs), kind="merge_runs")
         self._memory.duplicates.swap(plan, [file.entry.path for file in staged])

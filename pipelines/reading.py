@@ -4,9 +4,11 @@ A batch ends after a number of records, wherever that falls; nothing that comes 
 A command file is a batch of its own, so that its commands keep their place between the usage before and after.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from mediation.formats.frame import FileFormat, FileFrame
 from mediation.formats.registry import load_format
@@ -172,7 +174,7 @@ def file_audit(finished: list[FileProgress]) -> tuple[Cells, dict[str, list[str]
     cells["source"] = cells["file_name"] = np.arange(len(finished))
     halves = np.array([np.frombuffer(f.file.sha256, ">i8") for f in finished], np.int64)
     cells["sha256_hi"], cells["sha256_lo"] = halves[:, 0], halves[:, 1]
-    columns = {
+    columns: dict[str, Callable[[FileProgress], int]] = {
         "file_id": lambda f: f.file.file_id, "file_octets": lambda f: f.file.octets,
         "file_time_us": lambda f: f.file.time_us if f.file.time_us != ABSENT else f.frame.file_time_us,
         "file_sequence": lambda f: f.file.sequence if f.file.sequence != ABSENT else f.frame.file_sequence,

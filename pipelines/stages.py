@@ -7,10 +7,9 @@ cores. Order is the order of the input: the number of threads changes when somet
 import queue
 import threading
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TypeVar, cast
 
 T = TypeVar("T")
-_END = object()
 
 
 def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
@@ -19,10 +18,10 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
     An exception of the source is raised here, after the items that came before it. Closing the iterator stops
     the thread.
     """
-    waiting: queue.Queue[object] = queue.Queue(depth)
+    waiting: queue.Queue[tuple[T | None, BaseException | None] | None] = queue.Queue(depth)
     stop = threading.Event()
 
-    def put(item: object) -> bool:
+    def put(item: tuple[T | None, BaseException | None] | None) -> bool:
         while not stop.is_set():
             try:
                 waiting.put(item, timeout=0.1)
@@ -38,16 +37,16 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
                     return
         except BaseException as error:  # handed to the consumer, who decides
             put((None, error))
-        put(_END)
+        put(None)
 
     thread = threading.Thread(target=draw, daemon=True)
     thread.start()
     try:
-        while (got := waiting.get()) is not _END:
-            item, error = got  # type: ignore[misc]
+        while (got := waiting.get()) is not None:
+            item, error = got
             if error is not None:
                 raise error
-            yield item
+            yield cast(T, item)
     finally:
         stop.set()
         thread.join()

@@ -125,7 +125,7 @@ class ChargingNode:
     def commit_balances(self) -> None:
         """Write the book's balances as a ledger table, replacing the ones before: what the roll-forward closes on."""
         before = [file.path for file in self._stream.files("balance")]
-        cells = self.book.balances(self.position)
+        cells = self.book.balances(self._reference.tariffs, self.position)
         staged = [self._stream.stage("balance", cells.to_arrow(self._labels))] if len(cells) else []
         self._stream.commit(staged, removed=before, state=self._stream.state, kind="balances")
 
