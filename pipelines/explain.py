@@ -10,13 +10,13 @@ from typing import Any
 
 import duckdb
 import numpy as np
+from rating.explain import explain_rated
 
 from mediation.formats.registry import load_format
 from pipelines.archive import Archive
 from pipelines.home import Input
 from pipelines.keys import ErasedError
 from reference_data.snapshot import Snapshot
-from rating.explain import explain_rated
 from schemas.errors import LedgerError
 
 # Tables that hold a container by its origin, and what that means for it. Fixed names: nothing here is pasted input.

@@ -8,27 +8,28 @@ remembers. A kill before 4 leaves nothing but files that do not exist; the batch
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgspec
-
 from mediation.duplicates import DuplicateIndex, MergePlan
 from mediation.mediate import Mediated, mediate
 from mediation.memory import Lexicon, MediationMemory
+from mediation.partials import PartialDelta
 from mediation.tokens import Sightings
 from pipelines.charging import Committed
 from pipelines.collect import Collector
-from pipelines.commands import command_cells, read_commands
+from pipelines.commands import command_cells
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
 from pipelines.ledger import Ledger, StagedFile
 from pipelines.reading import Batch, FileProgress, file_audit
 from pipelines.vault import Vault
 from reference_data.snapshot import Snapshot
+from schemas.audit import SEQUENCE_GAP
 from schemas.columns import Cells
-from schemas.usage import USAGE
+from schemas.usage import HELD, OPEN_SESSION, USAGE
 
-TABLES = ("usage", "suspense", "duplicate", "filtered", "matched", "held", "merged")
+TABLES = ("usage", "suspense", "duplicate", "filtered", "matched", "merged")
+STATE_TABLES = ("held", "open_session")  # deltas, replaced by one whole at the end of a run
+STATE_DELTAS = 256  # deltas between wholes
 RUNS = "duplicate_run"
-RUN_ROWS_KEPT = 2_000_000  # keys merged in one go beside the work; larger merges wait for `tarifa ledger compact`
 
 
 class Mediator:
@@ -46,7 +47,7 @@ class Mediator:
         for file in self._stream.files(RUNS):
             self._have_run(file.path, lambda file=file: ledger.read_bytes(file))
         self._memory = MediationMemory(DuplicateIndex(self._runs_folder, names), lexicon)
-        self._restore(self._stream.state)
+        self._restore()
 
     @property
     def position(self) -> int:
@@ -54,15 +55,15 @@ class Mediator:
         return self._stream.positions.get("collected", 0)
 
     @property
-    def open_file(self) -> FileProgress | None:
-        """What was found so far in a file that is half read."""
-        written = self._stream.state.get("open_file")
-        return None if written is None else msgspec.convert(written, FileProgress)
+    def open_file(self) -> dict[str, int] | None:
+        """Counts of what was found so far in a file that is half read."""
+        return self._stream.state.get("open_file")
 
     def mediate(self, batch: Batch) -> tuple[Batch, Committed]:
         """Steps 1 to 4 for one batch."""
         version = self._stream.version + 1
-        result = mediate(batch.slices, self._reference, self._memory, self._token_key, version)  # 1
+        result = mediate(batch.slices, self._reference, self._memory, self._token_key, version,
+                         clock_us=batch.clock_us)  # 1
         reached("mediate.mediated")
         self._remember(result.sightings)  # 2
         reached("mediate.sighted")
@@ -80,12 +81,14 @@ class Mediator:
             staged.append(run)
         usage = next((file for file in staged if file.entry.table == "usage"), None)
         version = self._stream.commit(  # 4
-            staged, positions={"collected": (batch.start, batch.stop)}, state=self._state(batch),
+            staged, positions={"collected": (batch.start, batch.stop)}, state=_state(result.state, batch.open_file),
             reference={"snapshot": self._reference.content_hash})
         if run is not None and result.key_run is not None:
             self._have_run(run.entry.path, lambda: bytes(result.key_run.payload))
             self._memory.duplicates.settle(result.key_run.name, run.entry.path)
         self._merge_runs()
+        if len(self._stream.files("open_session")) > STATE_DELTAS:
+            self.write_state()
         sha256 = bytes.fromhex(usage.entry.sha256) if usage is not None else bytes(32)
         return batch, Committed(version, result.usage, sha256, [c.payload for c in batch.commands])
 
@@ -104,9 +107,10 @@ class Mediator:
                 table = self._ledger.read_table(file)
                 usage, sha256 = Cells.from_arrow(USAGE, table, self._lexicon.labels), bytes.fromhex(file.sha256)
             elif file.table == "command":
-                file_id = int(self._ledger.read_table(file).column("file_id")[0].as_py())
-                lines = read_commands(collector.payload(collector.files[file_id]))
-                commands = [line.payload for line in lines]
+                rows = self._ledger.read_table(file).select(["file_id", "record_offset", "record_length"]).to_pylist()
+                content = collector.payload(collector.files[rows[0]["file_id"]])
+                commands = [content[row["record_offset"]:row["record_offset"] + row["record_length"]].tobytes().strip()
+                            for row in rows]
         return Committed(version, usage, sha256, commands)
 
     def close(self) -> None:
@@ -123,15 +127,41 @@ class Mediator:
             cells: Cells = getattr(result, table)
             if len(cells):
                 staged.append(self._stream.stage(table, cells.to_arrow(self._lexicon.labels)))
-        return staged
+        return staged + self._stage_partials(result.partials)
 
-    def _state(self, batch: Batch) -> dict[str, Any]:
-        """What a restart needs and no table holds; small, since it travels in every log entry."""
-        return {"watermarks": dict(self._memory.watermarks),
-                "open_file": None if batch.open_file is None else msgspec.to_builtins(batch.open_file)}
+    def write_state(self) -> None:
+        """Replace the deltas of open sessions by one whole, and the list of sequence gaps, in one commit."""
+        removed = [file.path for table in (*STATE_TABLES, "sequence_gap") for file in self._stream.files(table)]
+        staged = self._stage_partials(self._memory.partials())
+        gaps = self._memory.records.gaps()
+        if gaps:
+            cells = Cells.empty(SEQUENCE_GAP, len(gaps))
+            cells["node"] = range(len(gaps))
+            cells["first"], cells["last"] = [g.first for g in gaps], [g.last for g in gaps]
+            staged.append(self._stream.stage("sequence_gap", cells.to_arrow({"node": [g.node for g in gaps]})))
+        if staged or removed:
+            self._stream.commit(staged, removed=removed, kind="state")
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        self._memory.watermarks.update(state.get("watermarks", {}))
+    def _stage_partials(self, partials: PartialDelta) -> list[StagedFile]:
+        return [self._stream.stage(name, cells.to_arrow(self._lexicon.labels))
+                for name, cells in zip(STATE_TABLES, (partials.held, partials.sessions), strict=True) if len(cells)]
+
+    def _restore(self) -> None:
+        """Take up what the newest commit remembers. Files of one commit belong to one delta."""
+        state = self._stream.state.get("memory")
+        if state is None:
+            return
+        live = {file.path for table in STATE_TABLES for file in self._stream.files(table)}
+        deltas = []
+        for entry in self._ledger.logs()["mediation"].entries:
+            parts = {"held": Cells.empty(HELD), "open_session": Cells.empty(OPEN_SESSION)}
+            named = [file for file in entry.added if file.path in live]
+            for file in named:
+                table = self._ledger.read_table(file)
+                parts[file.table] = Cells.from_arrow(parts[file.table].columns, table, self._lexicon.labels)
+            if named:
+                deltas.append(PartialDelta(parts["held"], parts["open_session"]))
+        self._memory.restore(state, deltas, self._reference)
 
     def _merge_runs(self) -> None:
         """Keep the number of runs small: merges that are due, each a commit of its own."""
@@ -153,9 +183,7 @@ class Mediator:
         """The oldest key time that any stream may still bring."""
         streams = {s.name: s.duplicate_horizon_s * 1_000_000 for s in self._reference.streams.streams}
         marks = self._memory.watermarks
-        if any(name not in marks for name in streams):
-            return min((marks[n] - h for n, h in streams.items() if n in marks), default=0) if marks else 0
-        return min(marks[name] - horizon for name, horizon in streams.items())
+        return min((marks[name] - horizon for name, horizon in streams.items() if name in marks), default=0)
 
     def _have_run(self, path: str, payload: Any) -> None:
         """A run must lie in a local folder to be mapped: beside a remote ledger, a copy of it."""
@@ -164,3 +192,14 @@ class Mediator:
             self._disk.make_dir(local.parent)
             self._disk.write_new(local, [payload()])
             self._disk.sync_dir(local.parent)
+
+
+def _state(memory: dict[str, Any], open_file: FileProgress | None) -> dict[str, Any]:
+    """What a restart needs and no table holds; small, since it travels in every log entry."""
+    return {"memory": memory, "open_file": None if open_file is None else _written(open_file)}
+
+
+def _written(progress: FileProgress) -> dict[str, Any]:
+    """Counts only: file and frame are read again."""
+    return {"file_id": progress.file.file_id, "record_count": progress.record_count,
+            "container_count": progress.container_count, "record_octets": progress.record_octets}

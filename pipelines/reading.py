@@ -4,7 +4,7 @@ A batch ends after a number of records, wherever that falls; nothing that comes 
 A command file is a batch of its own, so that its commands keep their place between the usage before and after.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from schemas.decoded import DECODED
 from schemas.errors import ReferenceDataError
 
 OFFSET_BITS = 40
+COUNTED = ("record_count", "container_count", "record_octets")
 
 
 def position(file_id: int, offset: int) -> int:
@@ -59,6 +60,7 @@ class Batch:
     open_file: FileProgress | None = None
     command_file: CollectedFile | None = None
     commands: list[Command] = field(default_factory=list)
+    clock_us: int | None = None
     record_count: int = 0
     octets: int = 0
 
@@ -89,8 +91,8 @@ class Reader:
                                      remedy="put its stream back into streams.yaml")
         return stream
 
-    def batches(self, files: Iterable[CollectedFile], start: int, progress: FileProgress | None) -> Iterator[Batch]:
-        """Batches from position `start`; `progress` is what was found before it in a file that is half read."""
+    def batches(self, files: Iterable[CollectedFile], start: int, counts: Mapping[str, int] | None) -> Iterator[Batch]:
+        """Batches from position `start`; `counts` is what was found before it in a file that is half read."""
         batch = Batch(start, start)
         for file in files:
             if position(file.file_id + 1, 0) <= start:
@@ -99,15 +101,18 @@ class Reader:
             if file.source == COMMANDS:
                 if batch.slices or batch.finished:
                     yield batch
-                yield self._command_batch(file, batch.stop)
+                yield from self._command_batches(file, batch.stop, offset)
                 batch, self._filled = Batch(*(position(file.file_id + 1, 0),) * 2), 0
                 continue
-            found = progress
-            for piece, state, stop in self._pieces(file, offset, progress):
+            before = counts if counts and counts["file_id"] == file.file_id else {}
+            found = None
+            for piece, state, stop in self._pieces(file, offset, before):
                 if piece is not None:
                     batch.slices.append(piece)
-                batch.record_count += state.record_count - (found.record_count if found else 0)
-                batch.octets += state.record_octets - (found.record_octets if found else 0)
+                records, octets = (found.record_count, found.record_octets) if found else (
+                    before.get("record_count", 0), before.get("record_octets", 0))
+                batch.record_count += state.record_count - records
+                batch.octets += state.record_octets - octets
                 found, self._filled = state, batch.record_count
                 batch.stop = stop
                 if stop == position(file.file_id + 1, 0):
@@ -118,29 +123,39 @@ class Reader:
                 if self._filled >= self._batch_records:
                     yield batch
                     batch, self._filled = Batch(stop, stop), 0
-            progress = None
         if batch.slices or batch.finished:
             yield batch
 
-    def _command_batch(self, file: CollectedFile, start: int) -> Batch:
+    def _command_batches(self, file: CollectedFile, start: int, offset: int) -> Iterator[Batch]:
+        """Commands from `offset` on; a clock command ends a batch, since what it releases comes right behind it."""
         buffer = self._collector.payload(file)
-        commands = [] if file.duplicate_of != ABSENT else read_commands(buffer)
-        frame = FileFrame(0, len(buffer))
-        state = FileState.READ if file.duplicate_of == ABSENT else FileState.DUPLICATE_FILE
-        audit = FileProgress(file, frame, state, len(commands), 0, len(buffer))
-        return Batch(start, position(file.file_id + 1, 0), finished=[audit], command_file=file, commands=commands,
-                     octets=len(buffer))
+        repeated = file.duplicate_of != ABSENT
+        commands = [] if repeated else read_commands(buffer)
+        audit = FileProgress(file, FileFrame(0, len(buffer)),
+                             FileState.DUPLICATE_FILE if repeated else FileState.READ, len(commands), 0, len(buffer))
+        batch = Batch(start, start, command_file=file)
+        for command in commands:
+            if command.offset < offset:
+                continue
+            batch.commands.append(command)
+            batch.stop = position(file.file_id, command.offset + command.length)
+            if command.kind == "clock":
+                batch.clock_us = command.time_us
+                yield batch
+                batch = Batch(batch.stop, batch.stop, command_file=file)
+        batch.stop, batch.octets = position(file.file_id + 1, 0), len(buffer)
+        batch.finished.append(audit)
+        yield batch
 
-    def _pieces(self, file: CollectedFile, offset: int, progress: FileProgress | None
+    def _pieces(self, file: CollectedFile, offset: int, counts: Mapping[str, int]
                 ) -> Iterator[tuple[Slice | None, FileProgress, int]]:
         """Slices of one file, each with what is known of the file after it and the position it reaches."""
         buffer = self._collector.payload(file)
         stream = self._stream_of(file.source)
         layout = self.format_of(stream)
         frame = layout.inspect(buffer)
-        if progress is None:
-            state = FileState.READ if file.duplicate_of == ABSENT else FileState.DUPLICATE_FILE
-            progress = FileProgress(file, frame, state)
+        state = FileState.READ if file.duplicate_of == ABSENT else FileState.DUPLICATE_FILE
+        progress = FileProgress(file, frame, state, *(counts.get(name, 0) for name in COUNTED))
         time_us = file.time_us if file.time_us != ABSENT else frame.file_time_us
         done = position(file.file_id + 1, 0)
         start = max(offset, frame.body_start)

@@ -98,6 +98,7 @@ class Run:
             containers += batch.container_count
             if progress is not None:
                 progress(batch.octets)
+        self._mediator.write_state()
         self._node.commit_balances()
         self._node.take_snapshot()
         return RunSummary(files, records, containers, rated, time.perf_counter() - started)

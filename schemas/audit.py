@@ -57,3 +57,10 @@ COMMAND = ColumnSet("command", 1, (
     Column("event_time_us", "time", "when it takes effect"),
     Column("account_id", "int64", "whose"),
 ))
+
+# Numbers of a node's own record sequence that have not come. Replaced whole by each run.
+SEQUENCE_GAP = ColumnSet("sequence_gap", 1, (
+    Column("node", "label", "network element", nullable=False),
+    Column("first", "int64", "first number that is missing", nullable=False),
+    Column("last", "int64", "last number that is missing", nullable=False),
+))

@@ -11,9 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rating.commands import apply_command
-from rating.snapshot import from_arrow, to_arrow
-
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
 from pipelines.journal import Block, Command, Entry, Journal
@@ -21,6 +18,8 @@ from pipelines.ledger import Ledger
 from pipelines.snapshots import Snapshots
 from rating.book import BalanceBook
 from rating.charging import Charged, charge
+from rating.commands import apply_command
+from rating.snapshot import from_arrow, to_arrow
 from reference_data.accounts import Accounts
 from reference_data.snapshot import Snapshot
 from schemas.columns import Cells

@@ -9,15 +9,15 @@ import pyarrow as pa
 
 from pipelines.ledger.parquet import decode_table, encode_table, schema_hash
 from pipelines.ledger.store import Store, is_aside
-from schemas.audit import COLLECTED, COMMAND, FILE_AUDIT
+from schemas.audit import COLLECTED, COMMAND, FILE_AUDIT, SEQUENCE_GAP
 from schemas.columns import ColumnSet
 from schemas.rated import BALANCE, POSTING, RATED
-from schemas.usage import DUPLICATE, FILTERED, HELD, MATCHED, MERGED, SUSPENSE, USAGE
+from schemas.usage import DUPLICATE, FILTERED, HELD, MATCHED, MERGED, OPEN_SESSION, SUSPENSE, USAGE
 
 SCHEMA_FOLDER = "_schema"
 SCRIPT = "ledger.sql"
 KNOWN: tuple[ColumnSet, ...] = (USAGE, SUSPENSE, DUPLICATE, FILTERED, MATCHED, HELD, MERGED, FILE_AUDIT, RATED, POSTING,
-                                BALANCE, COLLECTED, COMMAND)
+                                BALANCE, COLLECTED, COMMAND, SEQUENCE_GAP, OPEN_SESSION)
 _VIEWS_MARK = "-- views --\n"
 
 
