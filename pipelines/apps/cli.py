@@ -6,15 +6,12 @@ import sys
 import typer
 from rich.console import Console
 
-from pipelines.apps import ledger_commands, look_commands, run_commands, suspense_commands
+from pipelines.apps import run_commands
 from schemas.errors import ChargingError, InvariantError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Network files in, a verified Parquet ledger out; every record and every cent accounted for.")
 run_commands.register(app)
-look_commands.register(app)
-app.add_typer(suspense_commands.app, name="suspense")
-app.add_typer(ledger_commands.app, name="ledger")
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ def generate_command(
     files_per_source: Annotated[int, typer.Option(help="Cut each element's records into so many files; 0: hourly.")] = 0,
 ) -> None:
     """Write a sample operator and the files of its network."""
-    from pipelines.sample import generate
+    from pipelines.sample.generate import generate
 
     with Progress(TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                   console=console) as bars:
