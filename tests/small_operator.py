@@ -1,5 +1,6 @@
 """A small operator for tests: its folder on disk, and decoded containers as a decoder would write them."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ import pyarrow.parquet as pq
 import yaml
 
 from mediation.duplicates import DuplicateIndex
-from mediation.mediate import Slice
+from mediation.mediate import Mediated, Slice, mediate
 from mediation.memory import MediationMemory
+from mediation.partials import PartialDelta
 from reference_data.snapshot import Snapshot, load_snapshot
 from schemas.codes import Direction, NumberType, RecordType, Service
 from schemas.columns import ABSENT, U8, Cells
 from schemas.decoded import DECODED
 from schemas.digits import pack
+from schemas.usage import HELD, OPEN_SESSION
 
 TOKEN_KEY = (0x0706050403020100, 0x0F0E0D0C0B0A0908)
 SECOND = 1_000_000
@@ -125,7 +128,8 @@ def container(**cells: int) -> dict[str, int]:
     return row | {name: int(value) for name, value in cells.items()}
 
 
-def call(number: int = 0, start: int = NOON, duration: int = 60, called: str = "999710000005", **changes: int) -> dict[str, int]:
+def call(number: int = 0, start: int = NOON, duration: int = 60, called: str = "999710000005",
+         **changes: int) -> dict[str, int]:
     """Anna calls: an MO call record."""
     return container(**{
         "record_type": RecordType.MO_CALL, "service": Service.VOICE, "direction": Direction.ORIGINATING,
@@ -167,8 +171,45 @@ def piece(snapshot: Snapshot, rows: list[dict[str, int]], source: str = "msc-01"
     stream = snapshot.streams.match(source)
     assert stream is not None
     key = VOICE_KEY if source.startswith("msc") else DATA_KEY
-    return Slice(source, file_id, file_time_us, stream, key, (text or Text()).buffer, decoded(rows, first_offset), **more)
+    return Slice(source, file_id, file_time_us, stream, key, (text or Text()).buffer, decoded(rows, first_offset),
+                 **more)
 
 
-def memory(folder: Path) -> MediationMemory:
-    return MediationMemory(DuplicateIndex(folder))
+class Node:
+    """A mediation process: batches, what its ledger would keep of them, and restarts from that alone."""
+
+    def __init__(self, snapshot: Snapshot, folder: Path) -> None:
+        self.snapshot, self.folder, self.version = snapshot, folder, 0
+        self.memory = MediationMemory(DuplicateIndex(folder))
+        self.runs: list[str] = []
+        self.tables: list[tuple[pa.Table, pa.Table]] = []
+        self.state: dict[str, Any] = json.loads(json.dumps(self.memory.state()))
+        self.results: list[Mediated] = []
+
+    def mediate(self, *slices: Slice, **more: Any) -> Mediated:
+        self.version += 1
+        result = mediate(slices, self.snapshot, self.memory, TOKEN_KEY, self.version, **more)
+        labels = self.memory.lexicon.labels
+        self.tables.append((result.partials.held.to_arrow(labels), result.partials.sessions.to_arrow(labels)))
+        self.state = json.loads(json.dumps(result.state))
+        if result.key_run is not None:
+            (self.folder / result.key_run.name).write_bytes(result.key_run.payload)
+            self.memory.duplicates.settle(result.key_run.name)
+            self.runs.append(result.key_run.name)
+        self.results.append(result)
+        return result
+
+    def restart(self, compacted: bool = False) -> None:
+        """A new process; with `compacted`, from one table of all that is open instead of every batch's changes."""
+        if compacted:
+            everything, labels = self.memory.partials(), self.memory.lexicon.labels
+            self.tables = [(everything.held.to_arrow(labels), everything.sessions.to_arrow(labels))]
+        self.memory = MediationMemory(DuplicateIndex(self.folder, self.runs))
+        labels = self.memory.lexicon.labels
+        deltas = [PartialDelta(Cells.from_arrow(HELD, held, labels), Cells.from_arrow(OPEN_SESSION, sessions, labels))
+                  for held, sessions in self.tables]
+        self.memory.restore(self.state, deltas, self.snapshot)
+
+    def names(self, cells: Cells, column: str) -> list[str]:
+        """A column of codes or labels by name."""
+        return cells.to_arrow(self.memory.lexicon.labels).column(column).to_pylist()
