@@ -213,7 +213,7 @@ def _deduplicate(slices: Sequence[Slice], normalised: Sequence[Normalised], unre
     row_of_record = np.full(int(record[-1]) + 1 if record.size else 0, ABSENT, np.int64)
     row_of_record[record[heads]] = np.arange(heads.size)
     row_of = np.where(first, row_of_record[record], ABSENT) if record.size else np.empty(0, np.int64)
-    keys = key.take(heads)
+    keys = key if heads.size == len(key) else key.take(heads)
     reason = _joined([n.reason for n in normalised])[heads]
     oldest, marks = np.empty(heads.size, np.int64), np.empty(heads.size, np.int64)
     recycled = np.zeros(heads.size, np.uint8)
@@ -284,7 +284,7 @@ def _merge(slices: Sequence[Slice], normalised: Sequence[Normalised], usage: Cel
         stop = start + len(part.usage)
         rows = start + np.flatnonzero(wanted[start:stop])
         book = memory.books[piece.stream.name]
-        mine = usage.take(rows)
+        mine = usage if rows.size == len(usage) else usage.take(rows)
         if book.concerns(mine):
             taken = book.take(mine, silent[rows].astype(np.uint8), marks[row_of[rows]], piece.recycled)
             passed.append(taken.usage)

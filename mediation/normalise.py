@@ -120,7 +120,10 @@ def normalise(decoded: Cells, buffer: U8, source: str, file_id: int, file_time_u
     fault[newly] = usage["record_offset"][newly]
 
     columns = key_columns(record_key)
-    keys.record_keys_nb(buffer, decoded.matrix, _column_kinds(), columns, node, key.matrix)
+    record = np.empty(rows, np.int64)
+    content = np.empty(keys.records_nb(decoded.matrix, record), np.uint64)
+    keys.contents_nb(buffer, decoded.matrix, _column_kinds(), record, content)
+    keys.record_keys_nb(buffer, decoded.matrix, _column_kinds(), columns, record, content, node, key.matrix)
     keys.identities_nb(buffer, decoded.matrix, key.matrix, node, file_id, usage.matrix)
     missing = (key["key_time_us"] == ABSENT) & (reason == Reason.OK)
     if missing.any():

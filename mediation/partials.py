@@ -124,9 +124,11 @@ class PartialBook:
         clock = int(self._settings[kernel.CLOCK_US])
         boundaries = self._boundaries(int(watermark_us[0]) if rows else clock,
                                       max(int(watermark_us[-1]), clock) if rows else clock)
-        kernel.take_nb(usage.matrix, silent, watermark_us, self._settings, boundaries, self._sessions, self._index,
-                       self._groups, self._queue, self._counters, self._held_by_source, action, emits, released,
-                       merged, touched)
+        by_row = np.ascontiguousarray(usage.matrix.T) if self._settings[kernel.UNTIL_FINAL] \
+            else np.empty((0, len(USAGE.columns)), np.int64)
+        kernel.take_nb(usage.matrix, by_row, silent, watermark_us, self._settings, boundaries, self._sessions,
+                       self._index, self._groups, self._queue, self._counters, self._held_by_source, action, emits,
+                       released, merged, touched)
         self._touched.append(touched[:self._counters[kernel.TOUCHED_ROWS]])
         merged = merged[:self._counters[kernel.MERGED_ROWS]]
         return Taken(action, self._emitted(usage, emits, released), Cells(MERGED, np.ascontiguousarray(merged.T)))
@@ -141,8 +143,10 @@ class PartialBook:
 
     def delta(self) -> PartialDelta:
         """What changed since `begin`."""
-        rows = np.unique(np.concatenate(self._touched)) if self._touched else np.empty(0, np.int64)
-        return self._export(rows)
+        touched = np.zeros(int(self._counters[kernel.SESSION_TOP]), np.bool_)
+        for rows in self._touched:
+            touched[rows] = True
+        return self._export(np.flatnonzero(touched))
 
     def full(self) -> PartialDelta:
         """All there is: the delta of a book that began empty."""
@@ -180,8 +184,8 @@ class PartialBook:
         merging = bool(self._settings[kernel.UNTIL_FINAL])
         self._sessions[:count, kernel.STATE] = np.where(
             sessions["released"] == 1, kernel.RELEASED, kernel.OPEN if merging else kernel.WATCHED)
-        strays = kernel.restore_groups_nb(held.matrix, self._sessions, self._index, self._groups, self._counters,
-                                          self._held_by_source)
+        strays = kernel.restore_groups_nb(held.matrix, np.ascontiguousarray(held.matrix.T), self._sessions, self._index,
+                                          self._groups, self._counters, self._held_by_source)
         if strays:
             raise LedgerError(f"{strays} held events belong to no open session", "state as a commit wrote it",
                               "verify the ledger")

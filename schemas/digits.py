@@ -32,8 +32,18 @@ def unpack(value: int) -> str:
 @kernel(None)
 def digit_count_nb(packed):  # type: ignore[no-untyped-def]
     """Digits of a packed number."""
-    count = 0
-    while packed > 0:
-        packed >>= 4
+    if packed <= 0:
+        return 0
+    count = 1
+    if packed >= 1 << 32:
+        packed >>= 32
+        count += 8
+    if packed >= 1 << 16:
+        packed >>= 16
+        count += 4
+    if packed >= 1 << 8:
+        packed >>= 8
+        count += 2
+    if packed >= 1 << 4:
         count += 1
     return count

@@ -24,7 +24,7 @@ from schemas.usage import HELD, OPEN_SESSION
 TOKEN_KEY = (0x0706050403020100, 0x0F0E0D0C0B0A0908)
 SECOND = 1_000_000
 NOON = 1_792_584_000 * SECOND  # 2026-10-21 12:00 UTC
-LONG_AGO = NOON - 400 * 86_400 * SECOND
+LONG_AGO = NOON - 44 * 86_400 * SECOND
 TARIFF = Path(__file__).parent.parent / "reference_data/tariffs/examples/tariffs"
 
 OPERATOR = {"name": "Small", "home_plmn": "00101", "country_code": "999", "time_zone": "Europe/Berlin",

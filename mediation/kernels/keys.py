@@ -7,9 +7,10 @@ from mediation.kernels.numbers import text_value_nb
 from schemas.codes import NumberType, RecordType
 from schemas.decoded import DECODED
 from schemas.hashing import absorb_hi_nb, absorb_lo_nb, bytes_hash_nb
-from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, U8_IN, kernel
+from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, I64_OUT, U8_IN, U64_OUT, kernel
 from schemas.usage import KEY, USAGE
 
+U64_IN = types.Array(types.uint64, 1, "C", readonly=True)
 ABSENT = -1
 PLAIN_COLUMN, TEXT_COLUMN, NUMBER_COLUMN, ADDRESS_COLUMN, SKIPPED_COLUMN = range(5)
 _TEXT = int(NumberType.TEXT)
@@ -17,7 +18,7 @@ _HI_SEED, _LO_SEED = np.uint64(0x9AE16A3B2F90404F), np.uint64(0xC3A5C85C97CB3127
 _CONTENT_SEED = np.uint64(0xB492B66FBE98F273)
 _KEY_0, _TIME, _HI, _LO = (KEY.index(n) for n in ("key_0", "key_time_us", "key_hi", "key_lo"))
 _CONTENT = KEY.index("content")
-_INDEX, _COUNT = DECODED.index("container_index"), DECODED.index("container_count")
+_INDEX = DECODED.index("container_index")
 _STATUS, _OFFSET = DECODED.index("status"), DECODED.index("record_offset")
 _RECORD_TYPE, _DIRECTION = DECODED.index("record_type"), DECODED.index("direction")
 _SESSION_TEXT, _GATEWAY = DECODED.index("session_text"), DECODED.index("gateway_address")
@@ -41,43 +42,57 @@ def _meaning_nb(buffer, decoded, kinds, column, row):
     return cell
 
 
-@kernel(types.void(U8_IN, CELLS_IN, I64_IN, I64_IN, types.int64, CELLS_OUT))
-def record_keys_nb(buffer, decoded, kinds, key_columns, node, key):
+@kernel(types.int64(CELLS_IN, I64_OUT))
+def records_nb(decoded, record):
+    """Number of the record that each container belongs to, from 0 in order; returns how many there are."""
+    number = -1
+    for i in range(record.size):
+        if i == 0 or decoded[_INDEX, i] <= 0 or decoded[_OFFSET, i] != decoded[_OFFSET, i - 1]:
+            number += 1
+        record[i] = number
+    return number + 1
+
+
+@kernel(types.void(U8_IN, CELLS_IN, I64_IN, I64_IN, U64_OUT))
+def contents_nb(buffer, decoded, kinds, record, content):
+    """Hash of what all containers of each record say, (records,): by meaning, not by encoding, so that a copy that
+    another node encoded differently is still a copy. Column by column, since cells of a column lie together."""
+    for i in range(content.size):
+        content[i] = _CONTENT_SEED
+    for column in range(decoded.shape[0]):
+        if kinds[column] == SKIPPED_COLUMN:
+            continue
+        cells = decoded[column]
+        plain = kinds[column] == PLAIN_COLUMN
+        for i in range(record.size):
+            if cells[i] != ABSENT:  # most are; the place keeps the others apart
+                value = cells[i] if plain else _meaning_nb(buffer, decoded, kinds, column, i)
+                place = np.uint64(decoded[_INDEX, i] * 64 + column + 1)
+                content[record[i]] = absorb_hi_nb(content[record[i]] + place, value)
+
+
+@kernel(types.void(U8_IN, CELLS_IN, I64_IN, I64_IN, I64_IN, U64_IN, types.int64, CELLS_OUT))
+def record_keys_nb(buffer, decoded, kinds, key_columns, record, content, node, key):
     """Key and content of every record, the same on all its containers.
 
-    key_columns (4,): the columns that the layout declares, ABSENT for fewer, the first one a time. Content is what
-    all containers of the record say, by meaning, not by encoding: a copy that another node encoded differently is
-    still a copy.
+    key_columns (4,): the columns that the layout declares, ABSENT for fewer, the first one a time.
     """
-    rows = decoded.shape[1]
-    start = 0
-    while start < rows:
-        stop = start + 1
-        while stop < rows and decoded[_INDEX, stop] > 0 and decoded[_OFFSET, stop] == decoded[_OFFSET, start]:
-            stop += 1
+    for i in range(record.size):
+        if i > 0 and record[i] == record[i - 1]:
+            for column in range(key.shape[0]):
+                key[column, i] = key[column, i - 1]
+            continue
         hi, lo = absorb_hi_nb(_HI_SEED, node), absorb_lo_nb(_LO_SEED, node)
-        key[_KEY_0, start] = node
+        key[_KEY_0, i] = node
         for k in range(4):
             value = np.int64(ABSENT)
             if key_columns[k] >= 0:
-                value = _meaning_nb(buffer, decoded, kinds, key_columns[k], start)
+                value = _meaning_nb(buffer, decoded, kinds, key_columns[k], i)
             hi, lo = absorb_hi_nb(hi, value), absorb_lo_nb(lo, value)
-            key[_KEY_0 + 1 + k, start] = value
-        key[_TIME, start] = key[_KEY_0 + 1, start]
-        key[_HI, start], key[_LO, start] = np.int64(hi), np.int64(lo)
-        content = _CONTENT_SEED
-        for column in range(decoded.shape[0]):
-            if kinds[column] != SKIPPED_COLUMN:
-                for row in range(start, stop):
-                    value = _meaning_nb(buffer, decoded, kinds, column, row)
-                    if value != ABSENT:  # most cells are; the place keeps the others apart
-                        place = np.uint64((row - start) * 64 + column + 1)
-                        content = absorb_hi_nb(content + place, value)
-        key[_CONTENT, start] = np.int64(content)
-        for row in range(start + 1, stop):
-            for column in range(key.shape[0]):
-                key[column, row] = key[column, start]
-        start = stop
+            key[_KEY_0 + 1 + k, i] = value
+        key[_TIME, i] = key[_KEY_0 + 1, i]
+        key[_HI, i], key[_LO, i] = np.int64(hi), np.int64(lo)
+        key[_CONTENT, i] = np.int64(content[record[i]])
 
 
 @kernel(types.void(U8_IN, CELLS_IN, CELLS_IN, types.int64, types.int64, CELLS_OUT))

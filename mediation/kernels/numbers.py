@@ -106,11 +106,10 @@ def text_number_nb(buffer, start, length):
 
 @kernel(None)
 def _only_digits_nb(packed):
-    while packed > 0:
-        if packed & 15 > 10:
-            return False
-        packed >>= 4
-    return True
+    # Five added to a nibble above 10 carries into its neighbour; odd and even nibbles apart, all at once.
+    odd = (packed & 0x0F0F0F0F0F0F0F0F) + 0x0505050505050505
+    even = (packed >> 4 & 0x0F0F0F0F0F0F0F0F) + 0x0505050505050505
+    return (odd | even) & 0x1010101010101010 == 0
 
 
 @kernel(None)

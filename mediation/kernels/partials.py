@@ -258,8 +258,11 @@ def _order_nb(groups, group, usage, k):
 
 
 @kernel(None)
-def insert_group_nb(row, k, usage, sessions, groups, counters):
-    """(group, new): the group of container k in its session, opened in its place of the list if there is none."""
+def insert_group_nb(row, k, usage, by_row, sessions, groups, counters):
+    """(group, new): the group of container k in its session, opened in its place of the list if there is none.
+
+    by_row: `usage` with its rows in one piece each, but for counters that `_difference_nb` changed since.
+    """
     before, group = ABSENT, sessions[row, FIRST_GROUP]
     order = -1
     while group != ABSENT:
@@ -277,6 +280,8 @@ def insert_group_nb(row, k, usage, sessions, groups, counters):
         counters[FREE_GROUP] = groups[fresh, NEXT]
     counters[GROUPS] += 1
     for column in range(_COLUMNS):
+        groups[fresh, column] = by_row[k, column]
+    for column in (_U_DURATION, _U_UP, _U_DOWN, _U_QUANTITY):
         groups[fresh, column] = usage[column, k]
     groups[fresh, NEXT] = group
     if before == ABSENT:
@@ -287,9 +292,9 @@ def insert_group_nb(row, k, usage, sessions, groups, counters):
 
 
 @kernel(None)
-def _hold_nb(row, k, usage, sessions, groups, counters, held_by_source, merged):
+def _hold_nb(row, k, usage, by_row, sessions, groups, counters, held_by_source, merged):
     """Add container k to what its session holds; all but the first of a group are merged away."""
-    group, new = insert_group_nb(row, k, usage, sessions, groups, counters)
+    group, new = insert_group_nb(row, k, usage, by_row, sessions, groups, counters)
     if new:
         held_by_source[usage[_U_SOURCE, k]] += 1
         return
@@ -306,7 +311,7 @@ def _hold_nb(row, k, usage, sessions, groups, counters, held_by_source, merged):
     if usage[_U_START, k] < start:  # where and how it began is what the earliest partial says
         for column in range(_ORIGIN, _COLUMNS):
             if column != _U_ID_HI and column != _U_ID_LO:
-                groups[group, column] = usage[column, k]
+                groups[group, column] = by_row[k, column]
     if usage[_U_SEQUENCE, k] >= sequence:  # how it ended, what the last one says
         sequence, cause, local = usage[_U_SEQUENCE, k], usage[_U_CAUSE, k], usage[_U_LOCAL, k]
     groups[group, _U_START], groups[group, _U_END] = min(start, usage[_U_START, k]), max(end, usage[_U_END, k])
@@ -318,8 +323,8 @@ def _hold_nb(row, k, usage, sessions, groups, counters, held_by_source, merged):
 
 
 @kernel(None)
-def _take_record_nb(start, stop, usage, silent, settings, sessions, index, groups, queue, counters, held_by_source,
-                    action, emits, released, merged, touched):
+def _take_record_nb(start, stop, usage, by_row, silent, settings, sessions, index, groups, queue, counters,
+                    held_by_source, action, emits, released, merged, touched):
     """One record: overlap, late, first of a session, further partial, or final."""
     sequence, final = usage[_U_SEQUENCE, start], is_final_nb(usage[_U_CAUSE, start])
     totals = settings[TOTALS] == 1 or (settings[TOTALS] == 2 and usage[_U_TYPE, start] == WIFI)
@@ -350,7 +355,7 @@ def _take_record_nb(start, stop, usage, silent, settings, sessions, index, group
         elif totals and verdict != OVERLAP and not _difference_nb(row, k, sessions, usage) and verdict == PASS:
             mine = COVERED
         if mine == HELD:
-            _hold_nb(row, k, usage, sessions, groups, counters, held_by_source, merged)
+            _hold_nb(row, k, usage, by_row, sessions, groups, counters, held_by_source, merged)
         elif mine == PASS:
             emits[counters[EMITTED]] = k
             counters[EMITTED] += 1
@@ -360,14 +365,15 @@ def _take_record_nb(start, stop, usage, silent, settings, sessions, index, group
         sessions[row, STATE] = RELEASED
 
 
-@kernel(types.void(CELLS_OUT, U8_IN, I64_IN, I64_IN, I64_IN, CELLS_OUT, I64_OUT, CELLS_OUT, CELLS_OUT, I64_OUT, I64_OUT,
-                   I64_OUT, I64_OUT, CELLS_OUT, CELLS_OUT, I64_OUT))
-def take_nb(usage, silent, watermark, settings, boundaries, sessions, index, groups, queue, counters, held_by_source,
-            action, emits, released, merged, touched):
+@kernel(types.void(CELLS_OUT, CELLS_IN, U8_IN, I64_IN, I64_IN, I64_IN, CELLS_OUT, I64_OUT, CELLS_OUT, CELLS_OUT,
+                   I64_OUT, I64_OUT, I64_OUT, I64_OUT, CELLS_OUT, CELLS_OUT, I64_OUT))
+def take_nb(usage, by_row, silent, watermark, settings, boundaries, sessions, index, groups, queue, counters,
+            held_by_source, action, emits, released, merged, touched):
     """Take containers of one stream in collection order.
 
-    silent (n,): nonzero for a container whose record counts for its session, though it brings no usage of its own.
-    watermark (n,): the stream's record time with that record. action (n,): PASS, HELD, OVERLAP, COVERED or SILENT.
+    by_row: `usage` transposed, needed where the stream merges. silent (n,): nonzero for a container whose record
+    counts for its session, though it brings no usage of its own. watermark (n,): the stream's record time with
+    that record. action (n,): PASS, HELD, OVERLAP, COVERED or SILENT.
     emits: what leaves, in order: a row of `usage`, or ~ a row of `released`. Totals in `usage` become differences.
     Afterwards record time moves to the clock of `settings`, where that is later.
     """
@@ -380,8 +386,8 @@ def take_nb(usage, silent, watermark, settings, boundaries, sessions, index, gro
             stop += 1
         _advance_nb(watermark[start], settings, boundaries, sessions, index, groups, queue, counters, held_by_source,
                     emits, released, touched)
-        _take_record_nb(start, stop, usage, silent, settings, sessions, index, groups, queue, counters, held_by_source,
-                        action, emits, released, merged, touched)
+        _take_record_nb(start, stop, usage, by_row, silent, settings, sessions, index, groups, queue, counters,
+                        held_by_source, action, emits, released, merged, touched)
         start = stop
     _advance_nb(settings[CLOCK_US], settings, boundaries, sessions, index, groups, queue, counters, held_by_source,
                 emits, released, touched)
@@ -422,8 +428,8 @@ def restore_sessions_nb(hi, lo, sessions, index, counters):
         open_session_nb(find_nb(hi[i], lo[i], sessions, index), hi[i], lo[i], sessions, index, counters)
 
 
-@kernel(types.int64(CELLS_IN, CELLS_OUT, I64_IN, CELLS_OUT, I64_OUT, I64_OUT))
-def restore_groups_nb(usage, sessions, index, groups, counters, held_by_source):
+@kernel(types.int64(CELLS_IN, CELLS_IN, CELLS_OUT, I64_IN, CELLS_OUT, I64_OUT, I64_OUT))
+def restore_groups_nb(usage, by_row, sessions, index, groups, counters, held_by_source):
     """Give held rows back to their sessions; returns how many found none."""
     strays = 0
     for k in range(usage.shape[1]):
@@ -431,7 +437,7 @@ def restore_groups_nb(usage, sessions, index, groups, counters, held_by_source):
         if row == ABSENT:
             strays += 1
         else:
-            insert_group_nb(row, k, usage, sessions, groups, counters)
+            insert_group_nb(row, k, usage, by_row, sessions, groups, counters)
             held_by_source[usage[_U_SOURCE, k]] += 1
     return strays
 
