@@ -22,6 +22,7 @@ from pipelines.sample.rows import (
     D_LAST,
     D_OPEN_S,
     D_PARTIAL,
+    D_SWITCH_S,
     D_TOTAL_DOWN,
     E_CLOSE_S,
     E_IMSI,
@@ -146,7 +147,8 @@ class Mischief:
                     rows[column, row] += np.where(rows[column, row] >= 0, SKEW_S, 0)
                 marks.append((row, self._entry("clock_skew", rows[:, row])))
         if self.stem in _PARTIALS:
-            for row in take("overlapping_partial", (filed - rows[D_OPEN_S] > 60) & (rows[D_LAST] == 0)):
+            for row in take("overlapping_partial", (filed - rows[D_OPEN_S] > 60) & (rows[D_LAST] == 0)
+                            & (rows[D_SWITCH_S] < 0)):
                 changed = rows[:, row].copy()
                 changed[[E_START_S, D_OPEN_S]] += 7
                 add("overlapping_partial", row, changed)
@@ -169,18 +171,17 @@ class Mischief:
         count = rows.shape[1]
         matrix = np.concatenate([rows, *(e[0][:, None] for e in extra), *(h.row[:, None] for h in due)], axis=1)
         at = np.concatenate([filed, [filed[row] for row, _ in order], [h.release_s for h in due]]).astype(np.int64)
-        entries: list[Entry | None] = [None] * count + [e[1] for e in extra] + [h.entry for h in due]
-        for row, entry in marks:
-            entries[row] = entry
+        entries = [*marks, *((count + i, e[1]) for i, e in enumerate(extra)),
+                   *((count + len(extra) + i, h.entry) for i, h in enumerate(due))]
         keep = np.ones(matrix.shape[1], bool)
         keep[dropped] = False
         place = np.argsort(at, kind="stable")
         place = place[keep[place]]
-        found = []
-        for new, old in enumerate(place.tolist()):
-            if (entry := entries[old]) is not None:
-                entry.row = new
-                found.append(entry)
+        new_place = np.empty(matrix.shape[1], np.int64)
+        new_place[place] = np.arange(len(place))
+        for row, entry in entries:
+            entry.row = int(new_place[row])
+        found = [entry for _, entry in entries]
         self.entries += found
         return np.ascontiguousarray(matrix[:, place]), np.ascontiguousarray(at[place]), found
 
@@ -220,7 +221,7 @@ class Mischief:
         return ours
 
     def _clocks(self) -> tuple[int, ...]:
-        return (E_START_S, E_CLOSE_S, D_OPEN_S) if self.data else (E_START_S, E_CLOSE_S, C_ANSWER_S)
+        return (E_START_S, E_CLOSE_S, D_OPEN_S, D_SWITCH_S) if self.data else (E_START_S, E_CLOSE_S, C_ANSWER_S)
 
     def _other_content(self, row: I64) -> I64:
         if self.data:
