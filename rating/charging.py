@@ -46,6 +46,7 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
     progress = np.zeros(4, np.int64)
     plan_of, currency_of, apn_of = _places(tariffs, book, labels)
     scratch = np.zeros((MAX_CANDIDATES, 5), np.int64)
+    walk = np.zeros(9, np.int64)
     usage = block.matrix
     for low in range(start, stop, CHUNK):
         high = min(low + CHUNK, stop)
@@ -56,7 +57,8 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
         progress[G_NEXT] = low
         while True:
             fold_nb(usage, low, high, chosen, tariffs.tables, journal_position, book.records, book.profile, book.spill,
-                    book.sessions, book.scalars, book.zones, scratch, rated.matrix, posting.matrix, progress)
+                    book.sessions, book.scalars, book.zones, scratch, walk,
+                    rated.matrix, posting.matrix, progress)
             if progress[G_NEXT] >= high:
                 break
             # It stopped for room: of postings, or of spilled buckets.
