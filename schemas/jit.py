@@ -5,9 +5,9 @@ in another file, would return an old result. So the cache folder of a kernel is 
 file and of every file of the house that it imports, however far down.
 """
 
+import ast
 import hashlib
 import os
-import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,6 @@ from numba.core import config
 
 ROOMS = ("schemas", "reference_data", "mediation", "rating", "pipelines")
 HOUSE = Path(__file__).resolve().parent.parent
-_IMPORT = re.compile(rf"^(?:from|import) +((?:{'|'.join(ROOMS)})[\w.]*)(?: +import +\(?([\w, \n]+))?", re.M)
 
 I64_IN = types.Array(types.int64, 1, "C", readonly=True)  # Arrow views are read-only
 U8_IN = types.Array(types.uint8, 1, "C", readonly=True)
@@ -32,13 +31,19 @@ CELLS_OUT = types.int64[:, ::1]
 
 @cache
 def _imports(path: Path) -> tuple[Path, ...]:
-    """Files of the house that `path` names in its import lines."""
+    """Files of the house that `path` imports, anywhere in it."""
     found = []
-    for module, names in _IMPORT.findall(path.read_text(encoding="utf-8")):
-        base = HOUSE / module.replace(".", "/")
-        tries = [base.with_suffix(".py"), base / "__init__.py"]
-        tries += [base / f"{name.strip()}.py" for name in names.split(",") if name.strip()]
-        found += [candidate for candidate in tries if candidate.is_file()]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            modules = [node.module, *(f"{node.module}.{item.name}" for item in node.names)]
+        elif isinstance(node, ast.Import):
+            modules = [item.name for item in node.names]
+        else:
+            continue
+        for module in modules:
+            if module.partition(".")[0] in ROOMS:
+                base = HOUSE / module.replace(".", "/")
+                found += [file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()]
     return tuple(found)
 
 

@@ -235,7 +235,8 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
 
     choice (CHOICE, stop - start): what `select_nb` found; a reason found here is written back into it. rated: a row
     for each charged event from progress[G_RATED], its own columns only. posting: rows from progress[G_POSTED].
-    candidates (MAX_CANDIDATES, 5) and walk (9,) are scratch. sessions has room for every event. `position` is the journal's.
+    candidates (MAX_CANDIDATES, 5) and walk (9,) are scratch. sessions has room for every event; `position` is
+    the journal's.
     """
     closed_us = scalars[B_CLOCK] - scalars[B_LATENESS]
     i = progress[G_NEXT]
