@@ -74,7 +74,7 @@ def test_a_call_becomes_an_event_of_its_subscriber(node: Node) -> None:
     (call(start=LONG_AGO - DAY), "not_subscribed_then"),
     (call(status=Reason.MALFORMED_RECORD, status_offset=123), "malformed_record"),
 ])
-def test_a_container_that_cannot_stand_is_suspended_with_its_reason(node: Node, row: dict[str, int], reason: str) -> None:
+def test_a_container_that_cannot_stand_is_suspended(node: Node, row: dict[str, int], reason: str) -> None:
     result = node.mediate(piece(node.snapshot, [call(1), row], file_time_us=NOON + 60 * SECOND))
     assert reasons(node, result) == [reason]
     assert len(result.usage) == 1
@@ -130,7 +130,8 @@ def test_a_suspended_record_is_known_when_it_comes_again(node: Node) -> None:
 
 
 def test_a_record_older_than_the_horizon_is_suspended(node: Node) -> None:
-    result = node.mediate(piece(node.snapshot, [call(1), call(2, start=NOON - 46 * DAY), call(3, start=NOON - 44 * DAY)]))
+    result = node.mediate(piece(node.snapshot, [call(1), call(2, start=NOON - 46 * DAY),
+                                                call(3, start=NOON - 44 * DAY)]))
     assert reasons(node, result) == ["too_old"]
     assert len(result.usage) == 2
 
@@ -161,8 +162,8 @@ def test_a_number_that_was_given_on_pays_for_its_new_holder_only(tmp_path: Path)
     node = Node(reference.load(tmp_path), tmp_path)
     cases = [(imsi, number, NOON + step) for imsi in (ANNA[2], "001010000000011", BEN[2], "")
              for number in (ANNA[1], "") for step in (-HOUR - 1, -1, 0) if imsi or number]
-    rows = [call(n, start=time, served_imsi=pack(imsi) if imsi else ABSENT, served_number=pack(number) if number else ABSENT)
-            for n, (imsi, number, time) in enumerate(cases)]
+    rows = [call(n, start=time, served_imsi=pack(imsi) if imsi else ABSENT,
+                 served_number=pack(number) if number else ABSENT) for n, (imsi, number, time) in enumerate(cases)]
     result = node.mediate(piece(node.snapshot, rows))
     found = dict(zip(result.usage["local_sequence"].tolist(), result.usage["account_id"].tolist(), strict=True)) | \
         dict(zip(result.suspense["local_sequence"].tolist(), reasons(node, result), strict=True))
@@ -194,7 +195,7 @@ def test_released_partials_carry_the_first_origin_and_name_the_others(node: Node
     assert result.usage["cause_for_closing"].tolist() == [0, 0] and not result.usage["incomplete"].any()
 
 
-def test_a_lost_partial_is_waited_for_then_the_rest_is_released_as_incomplete_and_the_late_one_passes(node: Node) -> None:
+def test_a_lost_partial_is_waited_for_then_the_rest_is_incomplete_and_the_late_one_passes(node: Node) -> None:
     first = node.mediate(piece(node.snapshot, [partial(5, 1, number=1), partial(5, 3, True, number=2)], "chf-01"))
     assert not len(first.usage) and int(first.counts.held_after.sum()) == 1 and int(first.counts.merged.sum()) == 1
     silent = node.mediate(clock_us=NOON + HOUR - 1)
@@ -218,7 +219,8 @@ def test_a_final_partial_without_volume_still_ends_its_session(tmp_path: Path) -
     reference = Reference()
     reference.streams[2]["filter"] = ["zero_usage"]
     node = Node(reference.load(tmp_path), tmp_path)
-    result = node.mediate(piece(node.snapshot, [partial(5, 1, number=1), partial(5, 2, True, up=0, down=0, number=2)], "chf-01"))
+    result = node.mediate(piece(node.snapshot, [partial(5, 1, number=1), partial(5, 2, True, up=0, down=0, number=2)],
+                                "chf-01"))
     assert len(result.usage) == 1 and result.usage["incomplete"].tolist() == [0]
     assert node.names(result.filtered, "reason") == ["zero_usage"]
 
@@ -228,7 +230,8 @@ def test_totals_become_differences_and_what_is_covered_is_no_usage(node: Node) -
     text = Text()
     session = text.at("00000001")
     rows = [container(**{**partial(ABSENT, number=n, up=total, down=0, final=final), "record_type": RecordType.WIFI,
-                         "session_text": session, "charging_id": ABSENT, "opening_time_us": NOON + n, "duration_s": total})
+                         "session_text": session, "charging_id": ABSENT, "opening_time_us": NOON + n,
+                         "duration_s": total})
             for n, (total, final) in enumerate([(100, False), (250, False), (240, False), (250, True), (260, False)])]
     result = node.mediate(piece(node.snapshot, rows, "wifi-01", text=text))
     assert result.usage["quantity"].tolist() == [100, 150, 10] and result.usage["duration_s"].tolist() == [100, 150, 10]
@@ -299,8 +302,8 @@ def test_every_class_is_counted_per_source(node: Node) -> None:
     result = node.mediate(piece(node.snapshot, mixed), piece(node.snapshot, [partial(1, 1, number=1)], "chf-01", 2))
     msc, chf = (node.memory.lexicon.labels["source"].index(s) for s in ("msc-01", "chf-01"))
     counts = result.counts
-    assert [int(c[msc]) for c in (counts.arrived, counts.accepted, counts.duplicate, counts.filtered, counts.suspended)] == \
-        [4, 1, 1, 1, 1]
+    classes = (counts.arrived, counts.accepted, counts.duplicate, counts.filtered, counts.suspended)
+    assert [int(c[msc]) for c in classes] == [4, 1, 1, 1, 1]
     assert [int(c[chf]) for c in (counts.arrived, counts.accepted, counts.held_after)] == [1, 0, 1]
     assert int(counts.records.sum()) == 5
 
@@ -308,11 +311,13 @@ def test_every_class_is_counted_per_source(node: Node) -> None:
 def test_labels_and_tokens_do_not_depend_on_what_the_process_saw_before(node: Node, tmp_path: Path) -> None:
     """The same records give the same Arrow rows in a process that has met other names before."""
     text = Text()
-    rows = [partial(1, 1, True, number=1, apn_text=text.at("internet")), partial(2, 1, True, number=2, apn_text=text.at("ims"))]
+    rows = [partial(1, 1, True, number=1, apn_text=text.at("internet")),
+            partial(2, 1, True, number=2, apn_text=text.at("ims"))]
     other = tmp_path / "other"
     other.mkdir()
     second = Node(node.snapshot, other)
-    second.mediate(piece(node.snapshot, [partial(9, 1, True, number=9, apn_text=text.at("mms"))], "pgw-02", 9, text=text))
+    second.mediate(piece(node.snapshot, [partial(9, 1, True, number=9, apn_text=text.at("mms"))], "pgw-02", 9,
+                         text=text))
     tables = [n.mediate(piece(node.snapshot, rows, "pgw-01", 1, text=text)).usage.to_arrow(n.memory.lexicon.labels)
               for n in (node, second)]
     assert tables[0].to_pylist() == tables[1].to_pylist()
