@@ -89,18 +89,16 @@ def generate(out: Path, subscribers: int, date: date, days: int, seed: int, defe
             elements = [_Element(name, nodes, source.data, out / "inbox", when, seed, windows,
                                  people if defects else None)
                         for stem in stems for name in node_names(stem, nodes)]
-            for hour, rows in enumerate(flow.hours()):
+            for start, stop, rows in flow.rows():
                 for element in elements:
-                    element.write(rows, when.start_s + hour * HOUR_S)
+                    element.write(rows, start, stop)
                     if element.node.stem in WITNESSES:
                         wrong.see(element.rows)
-                step += 1
                 if progress:
-                    progress(source.name, step, steps)
+                    progress(source.name, step + (stop - when.start_s) // HOUR_S, steps)
             for element in elements:
                 element.finish(summary, key)
-        else:
-            step += when.hours
+        step += when.hours
     summary.octets += write_commands(out / "inbox" / "commands", people, when, seed, _windows(when, subscribers, None))
     if defects:
         key.entries.append(wrong.entry())
@@ -135,10 +133,10 @@ class _Element:
                                    self.node.address, HEADS.get(self.node.stem, b""), TAILS.get(self.node.stem, ""),
                                    fates)
         self.totals = Totals()
-        self.rows: I64 = np.empty((0, 0), np.int64)  # those of the last hour, before defects
+        self.rows: I64 = np.empty((0, 0), np.int64)  # those of the last interval, before defects
 
-    def write(self, rows: I64, hour_s: int) -> None:
-        """Append those of an hour's rows that this element recorded."""
+    def write(self, rows: I64, start_s: int, stop_s: int) -> None:
+        """Append those of an interval's rows that this element recorded."""
         mine = seen_by(self.node.stem, rows[:, rows[E_REGION] % self.nodes == self.node.number - 1])
         count = mine.shape[1]
         mine[E_SEQUENCE] = (self.next_sequence + np.arange(count)) % LOCAL_SEQUENCE_MODULO
@@ -147,7 +145,7 @@ class _Element:
         self.rows, filed = mine, mine[E_CLOSE_S]
         entries: list[Entry] = []
         if self.mischief is not None:
-            mine, filed, entries = self.mischief.disturb(mine.copy(), hour_s, hour_s + HOUR_S)
+            mine, filed, entries = self.mischief.disturb(mine.copy(), start_s, stop_s)
         for octets, offsets, start, piece in encode(mine, self.when.zone, self.node):
             inside = [e for e in entries if start <= e.row < start + piece]
             for entry in inside:

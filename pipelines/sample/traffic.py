@@ -1,4 +1,4 @@
-"""Traffic hour by hour: what starts in an hour is drawn, what closes in it is handed out, the rest waits.
+"""Traffic by the hour or less: what starts in it is drawn, what closes in it is handed out, the rest waits.
 
 Sources of traffic are independent: each draws from its own key, so that choosing formats does not change the others.
 """
@@ -39,6 +39,8 @@ from schemas.columns import I64
 from schemas.digits import pack
 
 HOUR_S = 3600
+# An hour is drawn in so many pieces that no more than this many subscribers' hours are in memory at once.
+AT_ONCE, PIECES = 200_000, (1, 2, 4, 6, 12, 30, 60)
 # Share of a day's events per local hour.
 VOICE_DAY = np.array([6, 3, 2, 1, 1, 3, 9, 22, 44, 62, 70, 74, 78, 66, 58, 60, 68, 78, 92, 88, 66, 44, 26, 13])
 DATA_DAY = np.array([30, 18, 12, 8, 8, 12, 24, 40, 48, 50, 50, 52, 58, 60, 54, 52, 54, 58, 64, 70, 80, 88, 76, 52])
@@ -112,23 +114,30 @@ class Flow:
         self.targets = message_targets() if source.messages else voice_targets()
         self.callers = callers()
         self.next_id = 1
+        pieces = next((p for p in PIECES if len(people) * scale <= AT_ONCE * p), PIECES[-1])
+        self.step_s = HOUR_S // pieces
         self.waiting = np.empty((DATA_COLUMNS if source.data else CALL_COLUMNS, 0), np.int64)
 
-    def hours(self) -> Iterator[I64]:
-        """For every hour of the period, the rows [E_..., n] that close in it, in the order of their closing."""
-        for hour in range(self.when.hours):
-            start = self.when.start_s + hour * HOUR_S
-            stop = min(start + HOUR_S, self.when.end_s)
+    @property
+    def steps(self) -> int:
+        """How many intervals `rows` yields."""
+        return -(-(self.when.end_s - self.when.start_s) // self.step_s)
+
+    def rows(self) -> Iterator[tuple[int, int, I64]]:
+        """For every interval [start, stop) of the period: the rows [E_..., n] that close in it, in that order."""
+        for step in range(self.steps):
+            start = self.when.start_s + step * self.step_s
+            stop = min(start + self.step_s, self.when.end_s)
             drawn = self._draw(start, stop)
             rows = np.concatenate([self.waiting, drawn], axis=1) if self.waiting.shape[1] else drawn
             due = rows[E_CLOSE_S] < stop
             self.waiting = np.ascontiguousarray(rows[:, ~due])
             rows = rows[:, due]
-            yield np.ascontiguousarray(rows[:, np.argsort(rows[E_CLOSE_S], kind="stable")])
+            yield start, stop, np.ascontiguousarray(rows[:, np.argsort(rows[E_CLOSE_S], kind="stable")])
 
     def _draw(self, start: int, stop: int) -> I64:
         weight = self.weights[self.when.local(start).hour] / self.weights.sum()
-        events = round(self.subscribers.shape[1] * self.source.daily * self.scale * weight)
+        events = round(self.subscribers.shape[1] * self.source.daily * self.scale * weight * (stop - start) / HOUR_S)
         first, self.next_id = self.next_id, self.next_id + events
         columns = self.waiting.shape[0]
         if events == 0:
