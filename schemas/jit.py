@@ -72,8 +72,11 @@ def cache_folder() -> Path:
 def kernel(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile with an explicit signature, without the GIL, cached under the hash of all its sources.
 
-    Pass None for small helpers that are only called from other kernels (compiled with their caller).
+    Pass None for small helpers that are only called from other kernels (compiled with their caller). Kernels
+    allocate nothing, so Numba's reference counts are left out: atomic counting of the arrays that helpers hand
+    each other cost up to nine tenths of a kernel's time. One that must allocate says so: `_nrt=True`.
     """
+    options.setdefault("_nrt", False)
 
     def decorate(function: Callable[..., Any]) -> Any:
         before = config.CACHE_DIR  # type: ignore[attr-defined]

@@ -74,7 +74,7 @@ FIRST = CONTAINER_COUNT + 1  # the columns before are the decoder's own
 COLUMNS = len(DECODED.columns)
 
 
-@kernel(None, forceinline=True, _nrt=False)
+@kernel(None, forceinline=True)
 def store_nb(work, ranks, row, scope, column, type_column, rank, no_text, value, kind):
     """Keep a value unless an earlier source of the column has given one."""
     if value != ABSENT and rank < ranks[scope, column] and not (no_text == 1 and kind == TEXT):
@@ -84,7 +84,7 @@ def store_nb(work, ranks, row, scope, column, type_column, rank, no_text, value,
             work[row, type_column] = kind
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def begins_nb(buffer, start, length, prefix, octets):
     """Whether the text begins with the characters of `prefix`, a big-endian number of that many octets."""
     if length <= octets:
@@ -95,7 +95,7 @@ def begins_nb(buffer, start, length, prefix, octets):
     return value == prefix
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def subscriber_nb(buffer, start, length, work, ranks, row, ops, at):
     """'imsi-' and 'msisdn-' name their column themselves, before any other source; the rest is the operation's own."""
     skip, column, type_column, rank = 0, ops[at, OP_COLUMN], ops[at, OP_TYPE], ops[at, OP_RANK]
@@ -112,7 +112,7 @@ def subscriber_nb(buffer, start, length, work, ranks, row, ops, at):
     return reason
 
 
-@kernel(None, forceinline=True, _nrt=False)
+@kernel(None, forceinline=True)
 def operate_nb(buffer, start, length, constructed, first, ops, work, ranks, container):
     """All operations of one field. OK, or why its value cannot be read."""
     value, kind, reason = ABSENT, 0, OK
@@ -134,14 +134,14 @@ def operate_nb(buffer, start, length, constructed, first, ops, work, ranks, cont
     return OK
 
 
-@kernel(None, forceinline=True, _nrt=False)
+@kernel(None, forceinline=True)
 def clear_nb(work, ranks, row, scope):
     for column in range(work.shape[1]):
         work[row, column] = ABSENT
         ranks[scope, column] = NO_RANK
 
 
-@kernel(None, forceinline=True, _nrt=False)
+@kernel(None, forceinline=True)
 def walk_nb(buffer, begin, end, root, child, extra, nodes, ops, lists, list_columns, work, ranks, stack):
     """Read the record [begin, end) into `work`. Returns (reason, where, containers)."""
     clear_nb(work, ranks, 0, 0)
@@ -220,7 +220,7 @@ def walk_nb(buffer, begin, end, root, child, extra, nodes, ops, lists, list_colu
             pos += length
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def derive_nb(work, row, first, stop, derive, sources, pairs):
     """Columns of one row from its other columns."""
     for i in range(first, stop):
@@ -273,7 +273,7 @@ def derive_nb(work, row, first, stop, derive, sources, pairs):
     return OK
 
 
-@kernel(None, forceinline=True, _nrt=False)
+@kernel(None, forceinline=True)
 def finish_nb(work, containers, kind, records, plan, required, derive, sources, pairs):
     """Derivations and required fields of a record that was read. Returns (reason, rows are complete)."""
     reason = derive_nb(work, 0, records[kind, RC_DERIVE], records[kind, RC_DERIVE_END], derive, sources, pairs)
@@ -300,7 +300,7 @@ def finish_nb(work, containers, kind, records, plan, required, derive, sources, 
     return OK
 
 
-@kernel(None, forceinline=True, _nrt=False)
+@kernel(None, forceinline=True)
 def write_rows_nb(work, containers, kind, plan, defaults, out, row):
     """A record's rows: what the container says, otherwise the record, otherwise the layout's constant."""
     count = max(containers, 1)
@@ -324,7 +324,7 @@ def write_rows_nb(work, containers, kind, plan, defaults, out, row):
     return count
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def write_bad_row_nb(work, kind, readable, reason, where, defaults, out, row):
     """One row for a record that cannot be read; what it said about itself, as far as its structure is sound."""
     for column in range(FIRST, COLUMNS):
@@ -344,7 +344,7 @@ _SIGNATURE = types.void(
     CELLS_OUT, CELLS_OUT, I64_OUT)
 
 
-@kernel([_SIGNATURE], _nrt=False)
+@kernel([_SIGNATURE])
 def decode_nb(buffer, start, end, framed, max_records, child, extra, nodes, ops, lists, records, list_columns, plan,
               defaults, required, derive, sources, pairs, work, ranks, stack, out, done):
     """Decode records from `start` until `end`, `max_records`, or until `out` has no room for another record.

@@ -32,7 +32,7 @@ INDEFINITE = -2
 CONTEXT = 2
 
 
-@kernel(None, forceinline=True, _nrt=False)
+@kernel(None, forceinline=True)
 def tlv_nb(buffer, pos, end):
     """Header of the element at `pos`: (class, tag number, constructed, first octet of the content, its length).
 
@@ -72,7 +72,7 @@ def tlv_nb(buffer, pos, end):
     return first >> 6, number, first & 32 != 0, pos, length
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def skip_indefinite_nb(buffer, pos, end, steps):
     """First octet behind the end-of-contents that closes the element whose content begins at `pos`; -1 for none
     within `end` or within `steps` elements."""
@@ -98,7 +98,7 @@ def skip_indefinite_nb(buffer, pos, end, steps):
     return -1
 
 
-@kernel(None, forceinline=True, _nrt=False)
+@kernel(None, forceinline=True)
 def child_nb(child, extra, node, cls, number):
     """The node below `node` for a tag, 0 for none."""
     if number < SLOT_ROOM[cls]:
@@ -109,7 +109,7 @@ def child_nb(child, extra, node, cls, number):
     return 0
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def extent_nb(buffer, pos, end, steps):
     """Octet behind the element at `pos`, -1 when its header or its indefinite content makes no sense, -2 when it
     reaches beyond `end`."""
@@ -125,7 +125,7 @@ def extent_nb(buffer, pos, end, steps):
     return content + length
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def record_kind_nb(buffer, pos, end, child, extra, nodes, records, strict):
     """Which record kind the element at `pos` is, -1 for none.
 
@@ -153,7 +153,7 @@ def record_kind_nb(buffer, pos, end, child, extra, nodes, records, strict):
     return -1
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def children_tile_nb(buffer, pos):
     """Whether the definite element at `pos`, known to lie in the buffer, is tiled by its children."""
     _, _, constructed, content, length = tlv_nb(buffer, pos, buffer.size)
@@ -167,7 +167,7 @@ def children_tile_nb(buffer, pos):
     return True
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def header_length_nb(buffer, pos, end):
     """Octets of the TS 32.297 record header at `pos`: 4, or 5 when its release has an extension; 0 if cut off."""
     if pos + 5 > end:
@@ -175,7 +175,7 @@ def header_length_nb(buffer, pos, end):
     return 5 if at_nb(buffer, pos + 2) >> 5 == 7 else 4
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def may_begin_nb(buffer, pos, end, framed):
     """Whether a record may begin at `pos`: a cheap look, to trust the length that led here."""
     if pos == end:
@@ -190,7 +190,7 @@ def may_begin_nb(buffer, pos, end, framed):
     return 1 <= coding <= 4 and length > 1 and at_nb(buffer, pos + head) & 0xE0 == 0xA0
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def after_filler_nb(buffer, pos, end, framed):
     """Behind a run of filler octets (00 or FF), if there is one."""
     if pos >= end or (at_nb(buffer, pos) != 0 and at_nb(buffer, pos) != 0xFF) or may_begin_nb(buffer, pos, end, framed):
@@ -208,7 +208,7 @@ def after_filler_nb(buffer, pos, end, framed):
     return pos
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def resync_nb(buffer, pos, until, end, framed, child, extra, nodes, records):
     """The next place in [pos, until) where a record begins beyond doubt that ends within `end`; `until` for none."""
     while pos < until:
@@ -229,7 +229,7 @@ def resync_nb(buffer, pos, until, end, framed, child, extra, nodes, records):
     return until
 
 
-@kernel(None, forceinline=True, _nrt=False)
+@kernel(None, forceinline=True)
 def frame_nb(buffer, pos, end, framed, child, extra, nodes, records):
     """The record at `pos`: (first octet, octet behind its content, where the next begins, record kind, reason,
     octet where it went wrong)."""
@@ -266,7 +266,7 @@ def frame_nb(buffer, pos, end, framed, child, extra, nodes, records):
     return pos, after, after, -1, UNFRAMED_BYTES, pos
 
 
-@kernel([_SIGNATURE], _nrt=False)
+@kernel([_SIGNATURE])
 def count_records_nb(buffer, start, end, framed, child, extra, nodes, records):
     """(records, ranges that are none) between `start` and `end`: what the file's header is checked against."""
     found, faults = 0, 0
@@ -279,7 +279,7 @@ def count_records_nb(buffer, start, end, framed, child, extra, nodes, records):
     return found, faults
 
 
-@kernel([_SIGNATURE], _nrt=False)
+@kernel([_SIGNATURE])
 def first_record_nb(buffer, start, until, framed, child, extra, nodes, records):
     """The first place in [start, until) where a record begins, or `until`."""
     return resync_nb(buffer, start, until, buffer.size, framed, child, extra, nodes, records)

@@ -47,7 +47,7 @@ MAX_TEXT = 0xFFFF
 DAY_US = 86_400_000_000
 
 
-@kernel(None, forceinline=True, _nrt=False)
+@kernel(None, forceinline=True)
 def signed_nb(buffer, start, length):
     """Two's complement of 1 to 8 octets (more when they only repeat the sign)."""
     if length < 1:
@@ -64,7 +64,7 @@ def signed_nb(buffer, start, length):
     return value, UNKNOWN, OK
 
 
-@kernel(None, forceinline=True, _nrt=False)
+@kernel(None, forceinline=True)
 def unsigned_nb(buffer, start, length):
     """Octets as an unsigned number below 2^63."""
     while length > 1 and at_nb(buffer, start) == 0:
@@ -78,7 +78,7 @@ def unsigned_nb(buffer, start, length):
     return value, UNKNOWN, OK
 
 
-@kernel(None, forceinline=True, _nrt=False)
+@kernel(None, forceinline=True)
 def tbcd_nb(buffer, start, length, limit):
     """Packed digits of a TBCD string. Digits beyond `limit` are not packed when it is below 15; more than 15 are a
     BAD_NUMBER; a filler that is not the last nibble is a BAD_VALUE."""
@@ -106,7 +106,7 @@ def tbcd_nb(buffer, start, length, limit):
     return value, UNKNOWN, OK
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def number_type_nb(octet):
     """Type of number from the octet before the digits. Source: TS 24.008 table 10.5.118, TS 29.002 AddressString."""
     nature = octet >> 4 & 7
@@ -121,7 +121,7 @@ def number_type_nb(octet):
     return UNKNOWN
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def reference_nb(start, length):
     if length > MAX_TEXT:
         return ABSENT, TEXT, BAD_VALUE
@@ -130,7 +130,7 @@ def reference_nb(start, length):
     return start << 16 | length, TEXT, OK
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def address_nb(buffer, start, length):
     if length < 1:
         return ABSENT, UNKNOWN, BAD_VALUE
@@ -144,7 +144,7 @@ def address_nb(buffer, start, length):
     return value, kind, reason
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def sms_address_nb(buffer, start, length):
     if length < 1:
         return ABSENT, UNKNOWN, BAD_VALUE
@@ -160,7 +160,7 @@ def sms_address_nb(buffer, start, length):
     return value, kind, reason
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def characters_nb(buffer, start, stop, uri):
     """Digits as characters. Returns (packed, digits, international, where reading stopped).
 
@@ -191,7 +191,7 @@ def characters_nb(buffer, start, stop, uri):
     return value, digits, international, i
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def digits_nb(buffer, start, length):
     """A number in characters; anything else is text."""
     value, digits, international, i = characters_nb(buffer, start, start + length, False)
@@ -204,7 +204,7 @@ def digits_nb(buffer, start, length):
     return value, INTERNATIONAL if international else UNKNOWN, OK
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _scheme_nb(buffer, start, stop):
     """Length of a URI's scheme with its colon, and whether it is tel: (0, False) for none."""
     if stop - start >= 4 and at_nb(buffer, start + 3) == 0x3A:
@@ -220,7 +220,7 @@ def _scheme_nb(buffer, start, stop):
     return 0, False
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def uri_nb(buffer, start, length):
     """The number of a tel URI, or of the user part of a SIP URI; otherwise the whole as text."""
     stop = start + length
@@ -243,7 +243,7 @@ def uri_nb(buffer, start, length):
     return value, INTERNATIONAL if international else UNKNOWN, OK
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def days_nb(year, month, day):
     """Days since 1970-01-01 of a Gregorian date (years from March, so that the leap day comes last)."""
     if month <= 2:
@@ -254,14 +254,14 @@ def days_nb(year, month, day):
     return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 719469
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def month_days_nb(year, month):
     if month == 2:
         return 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
     return 30 if month == 4 or month == 6 or month == 9 or month == 11 else 31
 
 
-@kernel(None, forceinline=True, _nrt=False)
+@kernel(None, forceinline=True)
 def timestamp9_nb(buffer, start, length):
     """TimeStamp of TS 32.298 to microseconds UTC; years 80 to 99 are of the last century."""
     if length != 9:
@@ -303,7 +303,7 @@ def timestamp9_nb(buffer, start, length):
     return seconds * 1_000_000, UNKNOWN, OK
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def plmn_nb(buffer, start, length):
     """MCC * 1000 + MNC; a network code of two digits has a filler for its third."""
     if length != 3:
@@ -321,7 +321,7 @@ def plmn_nb(buffer, start, length):
     return mcc * 1000 + mnc, UNKNOWN, OK
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def ipv4_text_nb(buffer, start, length):
     value, part, digits, dots = 0, 0, 0, 0
     for i in range(start, start + length):
@@ -340,7 +340,7 @@ def ipv4_text_nb(buffer, start, length):
     return value << 8 | part, UNKNOWN, OK
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def ip_number_nb(buffer, start, length):
     """IPv4 as a number; of sixteen octets a 62-bit hash with the top one of them set (FNV-1a)."""
     if length == 4:
@@ -353,7 +353,7 @@ def ip_number_nb(buffer, start, length):
     return value & 0x1FFFFFFFFFFFFFFF | 0x2000000000000000, UNKNOWN, OK
 
 
-@kernel(None, forceinline=True, _nrt=False)
+@kernel(None, forceinline=True)
 def convert_nb(code, buffer, start, length):
     """One field. (value, number type or text flag, reason)."""
     if code == C_UINT:
@@ -405,7 +405,7 @@ def convert_nb(code, buffer, start, length):
     return ABSENT, UNKNOWN, BAD_VALUE
 
 
-@kernel([types.void(types.int64, U8_IN, I64_OUT)], _nrt=False)
+@kernel([types.void(types.int64, U8_IN, I64_OUT)])
 def convert_one_nb(code, octets, result):
     """One field by itself, for `describe`: value, number type, reason."""
     result[0], result[1], result[2] = convert_nb(code, octets, 0, octets.size)

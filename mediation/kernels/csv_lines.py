@@ -33,7 +33,7 @@ _UNFRAMED, _UNKNOWN = int(Reason.UNFRAMED_BYTES), int(Reason.UNKNOWN_RECORD_TYPE
 LF, CR, SPACE = 10, 13, 32
 
 
-@kernel(types.int64(U8_IN, types.int64, types.int64, types.int64), _nrt=False)
+@kernel(types.int64(U8_IN, types.int64, types.int64, types.int64))
 def count_lines_nb(buffer, start, end, most):
     """Line feeds in `[start, end)` plus one, but at most `most`: room that decoding needs."""
     count, at = 1, start
@@ -47,7 +47,7 @@ def count_lines_nb(buffer, start, end, most):
     return min(count, most)
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def line_end_nb(buffer, at, end):
     """Where the line at `at` stops: its line feed, or `end`."""
     while at < end and byte_nb(buffer, at) != LF:
@@ -55,7 +55,7 @@ def line_end_nb(buffer, at, end):
     return at
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def after_blank_nb(buffer, at, end):
     """Where blank lines that begin at `at` end: the start of a line with something on it, or `end`."""
     i = at
@@ -69,7 +69,7 @@ def after_blank_nb(buffer, at, end):
     return end
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def open_row_nb(rows, row, template, start, kind):
     """A row with its kind's constants and its place; status OK."""
     for column in range(ROW_WIDTH):
@@ -81,7 +81,7 @@ def open_row_nb(rows, row, template, start, kind):
     rows[row, CONTAINER_COUNT] = 1
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def fail_row_nb(rows, row, start, reason, offset):
     """Turn a row into one that says only where the record lies and why it cannot be read."""
     for column in range(ROW_WIDTH):
@@ -93,7 +93,7 @@ def fail_row_nb(rows, row, start, reason, offset):
     rows[row, CONTAINER_COUNT] = 1
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def kind_nb(buffer, spans, settings, maps, pool):
     """Which of the layout's records a line is, or -1."""
     slot = settings[KIND_SLOT]
@@ -115,7 +115,7 @@ _SIGNATURE = types.UniTuple(types.int64, 2)(
     CELLS_IN, CELLS_OUT, U8_OUT, U8_IN, CELLS_OUT)
 
 
-@kernel(_SIGNATURE, _nrt=False)
+@kernel(_SIGNATURE)
 def decode_csv_nb(buffer, start, end, most, settings, slot_of, fields, kinds, template, pool, maps, nulls,
                   derive, spans, scratch, scratch_in, rows):
     """Decode up to `most` lines of `[start, end)` into `rows`; returns rows written and where the next line begins.

@@ -33,13 +33,13 @@ _ONE, _SIX, _FULL = np.uint64(1), np.uint64(6), np.uint64(0xFFFFFFFFFFFFFFFF)
 _LOW6, _S48, _S16, _THREE = np.uint64(63), np.uint64(48), np.uint64(16), np.uint64(3)
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _line(lo, lines):
     """First word of the filter line of a key: chosen by the top 16 bits of its lower hash; the other 48 choose bits."""
     return (((lo >> _S48) * np.uint64(lines)) >> _S16) << _THREE
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _in_filter(words, at, lo):
     """One bit in each of the eight words of a line. Unsigned places, so that no sign is tested on the way."""
     hit = _ONE
@@ -48,12 +48,12 @@ def _in_filter(words, at, lo):
     return hit == _ONE
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _packed_words(rows, bits):
     return (rows * bits + 63) >> 6
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _column_start(directory, block, column):
     """Word at which a column of a block starts. Columns follow the filter, whole ones first."""
     rows = directory[block, D_ROWS]
@@ -66,7 +66,7 @@ def _column_start(directory, block, column):
     return start
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _unpack(words, start, bits, base, row):
     """base + the value at place `row` of a packed column; wraps like int64. Reads one word on: the trailer follows."""
     place = np.uint64(row) * np.uint64(bits)
@@ -75,12 +75,12 @@ def _unpack(words, start, bits, base, row):
     return np.int64(np.uint64(base) + (value & _mask(bits)))
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _mask(bits):
     return np.uint64(0) if bits == 0 else _FULL >> np.uint64(64 - bits)
 
 
-@kernel(types.int64(U64_IN, U64_IN, types.int64, I64_OUT, U64_OUT, U64_OUT, I64_OUT), _nrt=False)
+@kernel(types.int64(U64_IN, U64_IN, types.int64, I64_OUT, U64_OUT, U64_OUT, I64_OUT))
 def order_by_hash_nb(hi, lo, bits, order, hi_sorted, lo_sorted, counts):
     """Stable order of rows by (hi, lo): one pass into 2**bits buckets by the leading bits, then insertion.
 
@@ -116,7 +116,7 @@ def order_by_hash_nb(hi, lo, bits, order, hi_sorted, lo_sorted, counts):
     return largest
 
 
-@kernel(types.void(I64_IN, I64_IN, I64_OUT, I64_OUT), _nrt=False)
+@kernel(types.void(I64_IN, I64_IN, I64_OUT, I64_OUT))
 def order_by_day_nb(order, day, counts, by_day):
     """Stable counting sort of `order` by day (n,), which counts from 0 to counts.size - 2."""
     counts[:] = 0
@@ -130,7 +130,7 @@ def order_by_day_nb(order, day, counts, by_day):
         counts[d] += 1
 
 
-@kernel(types.void(CELLS_IN, I64_IN, U64_IN, U64_IN, U8_IN, I64_OUT, U8_OUT), _nrt=False)
+@kernel(types.void(CELLS_IN, I64_IN, U64_IN, U64_IN, U8_IN, I64_OUT, U8_OUT))
 def find_heads_nb(matrix, order, hi, lo, too_old, head, state):
     """Mark repetitions inside the batch. All but matrix and too_old are by place in `order`: (day, hi, lo), stable.
 
@@ -155,7 +155,7 @@ def find_heads_nb(matrix, order, hi, lo, too_old, head, state):
                     break
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _look_up(words, directory, block, hi, lo, matrix, row):
     """Place in the block of the row with this hash and the same full key, or -1."""
     start = _column_start(directory, block, 0)
@@ -185,14 +185,14 @@ def _look_up(words, directory, block, hi, lo, matrix, row):
     return -1
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _before(directory, block, day, hi):
     """The block ends before (day, hi)."""
     its_day = directory[block, D_DAY]
     return its_day < day or (its_day == day and np.uint64(directory[block, D_LAST]) < hi)
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _block_of(directory, block, day, hi):
     """First block from `block` on that does not end before (day, hi): gallop, then halve."""
     blocks = directory.shape[0]
@@ -212,8 +212,7 @@ def _block_of(directory, block, day, hi):
     return low
 
 
-@kernel(types.int64(U64_IN, U64_IN, I64_IN, CELLS_IN, CELLS_IN, I64_IN, U64_IN, U64_IN, I64_IN, U8_OUT, CELLS_OUT),
-        _nrt=False)
+@kernel(types.int64(U64_IN, U64_IN, I64_IN, CELLS_IN, CELLS_IN, I64_IN, U64_IN, U64_IN, I64_IN, U8_OUT, CELLS_OUT))
 def probe_run_nb(words, filters, filter_start, directory, matrix, order, hi, lo, day, state, found):
     """Look in one run for the keys that are OPEN; those found become FOUND. Returns how many were looked up.
 
@@ -253,7 +252,7 @@ def probe_run_nb(words, filters, filter_start, directory, matrix, order, hi, lo,
 
 
 @kernel(types.int64(CELLS_IN, I64_IN, I64_IN, U8_IN, U8_IN, I64_IN, I64_IN, CELLS_IN, U8_OUT, I64_OUT, I64_OUT,
-                    I64_OUT), _nrt=False)
+                    I64_OUT))
 def decide_nb(matrix, order, head, state, recycled, file_id, record_offset, found, verdict, first_file_id,
               first_record_offset, new_places):
     """Verdict of each row, and the places in `order` of the rows to be added. Returns how many are to be added.
@@ -286,13 +285,13 @@ def decide_nb(matrix, order, head, state, recycled, file_id, record_offset, foun
     return n
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _gather(column, order, places, out):
     for i in range(places.size):
         out[i] = column[np.uint64(order[np.uint64(places[i])])]
 
 
-@kernel(types.void(CELLS_IN, I64_IN, I64_IN, I64_IN, U64_IN, U64_IN, I64_IN, CELLS_OUT), _nrt=False)
+@kernel(types.void(CELLS_IN, I64_IN, I64_IN, I64_IN, U64_IN, U64_IN, I64_IN, CELLS_OUT))
 def gather_run_nb(matrix, file_id, record_offset, order, hi, lo, new_places, out):
     """Columns of a run for the places `new_places` of `order`. Column by column: one at a time fits the cache."""
     for i in range(new_places.size):
@@ -305,7 +304,7 @@ def gather_run_nb(matrix, file_id, record_offset, order, hi, lo, new_places, out
         _gather(matrix[c], order, new_places, out[5 + c])
 
 
-@kernel(types.int64(CELLS_IN, types.int64, types.int64, types.int64, types.int64, CELLS_OUT, types.int64), _nrt=False)
+@kernel(types.int64(CELLS_IN, types.int64, types.int64, types.int64, types.int64, CELLS_OUT, types.int64))
 def measure_block_nb(columns, first, rows, start, day, directory, block):
     """Fill the directory row of columns[:, first:first + rows], all of one day. Returns words needed, line-aligned."""
     lines = max(1, (rows * FILTER_BITS + 511) // 512)
@@ -334,7 +333,7 @@ def measure_block_nb(columns, first, rows, start, day, directory, block):
     return (words + LINE_WORDS - 1) // LINE_WORDS * LINE_WORDS
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _check(words, start, count):
     """Sum and sum of sums of words: tells damage by chance, not by intent."""
     a, b = np.uint64(0), np.uint64(0)
@@ -344,7 +343,7 @@ def _check(words, start, count):
     return a, b
 
 
-@kernel(types.void(CELLS_IN, types.int64, CELLS_OUT, types.int64, U64_OUT), _nrt=False)
+@kernel(types.void(CELLS_IN, types.int64, CELLS_OUT, types.int64, U64_OUT))
 def encode_block_nb(columns, first, directory, block, words):
     """Write the block that `measure_block_nb` measured to words (exactly its size), its checks to the directory."""
     rows, lines = directory[block, D_ROWS], directory[block, D_LINES]
@@ -382,7 +381,7 @@ def encode_block_nb(columns, first, directory, block, words):
     directory[block, D_CHECK_B] = np.int64(b)
 
 
-@kernel(types.boolean(U64_IN, CELLS_IN, types.int64, types.int64, CELLS_OUT), _nrt=False)
+@kernel(types.boolean(U64_IN, CELLS_IN, types.int64, types.int64, CELLS_OUT))
 def decode_block_nb(words, directory, block, size, out):
     """Decode a block of `size` words to out (RUN_COLUMNS, >= rows). False when its checks do not hold."""
     rows = directory[block, D_ROWS]
@@ -411,7 +410,7 @@ def decode_block_nb(words, directory, block, size, out):
 
 
 @kernel(types.int64(I64_IN, types.int64, I64_IN, I64_OUT, I64_IN, U64_OUT, I64_OUT, CELLS_OUT, types.int64,
-                    types.int64), _nrt=False)
+                    types.int64))
 def merge_rows_nb(sources, rows, active, cursor, available, heads, picks, out, filled, room):
     """Move rows in key_hi order from sources[active] (source, column, row), flat, to out (RUN_COLUMNS, >= room).
 

@@ -36,7 +36,7 @@ _SIGNATURE = types.UniTuple(types.int64, 2)(
     I64_IN, CELLS_IN, CELLS_OUT, U8_OUT, U8_IN, CELLS_OUT)
 
 
-@kernel(_SIGNATURE, _nrt=False)
+@kernel(_SIGNATURE)
 def decode_fixed_nb(buffer, start, end, most, settings, places, fields, kinds, template, pool, maps, nulls, derive,
                     spans, scratch, scratch_in, rows):
     """Decode up to `most` records of `[start, end)`; returns rows written and where the next record begins.

@@ -56,7 +56,7 @@ LEVELS = SETTING_COUNT  # setting after those of the line formats: how many list
 _QUOTE, _BACKSLASH, _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _COMMA, _COLON = 34, 92, 123, 125, 91, 93, 44, 58
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _space_nb(buffer, at, end):
     """The next byte that is no blank; line feeds end a record and are not passed."""
     while at < end and (byte_nb(buffer, at) == 32 or byte_nb(buffer, at) == 9 or byte_nb(buffer, at) == 13):
@@ -64,7 +64,7 @@ def _space_nb(buffer, at, end):
     return at
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _string_nb(buffer, at, end):
     """Where the string that begins after `at - 1` closes and whether it has escapes; -1 when it does not close."""
     flag = PLAIN
@@ -84,7 +84,7 @@ def _string_nb(buffer, at, end):
     return -1, flag
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _scalar_nb(buffer, at, end):
     """Where a number or literal ends."""
     while at < end:
@@ -95,7 +95,7 @@ def _scalar_nb(buffer, at, end):
     return at
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _word_nb(buffer, at, length):
     value = 0
     for i in range(length):
@@ -103,7 +103,7 @@ def _word_nb(buffer, at, length):
     return value
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def literal_nb(buffer, at, stop):
     """1 for a JSON number, 2 for null, 3 for true or false, 0 for no JSON value."""
     first = byte_nb(buffer, at)
@@ -138,7 +138,7 @@ def literal_nb(buffer, at, stop):
     return 1 if at == stop else 0
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def key_hash_nb(buffer, start, stop):
     """Length, first, middle and last byte of a key: enough to tell a layout's keys apart, mostly."""
     length = stop - start
@@ -149,7 +149,7 @@ def key_hash_nb(buffer, start, stop):
             + byte_nb(buffer, stop - 1) * 0x27D4EB2F) & 0x7FFFFFFF
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def child_nb(buffer, start, stop, node, keys, pool):
     """Node of a key below `node`, or -1. The table's size is a power of two and it is never full."""
     mask = keys.shape[0] - 1
@@ -167,7 +167,7 @@ _WALK = types.UniTuple(types.int64, 4)(U8_IN, types.int64, types.int64, types.in
                                        CELLS_OUT, CELLS_OUT, CELLS_OUT)
 
 
-@kernel(_WALK, _nrt=False)
+@kernel(_WALK)
 def walk_nb(buffer, at, end, levels, keys, nodes, pool, spans, places, stack):
     """Walk one object; returns where it ends, the reason (0: OK), outer and inner elements met.
 
@@ -286,7 +286,7 @@ _SIGNATURE = types.UniTuple(types.int64, 2)(
     U8_IN, CELLS_IN, I64_IN, CELLS_IN, CELLS_OUT, CELLS_OUT, CELLS_OUT, CELLS_OUT, U8_OUT, U8_IN, CELLS_OUT)
 
 
-@kernel(_SIGNATURE, _nrt=False)
+@kernel(_SIGNATURE)
 def decode_json_nb(buffer, start, end, most, settings, keys, nodes, key_pool, fields, kinds, template, pool, maps,
                    nulls, derive, spans, row_spans, places, stack, scratch, scratch_in, rows):
     """Decode up to `most` lines of `[start, end)`; returns rows written and where the next line begins.

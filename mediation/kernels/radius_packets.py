@@ -28,12 +28,12 @@ _LAST_CODE = 45  # CoA-NAK, RFC 5176: the highest code in use
 ATTRIBUTE_VENDOR, ATTRIBUTE_TYPE, ATTRIBUTE_SLOT, ATTRIBUTE_WIDTH = range(4)
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _length_nb(buffer, at):
     return byte_nb(buffer, at + 2) << 8 | byte_nb(buffer, at + 3)
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _header_nb(buffer, at, end):
     """Whether a packet may begin here: a known code and a length between the bounds of RFC 2865."""
     if at + HEADER_OCTETS > end:
@@ -43,7 +43,7 @@ def _header_nb(buffer, at, end):
         HEADER_OCTETS <= _length_nb(buffer, at) <= LONGEST_PACKET
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _chain_nb(buffer, at, stop):
     """Where the attributes of `[at, stop)` go wrong, or -1 when their lengths add up."""
     while at < stop:
@@ -53,7 +53,7 @@ def _chain_nb(buffer, at, stop):
     return -1
 
 
-@kernel(types.int64(U8_IN, types.int64, types.int64), _nrt=False)
+@kernel(types.int64(U8_IN, types.int64, types.int64))
 def next_packet_nb(buffer, at, end):
     """The next place where a whole accounting request with sound attributes lies, or `end`."""
     while at + HEADER_OCTETS <= end:
@@ -65,7 +65,7 @@ def next_packet_nb(buffer, at, end):
     return end
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _take_nb(spans, attributes, vendor, kind, start, stop):
     """Keep the span of an attribute that a field reads; of one that comes twice, the first."""
     for i in range(attributes.shape[0]):
@@ -82,7 +82,7 @@ _SIGNATURE = types.UniTuple(types.int64, 2)(
     I64_IN, CELLS_IN, CELLS_OUT, U8_OUT, U8_IN, CELLS_OUT)
 
 
-@kernel(_SIGNATURE, _nrt=False)
+@kernel(_SIGNATURE)
 def decode_radius_nb(buffer, start, end, most, attributes, switch, fields, kinds, template, pool, maps, nulls, derive,
                      spans, scratch, scratch_in, rows):
     """Decode up to `most` packets of `[start, end)`; returns rows written and where the next packet begins.

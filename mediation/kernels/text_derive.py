@@ -34,7 +34,7 @@ _NEGATIVE = int(Reason.NEGATIVE_QUANTITY)
 _US = 1_000_000
 
 
-@kernel(types.UniTuple(types.int64, 2)(CELLS_IN, CELLS_IN, types.int64, CELLS_OUT, types.int64), _nrt=False)
+@kernel(types.UniTuple(types.int64, 2)(CELLS_IN, CELLS_IN, types.int64, CELLS_OUT, types.int64))
 def finish_row_nb(derive, kinds, kind, rows, row):
     """Derive the columns that no field has set, then demand the required ones; the reason (0: OK) and where."""
     for d in range(kinds[kind, DERIVE_FROM], kinds[kind, DERIVE_END]):

@@ -61,7 +61,7 @@ _OK, _BAD = int(Reason.OK), int(Reason.BAD_VALUE)
 _TEXT_TYPE, _INTERNATIONAL = int(NumberType.TEXT), int(NumberType.INTERNATIONAL)
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def hash_nb(buffer, start, stop):
     """FNV-1a folded to 62 bits: finds map entries and JSON keys, which are then compared byte by byte."""
     value = -3750763034362895579
@@ -70,7 +70,7 @@ def hash_nb(buffer, start, stop):
     return value & 0x3FFFFFFFFFFFFFFF
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def same_nb(buffer, start, stop, pool, at, end):
     """Whether two spans hold the same bytes."""
     if stop - start != end - at:
@@ -81,8 +81,7 @@ def same_nb(buffer, start, stop, pool, at, end):
     return True
 
 
-@kernel(types.UniTuple(types.int64, 2)(U8_IN, types.int64, types.int64, CELLS_IN, types.int64, types.int64, U8_IN),
-        _nrt=False)
+@kernel(types.UniTuple(types.int64, 2)(U8_IN, types.int64, types.int64, CELLS_IN, types.int64, types.int64, U8_IN))
 def find_nb(buffer, start, stop, maps, low, high, pool):
     """Value that a map gives for a text, and 1; or 0, 0. Entries `[low, high)` are sorted by hash."""
     wanted = hash_nb(buffer, start, stop)
@@ -99,7 +98,7 @@ def find_nb(buffer, start, stop, maps, low, high, pool):
     return 0, 0
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _hex_nb(byte):
     if 48 <= byte <= 57:
         return byte - 48
@@ -107,7 +106,7 @@ def _hex_nb(byte):
     return byte - 87 if 97 <= byte <= 102 else -1
 
 
-@kernel(types.int64(U8_IN, types.int64, types.int64, types.int64, U8_OUT), _nrt=False)
+@kernel(types.int64(U8_IN, types.int64, types.int64, types.int64, U8_OUT))
 def unescape_nb(buffer, start, stop, flag, scratch):
     """Write a text without its escapes to `scratch`; its length, or -1 when it is too long or wrong.
 
@@ -149,7 +148,7 @@ _SIGNATURE = types.UniTuple(types.int64, 2)(U8_IN, CELLS_IN, CELLS_IN, types.int
                                             I64_IN, U8_OUT, U8_IN, CELLS_OUT, types.int64)
 
 
-@kernel(_SIGNATURE, _nrt=False)
+@kernel(_SIGNATURE)
 def convert_row_nb(buffer, spans, fields, first, last, pool, maps, nulls, scratch, scratch_in, rows, row):
     """Fill `rows[row]` from the spans by fields `[first, last)`; returns the reason (0: OK) and where it lies.
 
@@ -254,7 +253,7 @@ def convert_row_nb(buffer, spans, fields, first, last, pool, maps, nulls, scratc
     return _OK, ABSENT
 
 
-@kernel(types.void(CELLS_IN, types.int64, CELLS_OUT, types.int64), _nrt=False)
+@kernel(types.void(CELLS_IN, types.int64, CELLS_OUT, types.int64))
 def transpose_nb(rows, count, matrix, at):
     """Copy the first `count` rows into columns `[at, at + count)` of a DECODED matrix."""
     block = 64

@@ -22,13 +22,13 @@ DAY_S = 86_400
 _POWERS = tuple(10**i for i in range(19))
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def byte_nb(buffer, at):
     """One byte as int64. An unsigned index spares the test for a negative one, which costs as much as the load."""
     return np.int64(buffer[np.uint64(at)])
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def decimal_nb(buffer, start, stop, multiply, rounding):
     """Decimal text times `multiply`, to a whole number by `rounding`; at most 18 digits. EXACT refuses a rest."""
     i, negative = start, False
@@ -72,7 +72,7 @@ def decimal_nb(buffer, start, stop, multiply, rounding):
     return (-value if negative else value), True
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def hexadecimal_nb(buffer, start, stop):
     """Up to 15 hexadecimal digits, with or without 0x."""
     if stop - start > 2 and byte_nb(buffer, start) == 48 and byte_nb(buffer, start + 1) | 32 == 120:
@@ -91,7 +91,7 @@ def hexadecimal_nb(buffer, start, stop):
     return value, True
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def unsigned_nb(buffer, start, stop):
     """Big-endian binary, one to eight octets, below 2**62."""
     if not 0 < stop - start <= 8:
@@ -104,7 +104,7 @@ def unsigned_nb(buffer, start, stop):
     return value, value < LARGEST
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def digits_nb(buffer, start, stop):
     """Packed digits (`schemas.digits`); 1 to 15 of 0-9, `*`, `#`."""
     if not 0 < stop - start <= MAX_PACKED:
@@ -123,7 +123,7 @@ def digits_nb(buffer, start, stop):
     return value, True
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _scheme_nb(buffer, start, stop):
     """Octets of a leading `sip:`, `sips:` or `tel:`."""
     if stop - start > 4 and byte_nb(buffer, start + 3) == 58:
@@ -137,7 +137,7 @@ def _scheme_nb(buffer, start, stop):
     return 0
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def phone_nb(buffer, start, stop, written_as):
     """A number as people and switches write it: packed digits and how it was written, or a TEXT reference.
 
@@ -173,7 +173,7 @@ def phone_nb(buffer, start, stop, written_as):
     return start << 16 | (stop - start), _TEXT
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def ipv4_nb(buffer, start, stop):
     """Dotted quad to a number."""
     value, part, digits, dots = 0, 0, 0, 0
@@ -193,7 +193,7 @@ def ipv4_nb(buffer, start, stop):
     return value << 8 | part, dots == 3 and digits > 0
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def boolean_nb(buffer, start, stop):
     """true/false, yes/no, t/f, y/n, 1/0, in any case."""
     length = stop - start
@@ -212,7 +212,7 @@ def boolean_nb(buffer, start, stop):
     return 0, word == 0x66616C7365 or word == 0x6E6F
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def plmn_nb(buffer, start, stop):
     """MCC and MNC, 5 or 6 digits with an optional hyphen after the MCC, to MCC * 1000 + MNC."""
     value, count = 0, 0
@@ -228,7 +228,7 @@ def plmn_nb(buffer, start, stop):
     return value // 1000 * 1000 + value % 1000, count == 6
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def days_nb(year, month, day):
     """Days from 1970-01-01 of a date in the Gregorian calendar, and whether there is such a day."""
     if not (1 <= month <= 12 and 1 <= day <= 31 and 1970 <= year <= 9999):
@@ -244,7 +244,7 @@ def days_nb(year, month, day):
     return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468, day <= longest
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _number_nb(buffer, at, stop, width):
     """`width` decimal digits at `at`; -1 when they are not there."""
     if at + width > stop:
@@ -257,7 +257,7 @@ def _number_nb(buffer, at, stop, width):
     return value
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _fraction_nb(buffer, at, stop):
     """Microseconds of a fraction of a second, what is finer cut off, and where it ends."""
     value, count = 0, 0
@@ -269,7 +269,7 @@ def _fraction_nb(buffer, at, stop):
     return value * _POWERS[6 - count if count < 6 else 0], at
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _zone_nb(buffer, at, stop, default_s):
     """Seconds east of UTC of `Z`, `+hh`, `+hhmm` or `+hh:mm` at the end of a time; the default when none is there."""
     if at < stop and byte_nb(buffer, at) == 32:
@@ -291,7 +291,7 @@ def _zone_nb(buffer, at, stop, default_s):
     return (-offset if byte_nb(buffer, at) == 45 else offset), True
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def _join_nb(year, month, day, hour, minute, second, micro, offset_s):
     """Microseconds UTC, and whether there is such a time."""
     days, good = days_nb(year, month, day)
@@ -300,7 +300,7 @@ def _join_nb(year, month, day, hour, minute, second, micro, offset_s):
     return ((days * DAY_S + hour * 3600 + minute * 60 + second) - offset_s) * US + micro, True
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def iso_time_nb(buffer, start, stop, default_s):
     """ISO 8601 extended: date, `T` or a space, time to minutes, seconds or a fraction, zone or none (RFC 3339)."""
     year, month, day = _number_nb(buffer, start, stop, 4), -1, -1
@@ -328,7 +328,7 @@ def iso_time_nb(buffer, start, stop, default_s):
     return value, good and real
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def compact_time_nb(buffer, start, stop, default_s):
     """YYYYMMDDhhmmss, or YYMMDDhhmmss of this century; a fraction and a zone may follow."""
     run = start
@@ -351,7 +351,7 @@ def compact_time_nb(buffer, start, stop, default_s):
     return value, good and real
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def pattern_time_nb(buffer, start, stop, pool, pattern, pattern_end, default_s):
     """A time by a declared pattern: Y year, M month, D day, h hour, m minute, s second, f fraction, Z zone.
 
@@ -398,7 +398,7 @@ def pattern_time_nb(buffer, start, stop, pool, pattern, pattern_end, default_s):
     return _join_nb(year, month, day, hour, minute, second, micro, offset)
 
 
-@kernel(None, _nrt=False)
+@kernel(None)
 def clock_nb(buffer, start, stop, rounding):
     """Seconds of hh:mm:ss, mm:ss or ss, the last with a fraction or without."""
     total, part_start, parts = 0, start, 0

@@ -33,13 +33,13 @@ ALLOWANCE, GRANT, EXPIRY = int(LedgerAccount.ALLOWANCE), int(LedgerAccount.GRANT
 EXPIRED = int(PostingReason.EXPIRY)
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def bucket_unit_nb(bucket_id):
     """Unit that a bucket counts; part of its id."""
     return bucket_id >> BUCKET_UNIT_SHIFT & 7
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def bucket_of_nb(tables, definition, traits, zones, time_us, closed_us):
     """Bucket id of an allowance at an instant, 0 when that cycle is closed already."""
     key = tables[DEFINITION_KEY][definition]
@@ -54,7 +54,7 @@ def bucket_of_nb(tables, definition, traits, zones, time_us, closed_us):
     return bucket_id
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def find_bucket_nb(records, profile, spill, row, bucket_id):
     """Where a bucket is: its slot, or SLOTS + row of the spill list; -1 for nowhere."""
     for slot in range(1, SLOTS):
@@ -68,7 +68,7 @@ def find_bucket_nb(records, profile, spill, row, bucket_id):
     return np.int64(-1)
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def add_bucket_nb(records, profile, spill, scalars, row, bucket_id, amount):
     """Put a new bucket into an empty slot, or spill it over; returns its place as `find_bucket_nb` does."""
     for slot in range(1, SLOTS):
@@ -87,7 +87,7 @@ def add_bucket_nb(records, profile, spill, scalars, row, bucket_id, amount):
 
 
 @kernel(types.void(CELLS_OUT, CELLS_OUT, CELLS_OUT, I64_OUT, types.UniTuple(I64_IN, 3), types.int64, types.int64,
-                   types.int64, CELLS_OUT, I64_OUT), error_model="numpy", _nrt=False)
+                   types.int64, CELLS_OUT, I64_OUT), error_model="numpy")
 def expire_nb(records, profile, spill, scalars, zones, movement_hi, movement_lo, position, posting, progress):
     """Empty every bucket whose cycle is over by the clock; from account progress[G_NEXT] until postings are full.
 

@@ -25,7 +25,7 @@ NEVER_US = 1 << 62
 _MONDAY = 3 * DAY_S  # 1970-01-01 was a Thursday
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def last_at_most_nb(values, low, high, wanted):
     """Index in [low, high) of the last ascending value that is at most `wanted`; low when none is."""
     while high - low > 1:
@@ -37,7 +37,7 @@ def last_at_most_nb(values, low, high, wanted):
     return low
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def band_at_nb(tables, timing, time_us):
     """(place of the band in its timing, band label, instant at which it may change)."""
     first, stop = tables[TIMING_FIRST][timing], tables[TIMING_FIRST][timing + 1]
@@ -56,13 +56,13 @@ def band_at_nb(tables, timing, time_us):
     return tables[SEGMENT_PLACE][segment], tables[SEGMENT_BAND][segment], change * SECOND_US
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def offset_at_nb(zones, zone, second):
     """Offset from UTC in seconds; `zones` is (first, at, offset) of a book's time zones."""
     return zones[2][last_at_most_nb(zones[1], zones[0][zone], zones[0][zone + 1], second)]
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def civil_nb(day):
     """(year, month, day of month) of a day."""
     day += 719_468
@@ -76,7 +76,7 @@ def civil_nb(day):
     return year + era * 400 + (1 if month <= 2 else 0), month, date
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def day_nb(year, month, date):
     """Day of a civil date."""
     if month <= 2:
@@ -88,7 +88,7 @@ def day_nb(year, month, date):
     return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def anchored_nb(year, month, anchor):
     """Day on which the cycle of this month begins: the anchor day, or the last day of a shorter month."""
     next_year, next_month = (year + 1, 1) if month == 12 else (year, month + 1)
@@ -97,7 +97,7 @@ def anchored_nb(year, month, anchor):
     return first + min(anchor, length) - 1
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def cycle_start_nb(cycle, day, anchor):
     """First day of the cycle that holds `day`; 0 for what never ends."""
     if cycle == CYCLE_DAY:
@@ -111,7 +111,7 @@ def cycle_start_nb(cycle, day, anchor):
     return anchored_nb(year - 1, 12, anchor) if month == 1 else anchored_nb(year, month - 1, anchor)
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def cycle_end_us_nb(zones, zone, bucket_id, anchor):
     """Instant at which a bucket's cycle is over, local midnight; NEVER_US for one without cycle."""
     cycle = bucket_id >> BUCKET_CYCLE_SHIFT & 7

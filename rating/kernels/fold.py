@@ -130,7 +130,7 @@ K_ROW, K_PLACE, K_STEP, K_TAKEN, K_BUCKET = range(5)
 BLOCK = 256
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def round_nb(numerator, denominator, rule):
     """numerator / denominator, both not negative, to a whole number by a named rule."""
     quotient = numerator // denominator
@@ -147,7 +147,7 @@ def round_nb(numerator, denominator, rule):
     return quotient
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def take_nb(records, spill, candidates, count, wanted):
     """Units that the candidates cover of `wanted`, in their order; each rounds up to its step if it has as much."""
     covered = np.int64(0)
@@ -170,7 +170,7 @@ def take_nb(records, spill, candidates, count, wanted):
     return covered
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def walk_nb(tables, entry, unit, time_us, before, total, records, spill, candidates, count, walk):
     """Take a session from walk[W_PAID] to `total` units; `before` of them came in earlier reports.
 
@@ -218,7 +218,7 @@ def walk_nb(tables, entry, unit, time_us, before, total, records, spill, candida
     walk[W_PAID] = paid
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def pay_nb(records, profile, row, due):
     """Money that an account, credit included, has for what is due; takes it."""
     paid = min(max(records[row, MONEY] + profile[row, F_CREDIT], np.int64(0)), due)
@@ -228,7 +228,7 @@ def pay_nb(records, profile, row, due):
 
 @kernel(types.void(CELLS_IN, types.int64, types.int64, CELLS_OUT, TABLES, types.int64, CELLS_OUT, CELLS_OUT, CELLS_OUT,
                    CELLS_OUT, I64_OUT, types.UniTuple(I64_IN, 3), CELLS_OUT, I64_OUT, CELLS_OUT, CELLS_OUT, I64_OUT),
-        error_model="numpy", _nrt=False)
+        error_model="numpy")
 def fold_nb(usage, start, stop, choice, tables, position, records, profile, spill, sessions, scalars, zones,
             candidates, walk, rated, posting, progress):
     """Charge usage rows from progress[G_NEXT] to stop, or until `posting` or `spill` may lack room.

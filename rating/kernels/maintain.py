@@ -7,7 +7,7 @@ from schemas.hashing import mix_nb
 from schemas.jit import CELLS_OUT, I64_IN, kernel
 
 
-@kernel(types.void(I64_IN, CELLS_OUT), error_model="numpy", _nrt=False)
+@kernel(types.void(I64_IN, CELLS_OUT), error_model="numpy")
 def index_accounts_nb(account_ids, index):
     """Fill `index` (a power of two above the count, 2), all -1 before, with account id and row."""
     mask = index.shape[0] - 1

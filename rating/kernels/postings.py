@@ -17,7 +17,7 @@ from rating.kernels.layout import (
 from schemas.jit import kernel
 
 
-@kernel(None, error_model="numpy", _nrt=False)
+@kernel(None, error_model="numpy")
 def put_pair_nb(posting, row, movement_hi, movement_lo, index, position, time_us, account, bucket, unit, currency,
                 amount, customer_side, operator_side, reason):
     """Write rows `row` and `row + 1`: `amount` to the customer's side, its negative to the operator's."""

@@ -6,7 +6,7 @@ from rating.kernels.layout import F_CREDIT, MONEY
 from schemas.jit import CELLS_OUT, I64_IN, kernel
 
 
-@kernel(types.int64(I64_IN, CELLS_OUT, CELLS_OUT, types.int64), error_model="numpy", _nrt=False)
+@kernel(types.int64(I64_IN, CELLS_OUT, CELLS_OUT, types.int64), error_model="numpy")
 def probe_nb(rows, records, profile, amount):
     """Add `amount` to the money of each row, in order; returns the sum of the credit limits met."""
     met = 0

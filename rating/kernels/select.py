@@ -77,7 +77,7 @@ UNKNOWN_NETWORK, UNKNOWN_ZONE = 1, 0
 CLASS_TO_ZONE = (0, 1, 2, 4, 3, 5, 0)
 
 
-@kernel(types.int64(CELLS_IN, types.int64), error_model="numpy", _nrt=False)
+@kernel(types.int64(CELLS_IN, types.int64), error_model="numpy")
 def find_account_nb(index, account_id):
     """Row of an account, -1 for none. index (capacity, 2): account id and row, open addressing, row -1 empty."""
     mask = index.shape[0] - 1
@@ -89,7 +89,7 @@ def find_account_nb(index, account_id):
     return np.int64(-1)
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def plan_at_nb(profile, nodes, row, time_us):
     """Plan of an account at an instant, -1 for none."""
     if time_us >= profile[row, F_PLAN_FROM]:
@@ -102,7 +102,7 @@ def plan_at_nb(profile, nodes, row, time_us):
     return np.int64(-1)
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def roaming_zone_nb(tables, version, plmn):
     """Roaming zone of a serving network."""
     if plmn < 0 or plmn >= 1_000_000:
@@ -115,7 +115,7 @@ def roaming_zone_nb(tables, version, plmn):
     return tables[PLMN_COUNTRY][version * 1000 + plmn // 1000]
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def class_zone_nb(tables, version, group, apn):
     """Zone of a data container: the first class whose rating group and APN match."""
     for c in range(tables[CLASS_FIRST][version], tables[CLASS_FIRST][version + 1]):
@@ -125,14 +125,14 @@ def class_zone_nb(tables, version, group, apn):
     return np.int64(UNKNOWN_ZONE)
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def plan_row_nb(tables, version, plan_of, plan):
     """Row of a book's plan in a version, -1 for none."""
     label = plan_of[plan] if plan >= 0 else np.int64(-1)
     return tables[VERSION_PLAN][version * tables[DIMS][0] + label] if label >= 0 else np.int64(-1)
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def zone_nb(tables, slots, leaves, version, root, service, other_class, prefix, group, apn):
     """Zone of an event by its service."""
     if service == DATA:
@@ -146,7 +146,7 @@ def zone_nb(tables, slots, leaves, version, root, service, other_class, prefix, 
 
 
 @kernel(types.void(CELLS_IN, types.int64, types.int64, TABLES, I32_IN, I64_IN, CELLS_IN, CELLS_IN, CELLS_IN,
-                   I64_IN, I64_IN, I64_IN, CELLS_OUT), error_model="numpy", _nrt=False)
+                   I64_IN, I64_IN, I64_IN, CELLS_OUT), error_model="numpy")
 def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, plan_of, currency_of, apn_of, choice):
     """Fill choice (CHOICE, stop - start) for usage rows start to stop; every column of a row is written.
 

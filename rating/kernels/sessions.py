@@ -12,7 +12,7 @@ from schemas.hashing import absorb_hi_nb, absorb_lo_nb
 from schemas.jit import CELLS_IN, CELLS_OUT, kernel
 
 
-@kernel(None, forceinline=True, _nrt=False)
+@kernel(None, forceinline=True)
 def session_key_nb(session_hi, session_lo, group, service_identifier):
     """(hi, lo) of what is priced together; never both zero."""
     hi = np.int64(absorb_hi_nb(absorb_hi_nb(np.uint64(session_hi), group), service_identifier))
@@ -20,7 +20,7 @@ def session_key_nb(session_hi, session_lo, group, service_identifier):
     return hi, lo | np.int64(hi == 0 and lo == 0)
 
 
-@kernel(None, error_model="numpy", forceinline=True, _nrt=False)
+@kernel(None, error_model="numpy", forceinline=True)
 def find_session_nb(table, hi, lo):
     """Place of a session, or ~place of the empty slot where it belongs."""
     mask = table.shape[0] - 1
@@ -33,7 +33,7 @@ def find_session_nb(table, hi, lo):
         place = (place + 1) & mask
 
 
-@kernel(types.int64(CELLS_IN, CELLS_OUT, types.int64), error_model="numpy", _nrt=False)
+@kernel(types.int64(CELLS_IN, CELLS_OUT, types.int64), error_model="numpy")
 def rehash_nb(old, new, heard_since_us):
     """Move the sessions heard of since then into `new`, which is all zero; returns how many."""
     moved = 0

@@ -219,5 +219,6 @@ def frame_nb(scratch, p, out, position, technical_specification):
     out[position + 3] = 1 << 5 | technical_specification
     out[position + 4] = 6
     position += 5
-    out[position:position + length] = scratch[p:]
+    for i in range(length):
+        out[position + i] = scratch[p + i]
     return position + length

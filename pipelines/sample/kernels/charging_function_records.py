@@ -113,7 +113,7 @@ def pdu_session_nb(out, p, rows, row, zone):
     return head_nb(out, p, end, CONSTRUCTED, 13)
 
 
-@kernel(I64(CELLS_IN, I64_IN, U8_IN, I64, U8_OUT, I64_OUT))
+@kernel(I64(CELLS_IN, I64_IN, U8_IN, I64, U8_OUT, I64_OUT), _nrt=True)
 def encode_chf_nb(rows, zone, node, smf_address, out, offsets):
     """Partials as charging function records, framed, in row order.
 

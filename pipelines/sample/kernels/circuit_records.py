@@ -94,7 +94,7 @@ def place_nb(out, p, number, cell):
     return head_nb(out, p, end, CONSTRUCTED, number)
 
 
-@kernel(I64(CELLS_IN, I64_IN, I64, U8_OUT, I64_OUT))
+@kernel(I64(CELLS_IN, I64_IN, I64, U8_OUT, I64_OUT), _nrt=True)
 def encode_circuit_nb(rows, zone, entity, out, offsets):
     """Calls as MO, MT and roaming records, framed, in row order. `entity`: packed E.164 of the MSC.
 

@@ -124,7 +124,7 @@ def traffic_volumes_nb(out, p, rows, row, zone):
     return head_nb(out, p, end, CONSTRUCTED, 12)
 
 
-@kernel(I64(CELLS_IN, I64_IN, U8_IN, I64, I64, I64, I64, U8_OUT, I64_OUT))
+@kernel(I64(CELLS_IN, I64_IN, U8_IN, I64, I64, I64, I64, U8_OUT, I64_OUT), _nrt=True)
 def encode_gateway_nb(rows, zone, node, address, peer, pgw_address, pgw, out, offsets):
     """Partials as PGW records (`pgw` 1) or as the SGW records of the same bearer (0), framed, in row order.
 

@@ -68,7 +68,7 @@ def hexadecimal_nb(out, p, value, digits):
     return p
 
 
-@kernel(I64(CELLS_IN, I64_IN, U8_IN, U8_IN, I64, U8_OUT, I64_OUT))
+@kernel(I64(CELLS_IN, I64_IN, U8_IN, U8_IN, I64, U8_OUT, I64_OUT), _nrt=True)
 def encode_ims_nb(rows, zone, node, generator, tag, out, offsets):
     """Sessions as records of the type `tag` (which is also their recordType), framed, in row order.
 

@@ -35,7 +35,7 @@ I64 = types.int64
 TS_32274 = 15
 
 
-@kernel(I64(CELLS_IN, I64_IN, I64, U8_OUT, I64_OUT))
+@kernel(I64(CELLS_IN, I64_IN, I64, U8_OUT, I64_OUT), _nrt=True)
 def encode_messages_nb(rows, zone, centre, out, offsets):
     """Messages as SC-SM MO and MT records, framed, in row order. `centre`: packed E.164 of the service centre."""
     scratch = np.empty(MAX_RECORD, np.uint8)
