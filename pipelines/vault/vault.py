@@ -229,6 +229,8 @@ class Vault:
         self._cache_identity = np.zeros(_CACHE_SLOTS, np.uint8)
 
     def _cache(self, entries: Entries) -> None:
+        # A text is more than the hash that is its value here: it is compared each time.
+        entries = entries.take(np.flatnonzero(np.diff(entries.text_end, prepend=0) == 0))
         slots, rows = np.unique(entries.token & (_CACHE_SLOTS - 1), return_index=True)
         self._cache_token[slots] = entries.token[rows]
         self._cache_value[slots] = entries.value[rows]

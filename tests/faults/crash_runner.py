@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,10 @@ def run_child(job: Job, script: Script | None = None, platter: Platter | None = 
     """Fork, run `job(disk)` under the script, wait. Raises AssertionError when the child died of something else."""
     script = script or Script()
     reading, writing = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        # pytest-xdist has a thread of its own; the child uses nothing of it.
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         os.close(reading)
         _child(job, FaultDisk(script, platter), writing)
@@ -77,7 +81,9 @@ def choose_points(events: Sequence[str], count: int, seed: int) -> list[int]:
     places: dict[str, list[int]] = {}
     for number, name in enumerate(events, 1):
         places.setdefault(name, []).append(number)
-    chosen = {luck.choice(numbers) for _, numbers in sorted(places.items())}
+    firsts = [luck.choice(numbers) for _, numbers in sorted(places.items())]
+    luck.shuffle(firsts)
+    chosen = set(firsts[:count])
     rest = [n for n in range(1, len(events) + 1) if n not in chosen]
     luck.shuffle(rest)
     chosen.update(rest[:max(0, count - len(chosen))])

@@ -25,6 +25,7 @@ class Platter:
         self._lock = threading.Lock()
         for part in ("names", "bytes", "pinned"):
             (store / part).mkdir(parents=True, exist_ok=True)
+        self._adopt(root)
 
     # told by the disk under test
 
@@ -120,7 +121,7 @@ class Platter:
         return bytes(torn)
 
     def _adopt(self, folder: Path) -> None:
-        """After power is back, all that is there is durable."""
+        """What is there at the start, or when power is back, is durable."""
         if not folder.exists():
             return
         self.names_synced(folder)
