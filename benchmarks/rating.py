@@ -104,7 +104,8 @@ def run(parameters: dict[str, int], seed: int = 1) -> dict[str, object]:
             int(min(taken) / parameters["block"] * 1e9), "probe_events_per_s": int(len(cells) / min(probe_s)),
             "ratio_to_probe": round(min(probe_s) / total, 4), "p50_block_ms": round(float(np.median(taken)) * 1e3, 2),
             "p99_block_ms": round(float(np.quantile(taken, 0.99)) * 1e3, 2), "rated": rated,
-            "postings_per_event": round(posted / max(rated, 1), 2), "checksum": charges.hexdigest()[:8] + amounts.hexdigest()[:8]}
+            "postings_per_event": round(posted / max(rated, 1), 2),
+            "checksum": charges.hexdigest()[:8] + amounts.hexdigest()[:8]}
 
 
 def main() -> None:

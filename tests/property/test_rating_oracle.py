@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from rating.book import BalanceBook
 from rating.charging import charge
 from rating.commands import apply_command
+from rating.explain import explain_rated
 from rating.snapshot import from_arrow, same_state, to_arrow
 from reference_data.tariffs.compile import definition_key, load_tariffs
-from schemas.codes import Reason
+from schemas.codes import LedgerAccount, Reason
 from schemas.money import NANOS
 from schemas.rated import POSTING, RATED
 from schemas.tariff_tables import BUCKET_DAY_BITS
@@ -52,6 +53,22 @@ def check_against_oracle(charged, expected, compiled):
         assert found == {name: wanted[name] for name in found}, (number, wanted)
         zone = wanted["zone"] if wanted["roaming"] == "home" else f"roaming:{wanted['roaming']}"
         assert compiled.labels["zone"][charged.rated["zone"][row]] == zone
+
+
+def check_explained(parts, compiled):
+    """Each rated row is recomputed from what the ledger says of it, unless an earlier report's minimum rules."""
+    for part in parts:
+        taken = {}
+        posting = part.posting
+        for hi, ledger, bucket, amount in zip(*(posting[n].tolist() for n in (
+                "movement_hi", "ledger_account", "bucket_id", "amount")), strict=True):
+            if ledger == LedgerAccount.ALLOWANCE and amount < 0:
+                taken.setdefault(hi, []).append((bucket, -amount))
+        for k in range(len(part.rated)):
+            row = {name: int(part.rated[name][k]) for name in part.rated.columns.names}
+            said = explain_rated(row, compiled, taken.get(row["event_id_hi"], []))
+            raised = row["session_quantity_before"] > 0 and row["session_charged_before_nanos"] > 0
+            assert said["agrees"] or raised, (row, said)
 
 
 def check_balances(book, oracle, compiled):
@@ -109,6 +126,7 @@ def test_charging_equals_the_oracle_however_the_block_is_cut(world, rows, usage,
     check_against_oracle(whole[0], expected[:clock_at], compiled)
     check_against_oracle(whole[2], expected[clock_at:], compiled)
     check_balances(book, oracle, compiled)
+    check_explained(whole, compiled)
     check_sums(book, compiled, [opening, *(part.posting for part in whole)])
 
     parts = []
