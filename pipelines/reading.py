@@ -43,6 +43,7 @@ class FileProgress:
     record_count: int = 0
     container_count: int = 0
     record_octets: int = 0
+    file_sequence_modulo: int = ABSENT
 
     def plus(self, records: int, containers: int, octets: int) -> "FileProgress":
         return replace(self, record_count=self.record_count + records,
@@ -155,7 +156,8 @@ class Reader:
         layout = self.format_of(stream)
         frame = layout.inspect(buffer)
         state = FileState.READ if file.duplicate_of == ABSENT else FileState.DUPLICATE_FILE
-        progress = FileProgress(file, frame, state, *(counts.get(name, 0) for name in COUNTED))
+        progress = FileProgress(file, frame, state, *(counts.get(name, 0) for name in COUNTED),
+                                file_sequence_modulo=stream.file_sequence_modulo or ABSENT)
         time_us = file.time_us if file.time_us != ABSENT else frame.file_time_us
         done = position(file.file_id + 1, 0)
         start = max(offset, frame.body_start)
@@ -197,6 +199,7 @@ def file_audit(finished: list[FileProgress]) -> tuple[Cells, dict[str, list[str]
         "declared_octets": lambda f: f.frame.declared_octets, "record_count": lambda f: f.record_count,
         "container_count": lambda f: f.container_count, "record_octets": lambda f: f.record_octets,
         "header_octets": lambda f: f.file.octets - f.record_octets, "duplicate_of": lambda f: f.file.duplicate_of,
+        "file_sequence_modulo": lambda f: f.file_sequence_modulo,
         "header_lies": lambda f: f.frame.header_lies or f.frame.declared_records not in (ABSENT, f.record_count),
     }
     for name, value in columns.items():

@@ -34,6 +34,7 @@ FILE_AUDIT = ColumnSet("file_audit", 1, (
     Column("record_octets", "int64", "octets of records; with the header the whole file", nullable=False),
     Column("header_lies", "bool", "header and content disagree", nullable=False),
     Column("duplicate_of", "int64", "file_id of the first copy"),
+    Column("file_sequence_modulo", "int64", "where the source's file numbers wrap; absent: never"),
 ))
 
 # The durable order of collection: one row per file, before anything is decoded.

@@ -168,6 +168,13 @@ class FilterReason(IntEnum):
     FOREIGN_SUBSCRIBER = 3  # an inbound roamer or a foreign number: wholesale's, not retail's
 
 
+class SuspenseAction(IntEnum):
+    """How a suspended container was closed."""
+
+    RECYCLED = 0    # taken up again: it came in once more
+    WRITTEN_OFF = 1
+
+
 class DuplicateKind(IntEnum):
     """How a repetition was recognised."""
 

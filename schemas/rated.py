@@ -49,7 +49,7 @@ POSTING = ColumnSet("posting", 1, (
 ))
 
 BALANCE = ColumnSet("balance", 1, (
-    Column("journal_position", "int64", "state after this entry", nullable=False),
+    Column("journal_position", "int64", "state before this entry: the next to be charged", nullable=False),
     Column("account_id", "int64", "whose", nullable=False),
     Column("bucket_id", "int64", "which bucket; absent for the main money balance"),
     Column("unit", "code", "what is counted", Unit, nullable=False),

@@ -14,6 +14,7 @@ from schemas.codes import (
     RecordType,
     Service,
     Stage,
+    SuspenseAction,
     Unit,
 )
 from schemas.columns import Column, ColumnSet
@@ -92,6 +93,15 @@ SUSPENSE = ColumnSet("suspense", 1, (
     Column("reason", "code", "why", Reason, nullable=False),
     Column("fault_offset", "int64", "where in the file reading failed"),
     Column("estimate_nanos", "int64", "value at risk, an estimate"),
+))
+# Suspended containers that are closed. The row in `suspense` stays: what is open is suspense less settled, row by row.
+SETTLED = ColumnSet("settled", 1, (
+    *ORIGIN,
+    Column("event_id_hi", "uint64", "upper half of the event id", nullable=False),
+    Column("event_id_lo", "uint64", "lower half of the event id", nullable=False),
+    Column("stage", "code", "where it had been set aside", Stage, nullable=False),
+    Column("reason", "code", "why it had been set aside", Reason, nullable=False),
+    Column("action", "code", "recycled or written off", SuspenseAction, nullable=False),
 ))
 DUPLICATE = ColumnSet("duplicate", 1, (
     *USAGE.columns,

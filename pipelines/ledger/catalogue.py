@@ -12,12 +12,12 @@ from pipelines.ledger.store import Store, is_aside
 from schemas.audit import COLLECTED, COMMAND, FILE_AUDIT, SEQUENCE_GAP
 from schemas.columns import ColumnSet
 from schemas.rated import BALANCE, POSTING, RATED
-from schemas.usage import DUPLICATE, FILTERED, HELD, MATCHED, MERGED, OPEN_SESSION, SUSPENSE, USAGE
+from schemas.usage import DUPLICATE, FILTERED, HELD, MATCHED, MERGED, OPEN_SESSION, SETTLED, SUSPENSE, USAGE
 
 SCHEMA_FOLDER = "_schema"
 SCRIPT = "ledger.sql"
 KNOWN: tuple[ColumnSet, ...] = (USAGE, SUSPENSE, DUPLICATE, FILTERED, MATCHED, HELD, MERGED, FILE_AUDIT, RATED, POSTING,
-                                BALANCE, COLLECTED, COMMAND, SEQUENCE_GAP, OPEN_SESSION)
+                                BALANCE, COLLECTED, COMMAND, SEQUENCE_GAP, OPEN_SESSION, SETTLED)
 _VIEWS_MARK = "-- views --\n"
 
 

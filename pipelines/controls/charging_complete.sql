@@ -1,0 +1,28 @@
+-- Charging complete: every usage event that mediation committed was charged once, or suspended by charging.
+--
+-- Proves that nothing is lost or doubled between the two commits. Not zero while a run is under way: look at a cut.
+-- kind: law            tolerance: zero
+--
+-- source        network element
+-- blocks        events in usage blocks, those that were recycled once more for each time
+-- rated         rated events
+-- suspended     set aside by charging
+-- units_in      seconds, octets and messages in the blocks, summed
+-- units_out     the same, of the rated and the suspended
+-- difference    events that are missing (positive) or too many, or, if none, units
+WITH moved AS (
+    SELECT source, 'blocks' AS side, count(*) AS n, sum(quantity) AS units FROM usage GROUP BY source
+    UNION ALL SELECT source, 'rated', count(*), sum(quantity) FROM rated WHERE leg = 0 AND revision = 0 GROUP BY source
+    UNION ALL SELECT source, 'suspended', count(*), sum(quantity) FROM suspense
+              WHERE stage = 'charge' AND record_type IS DISTINCT FROM 'command' GROUP BY source),
+by_source AS (
+    SELECT source,
+           coalesce(sum(n) FILTER (side = 'blocks'), 0) AS blocks,
+           coalesce(sum(n) FILTER (side = 'rated'), 0) AS rated,
+           coalesce(sum(n) FILTER (side = 'suspended'), 0) AS suspended,
+           coalesce(sum(units) FILTER (side = 'blocks'), 0) AS units_in,
+           coalesce(sum(units) FILTER (side <> 'blocks'), 0) AS units_out
+    FROM moved GROUP BY source)
+SELECT *, CASE WHEN blocks <> rated + suspended THEN blocks - rated - suspended ELSE units_in - units_out END
+       AS difference
+FROM by_source ORDER BY source;

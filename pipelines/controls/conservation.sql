@@ -1,0 +1,53 @@
+-- Conservation: every usage container that came in is accounted for, per source.
+--
+-- Proves law 3: in + recycled = rated + waiting + suspended + duplicate + filtered + matched + merged + held.
+-- Counts containers, the unit that can be priced on its own: a call, a message, one rating group of one partial.
+-- kind: law            tolerance: zero
+--
+-- source        network element; the last row, source NULL, is the total
+-- records       records in its files, repeated files included
+-- containers    containers in those records
+-- recycled      containers taken up again from suspense
+-- rated         priced, each once
+-- waiting       in a usage block that is not charged yet: none once a run has ended (charging_complete.sql)
+-- suspended     set aside with a reason, those that were recycled or written off later included
+-- duplicate     came before with the same content
+-- filtered      not to be charged: witnesses, attempts, roles
+-- matched       charged online already
+-- merged        went into another container's event
+-- held          wait for the rest of their session
+-- difference    must be zero
+WITH counted AS (
+    SELECT source, 'containers' AS class, sum(container_count) AS n FROM file_audit GROUP BY source
+    UNION ALL SELECT source, 'records', sum(record_count) FROM file_audit WHERE source <> 'commands' GROUP BY source
+    UNION ALL SELECT source, 'recycled', count(*) FROM settled WHERE action = 'recycled' GROUP BY source
+    UNION ALL SELECT source, 'rated', count(*) FROM rated WHERE leg = 0 AND revision = 0 GROUP BY source
+    UNION ALL SELECT source, 'waiting', count(*) FROM usage GROUP BY source
+    UNION ALL SELECT source, 'waiting', -count(*) FROM rated WHERE leg = 0 AND revision = 0 GROUP BY source
+    UNION ALL SELECT source, 'waiting', -count(*) FROM suspense
+              WHERE stage = 'charge' AND record_type IS DISTINCT FROM 'command' GROUP BY source
+    UNION ALL SELECT source, 'suspended', count(*) FROM suspense
+              WHERE record_type IS DISTINCT FROM 'command' GROUP BY source
+    UNION ALL SELECT source, 'duplicate', count(*) FROM duplicate GROUP BY source
+    UNION ALL SELECT source, 'filtered', count(*) FROM filtered GROUP BY source
+    UNION ALL SELECT source, 'matched', count(*) FROM matched GROUP BY source
+    UNION ALL SELECT source, 'merged', count(*) FROM merged GROUP BY source
+    UNION ALL SELECT source, 'held', count(*) FROM held GROUP BY source),
+by_source AS (
+    SELECT source,
+           coalesce(sum(n) FILTER (class = 'records'), 0) AS records,
+           coalesce(sum(n) FILTER (class = 'containers'), 0) AS containers,
+           coalesce(sum(n) FILTER (class = 'recycled'), 0) AS recycled,
+           coalesce(sum(n) FILTER (class = 'rated'), 0) AS rated,
+           coalesce(sum(n) FILTER (class = 'waiting'), 0) AS waiting,
+           coalesce(sum(n) FILTER (class = 'suspended'), 0) AS suspended,
+           coalesce(sum(n) FILTER (class = 'duplicate'), 0) AS duplicate,
+           coalesce(sum(n) FILTER (class = 'filtered'), 0) AS filtered,
+           coalesce(sum(n) FILTER (class = 'matched'), 0) AS matched,
+           coalesce(sum(n) FILTER (class = 'merged'), 0) AS merged,
+           coalesce(sum(n) FILTER (class = 'held'), 0) AS held
+    FROM counted WHERE source <> 'commands'
+    GROUP BY ROLLUP (source))
+SELECT *, containers + recycled - rated - waiting - suspended - duplicate - filtered - matched - merged - held
+       AS difference
+FROM by_source ORDER BY source NULLS LAST;
