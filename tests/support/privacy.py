@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import yaml
 
 from schemas.digits import pack
 
@@ -36,9 +37,15 @@ class Finding:
     ends_with: str
 
 
-def operator_numbers(input_folder: Path, country_code: str = "999") -> set[str]:
-    """Numbers of the sample operator's customers (MSISDN, IMSI), and of those who were called in its CSV files."""
+def operator_numbers(input_folder: Path) -> set[str]:
+    """Numbers of the sample operator's customers (MSISDN, IMSI), and of those who were called in its CSV files.
+
+    Toll-free and premium numbers are services, nobody's own: they are kept whole and not looked for.
+    """
     operator = input_folder / "operator"
+    plan = yaml.safe_load((operator / "number_plan.yaml").read_text(encoding="utf-8"))
+    country_code = str(plan["country_code"])
+    services = tuple(country_code + str(p) for p in [*plan["toll_free"], *plan["premium"]])
     resources = pq.read_table(operator / "resources.parquet", columns=["kind", "value"])
     kinds = pc.is_in(resources.column("kind").cast(pa.string()), value_set=pa.array(["msisdn", "imsi"]))
     numbers = {v.lstrip("+") for v in resources.filter(kinds).column("value").cast(pa.string()).to_pylist()}
@@ -49,7 +56,7 @@ def operator_numbers(input_folder: Path, country_code: str = "999") -> set[str]:
                     number = _international(row.get(column) or "", country_code)
                     if number.isdecimal():
                         numbers.add(number)
-    return {n for n in numbers if len(n) >= MIN_DIGITS}
+    return {n for n in numbers if len(n) >= MIN_DIGITS and not n.startswith(services)}
 
 
 def _international(dialled: str, country_code: str) -> str:
