@@ -41,13 +41,14 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What this run did."""
+    """What this run did. messages: what the operator should read, such as files of a format that is not read."""
 
     files: int
     records: int
     containers: int
     rated: int
     seconds: float
+    messages: tuple[str, ...] = ()
 
 
 class Run:

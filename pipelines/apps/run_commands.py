@@ -8,7 +8,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipelines.apps.options import HomeOption, InputOption, LedgerOption, console, home_of
-from pipelines.home import Input
+from pipelines.home import Home, Input
 from pipelines.report import print_run
 from pipelines.run import BATCH_RECORDS, RunOptions, RunSummary, run, watch
 
@@ -28,9 +28,9 @@ def generate_command(
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
     defects: Annotated[bool, typer.Option("--defects/--no-defects", help="Inject defects, with an answer key.")] = True,
     dst_night: Annotated[bool, typer.Option(help="Take the next night in which the clock changes.")] = False,
-    formats: Annotated[str, typer.Option(help="Only elements of these formats, comma separated.")] = "",
+    formats: Annotated[str, typer.Option(help="Only these formats, comma separated.")] = "",
     scale: Annotated[float, typer.Option(help="So many times the usual traffic.")] = 1.0,
-    files_per_source: Annotated[int, typer.Option(help="Cut each element's records into so many files; 0: hourly.")] = 0,
+    files_per_source: Annotated[int, typer.Option(help="Files per element; 0: hourly.")] = 0,
 ) -> None:
     """Write a sample operator and the files of its network."""
     from pipelines.sample.generate import generate
@@ -48,11 +48,11 @@ def run_command(
     input_folder: InputOption,
     home: HomeOption = None,
     ledger: LedgerOption = "",
-    watching: Annotated[bool, typer.Option("--watch", help="Stand by the inbox; take, archive and remove files.")] = False,
+    watching: Annotated[bool, typer.Option("--watch", help="Stand by the inbox, taking files.")] = False,
     every_s: Annotated[float, typer.Option(help="With --watch: seconds between looks.")] = 2.0,
-    stable_s: Annotated[float, typer.Option(help="With --watch: age that a file needs, unchanged.")] = 5.0,
+    stable_s: Annotated[float, typer.Option(help="With --watch: age a file needs, unchanged.")] = 5.0,
     rounds: Annotated[int, typer.Option(help="With --watch: stop after so many looks; 0: never.")] = 0,
-    batch_records: Annotated[int, typer.Option(min=1, help="Records a batch; changes speed, no result.")] = BATCH_RECORDS,
+    batch_records: Annotated[int, typer.Option(min=1, help="Changes speed, no result.")] = BATCH_RECORDS,
     workers: Annotated[int, typer.Option(min=1, max=8, help="1: one thread; more: a thread for each stage.")] = 2,
 ) -> None:
     """Take what is in the inbox to the ledger, and account for every record."""
@@ -67,7 +67,7 @@ def run_command(
     print_run(console, place, run_with_bar(source, place, options))
 
 
-def run_with_bar(source: Input, home, options: RunOptions) -> RunSummary:  # type: ignore[no-untyped-def]
+def run_with_bar(source: Input, home: Home, options: RunOptions) -> RunSummary:
     """A run with a progress bar over the inbox's octets."""
     total = sum(path.stat().st_size for path in source.inbox.rglob("*") if path.is_file())
     with Progress(TextColumn("{task.description:>12}"), BarColumn(), DownloadColumn(), TimeElapsedColumn(),
