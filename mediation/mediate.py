@@ -2,9 +2,9 @@
 
 Order: normalise, deduplicate, merge partials, resolve. Same arguments, same bytes, however the input was cut.
 What becomes of a container, first that applies: a record that can't be read is suspended; a repetition is a duplicate;
-what normalising refused is suspended; what isn't to be charged is filtered; a key conflict, or a record older than the
-horizon, is suspended. So a record that was suspended once is known when it comes again, and usage that
-nobody is charged for never bothers anybody with conflicts.
+what normalising refused, and a key conflict, is suspended; what isn't to be charged is filtered; a record older than
+the horizon is suspended. So a record that was suspended once is known when it comes again, two witnesses that
+contradict each other are never chosen between, and old usage that nobody is charged for bothers nobody.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,8 @@ class Slice:
     """Some records of one file, decoded: what one call of `FileFormat.decode` gave.
 
     file_time_us: time that the file's name or header declares, ABSENT if none. record_key: of the format.
-    recycled: the records come back from suspense. keep: rows of `decoded` that count, where a record is only partly
+    recycled: the records come back from suspense. repeats: number of the file that had the same content first: every
+    container of this one is a duplicate then, readable or not. keep: rows of `decoded` that count, where a record is only partly
     taken up again; None for all.
     """
 
@@ -50,6 +51,7 @@ class Slice:
     decoded: Cells
     recycled: bool = False
     keep: Mask | None = None
+    repeats: int = ABSENT
 
 
 @dataclass(frozen=True)
@@ -113,13 +115,18 @@ def mediate(slices: Sequence[Slice], snapshot: Snapshot, memory: MediationMemory
     stage = np.where(unread, int(Stage.DECODE), int(Stage.NORMALISE))
     stage[np.isin(reason, (Reason.UNFRAMED_BYTES, Reason.TRUNCATED_RECORD)) & unread] = Stage.FRAME
 
-    verdicts, key_run, row_of, marks = _deduplicate(slices, normalised, unread, usage, memory, version)
+    repeats = _joined([np.full(len(n.usage), piece.repeats, np.int64)
+                       for piece, n in zip(slices, normalised, strict=True)])
+    verdicts, key_run, row_of, marks = _deduplicate(slices, normalised, unread | (repeats != ABSENT), usage, memory,
+                                                    version)
     verdict = np.full(len(usage), int(Verdict.NEW), np.int64)
     known = row_of >= 0
     verdict[known] = verdicts.verdict[row_of[known]]
-    is_duplicate = verdict == Verdict.DUPLICATE
+    is_duplicate = (verdict == Verdict.DUPLICATE) | (repeats != ABSENT)
     for found, why in ((Verdict.CONFLICT, Reason.KEY_CONFLICT), (Verdict.TOO_OLD, Reason.TOO_OLD)):
-        late = (verdict == found) & (reason == Reason.OK) & (filtered == ABSENT)
+        late = (verdict == found) & (reason == Reason.OK)
+        if found == Verdict.TOO_OLD:
+            late &= filtered == ABSENT
         reason[late], stage[late] = why, Stage.DEDUPLICATE
         fault[late] = usage["record_offset"][late]
 
@@ -141,7 +148,7 @@ def mediate(slices: Sequence[Slice], snapshot: Snapshot, memory: MediationMemory
         _suspense(lost, int(Stage.RESOLVE), lost_reason, ABSENT)])
     filtered_rows = Cells.concat(FILTERED, [_filtered(usage.where(set_aside), filtered[set_aside]),
                                             _filtered(merged.covered, int(FilterReason.WITNESS))])
-    duplicates = _duplicates(usage, is_duplicate, row_of, verdicts)
+    duplicates = _duplicates(usage, is_duplicate, row_of, verdicts, repeats)
     result = Mediated(
         accepted, suspense, duplicates, filtered_rows, Cells.empty(MATCHED), merged.merged,
         join_deltas(memory.books[name].delta() for name in sorted(memory.books)), key_run,
@@ -245,13 +252,16 @@ def _suspense(usage: Cells, stage: I64 | int, reason: I64 | int, fault: I64 | in
     return cells
 
 
-def _duplicates(usage: Cells, mask: Mask, row_of: I64, verdicts: Verdicts) -> Cells:
+def _duplicates(usage: Cells, mask: Mask, row_of: I64, verdicts: Verdicts, repeats: I64) -> Cells:
     rows = usage.where(mask)
     cells = Cells.empty(DUPLICATE, len(rows))
     cells.matrix[:len(USAGE.columns)] = rows.matrix
-    cells["kind"] = DuplicateKind.RECORD
-    cells["first_file_id"] = verdicts.first_file_id[row_of[mask]]
-    cells["first_record_offset"] = verdicts.first_record_offset[row_of[mask]]
+    whole_file = repeats[mask] != ABSENT
+    cells["kind"] = np.where(whole_file, int(DuplicateKind.FILE), int(DuplicateKind.RECORD))
+    cells["first_file_id"], cells["first_record_offset"] = repeats[mask], rows["record_offset"]
+    found = row_of[mask][~whole_file]
+    cells["first_file_id"][~whole_file] = verdicts.first_file_id[found]
+    cells["first_record_offset"][~whole_file] = verdicts.first_record_offset[found]
     return cells
 
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -68,7 +69,7 @@ def demo(console: Console, folder: Path, subscribers: int, seed: int) -> None:
     place = f"--input {folder} --home {home.root}"
     for command in (f"tarifa explain {event[0] if event else 'EVENT_ID'} {place}",
                     f"tarifa suspense list --home {home.root}",
-                    f"tarifa sql --home {home.root} \"SELECT source, count(*) FROM rated GROUP BY ALL\"",
+                    f"tarifa sql --home {home.root} \"FROM rated LIMIT 5\"",
                     f"tarifa ledger verify --home {home.root}",
                     "tarifa demo --subscribers 100000"):
         console.print(f"  .venv/bin/{command}", soft_wrap=True, highlight=False)
@@ -82,7 +83,8 @@ def findings(connection, source: Input) -> dict[str, pa.Table]:  # type: ignore[
 
     origin = "source, file_id, record_offset"
     accepted = " UNION ALL ".join(f"SELECT {origin} FROM {name}" for name in ("usage", "held", "filtered", "merged"))  # noqa: S608
-    gaps = connection.sql(control("file_sequence_gaps").sql)
+    gaps = (f"SELECT source, first_missing::BIGINT AS \"first\", last_missing::BIGINT AS \"last\" "  # noqa: S608
+            f"FROM ({control('file_sequence_gaps').sql.rstrip().rstrip(';')})")
     notes = audit_decks(source.operator)
     return {
         "file_audit": table("SELECT source, file_name, file_id, state, header_lies FROM file_audit"),
@@ -90,14 +92,15 @@ def findings(connection, source: Input) -> dict[str, pa.Table]:  # type: ignore[
         "duplicate": table(f"SELECT {origin} FROM duplicate"),  # noqa: S608
         "accepted": table(accepted),
         "sequence_gap": table('SELECT node AS source, "first", "last" FROM sequence_gap'),
-        "file_gap": gaps.to_arrow_table(),
+        "file_gap": table(gaps),
         "tariff": pa.table({"note": pa.array(notes, pa.string())}),
     }
 
 
 def score_table(scored: pa.Table) -> Table:
     """Injected, found and missed per kind of defect."""
-    table = Table(title="Against the answer key, which nothing that charges may read", title_justify="left")
+    table = Table(title="Against the answer key, which nothing that charges may read", title_justify="left",
+                  box=box.SIMPLE_HEAD, pad_edge=False)
     for name in scored.column_names:
         table.add_column(name.replace("_", " "), justify="left" if name in ("kind", "outcome") else "right")
     for row in scored.to_pylist():

@@ -22,6 +22,7 @@ from pipelines.ledger import Ledger, StagedFile
 from pipelines.reading import Batch, FileProgress, file_audit
 from pipelines.vault import Vault
 from reference_data.snapshot import Snapshot
+from reference_data.tariffs.estimate import estimate_nanos
 from schemas.audit import SEQUENCE_GAP
 from schemas.columns import Cells
 from schemas.usage import HELD, OPEN_SESSION, USAGE
@@ -125,6 +126,8 @@ class Mediator:
         staged = []
         for table in TABLES:
             cells: Cells = getattr(result, table)
+            if table == "suspense":
+                cells["estimate_nanos"] = estimate_nanos(cells["service"], cells["quantity"], self._reference.tariffs)
             if len(cells):
                 staged.append(self._stream.stage(table, cells.to_arrow(self._lexicon.labels)))
         return staged + self._stage_partials(result.partials)

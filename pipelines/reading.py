@@ -171,7 +171,8 @@ class Reader:
             progress = progress.plus(decoded.record_count, len(decoded.cells), octets)
             start = decoded.next_offset
             stop = done if start >= frame.body_end else position(file.file_id, start)
-            piece = Slice(file.source, file.file_id, time_us, stream, layout.record_key, buffer, decoded.cells)
+            piece = Slice(file.source, file.file_id, time_us, stream, layout.record_key, buffer, decoded.cells,
+                          repeats=file.duplicate_of)
             yield piece, progress, stop
 
 

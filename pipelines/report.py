@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -41,51 +42,70 @@ def print_run(console: Console, home: Home, summary: RunSummary) -> bool:
     for message in summary.messages:
         console.print(f"[yellow]{message}[/]")
     console.print(conservation_table(connection))
+    console.print(money_table(connection))
     outcomes = run_controls(connection)
     console.print(control_table(outcomes))
     return not any(outcome.red for outcome in outcomes)
 
 
 def conservation_table(connection: duckdb.DuckDBPyConnection) -> Table:
-    """Law 3 per source, with units and money beside the containers."""
-    money = {row[0]: row[1:] for row in connection.execute(_UNITS_AND_MONEY).fetchall()}
-    total = [sum(column) for column in zip(*money.values(), strict=True)] if money else [0] * 6
-    table = Table(title="Every container accounted for: in + recycled = all classes", title_justify="left")
-    table.add_column("source")
-    for name in ("records", "containers", "recycled", *CLASSES, "difference"):
-        table.add_column(name, justify="right")
-    for name in ("seconds", "MB", "messages", "charged", "uncollected", "at risk (est.)"):
-        table.add_column(name, justify="right", style="cyan")
+    """Law 3 per source, in containers; classes that nothing is in are left out."""
     found = connection.sql(control("conservation").sql)
-    for row in found.fetchall():
-        values = dict(zip(found.columns, row, strict=True))
-        source = values["source"]
-        seconds, octets, messages, *nanos = total if source is None else money.get(source, [0] * 6)
-        if source is None:
+    rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+    shown = [name for name in ("records", "containers", "recycled", *CLASSES)
+             if name in ("records", "containers", "rated") or any(row[name] for row in rows)]
+    table = _wide_table("Every usage container accounted for: in + recycled = sum of all classes",
+                        [*shown, "difference"])
+    for row in rows:
+        if row["source"] is None:
             table.add_section()
-        table.add_row(source or "total", *(_count(values[name]) for name in ("records", "containers", "recycled")),
-                      *(_count(values[name]) for name in CLASSES), _difference(values["difference"]),
-                      _count(seconds), f"{octets / 1e6:,.1f}" if octets else "", _count(messages),
+        table.add_row(row["source"] or "total", *(_count(row[name]) for name in shown), _difference(row["difference"]))
+    return table
+
+
+def money_table(connection: duckdb.DuckDBPyConnection) -> Table:
+    """Units and money per source; what is in suspense has an estimated value only."""
+    rows = sorted(connection.execute(_UNITS_AND_MONEY).fetchall())
+    rows.append(("total", *(sum(column) for column in list(zip(*rows, strict=True))[1:])) if rows else ())
+    table = _wide_table("The same in units and money (* suspended: an estimate)", ["seconds", "MB", "messages", "charged", "uncollected",
+                                                        "at risk*"])
+    for row in rows:
+        if not row:
+            continue
+        source, seconds, octets, messages, *nanos = row
+        if source == "total":
+            table.add_section()
+        table.add_row(source, _count(seconds), f"{octets / 1e6:,.1f}" if octets else "", _count(messages),
                       *(_money(n) for n in nanos))
+    return table
+
+
+def _wide_table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("source", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
 def control_table(outcomes: Sequence[Outcome]) -> Table:
     """Each control with what it said."""
-    table = Table(title="Controls (SQL files in pipelines/controls)", title_justify="left")
+    table = Table(title="Controls (SQL files in pipelines/controls)", title_justify="left", box=box.SIMPLE_HEAD,
+                  pad_edge=False)
     for name in ("control", "proves", "rows", "breaks", ""):
         table.add_column(name, justify="right" if name in ("rows", "breaks") else "left")
     for outcome in outcomes:
         verdict = Text("holds", "green") if outcome.green else Text("BROKEN", "bold red") if outcome.red \
             else Text("found", "yellow")
-        table.add_row(outcome.control.name, outcome.control.title, f"{outcome.rows:,}", f"{outcome.breaks:,}", verdict)
+        table.add_row(outcome.control.name, outcome.control.title.partition(":")[0], f"{outcome.rows:,}",
+                      f"{outcome.breaks:,}", verdict)
     return table
 
 
 def rows_table(connection: duckdb.DuckDBPyConnection, query: str, title: str) -> Table:
     """The answer to a query as a table: numbers right, all else left."""
     found = connection.sql(query)
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     numeric = [str(kind) not in ("VARCHAR", "BOOLEAN") for kind in found.types]
     for name, number in zip(found.columns, numeric, strict=True):
         table.add_column(name, justify="right" if number else "left")
