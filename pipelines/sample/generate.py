@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.sample.answer_key import AnswerKey, Totals, WrongRow
 from pipelines.sample.commands import write_commands
-from pipelines.sample.defects import DAMAGE, Entry, Mischief, damage_ber, plan_files
+from pipelines.sample.defects import DAMAGE, HEADLESS, Entry, Mischief, damage_ber, plan_files
 from pipelines.sample.encoders import ENCODERS, HEADS, STEMS, TAILS, Node, encode
 from pipelines.sample.files import SourceWriter
 from pipelines.sample.network import FORMATS, KINDS, LOCAL_SEQUENCE_MODULO, node_count, node_names
@@ -129,6 +129,8 @@ class _Element:
             self.mischief = Mischief(name, self.node.stem, data, seed, when.start_s, when.end_s,
                                      np.ascontiguousarray(people.mobile[:, people.ported_out]))
             fates = plan_files(self.mischief.key, STEMS.index(self.node.stem) * nodes + self.node.number, len(windows))
+            if self.node.stem in HEADLESS:
+                fates = {number: fate for number, fate in fates.items() if fate != "header_lies"}
         self.writer = SourceWriter(inbox, name, when, windows, int.from_bytes(digest[5:8], "big") % 999_000,
                                    self.node.address, HEADS.get(self.node.stem, b""), TAILS.get(self.node.stem, ""),
                                    fates)
