@@ -82,7 +82,7 @@ def show(connection: duckdb.DuckDBPyConnection, control: Control, only_breaks: b
          ) -> pa.Table:
     """Rows of a control, at most `limit`; only those that break it if asked."""
     where = "WHERE difference <> 0" if only_breaks else ""
-    return connection.execute(f"SELECT * FROM ({control.sql}) {where} LIMIT {int(limit)}").to_arrow_table()  # noqa: S608
+    return connection.sql(f"SELECT * FROM ({control.sql}) {where} LIMIT {int(limit)}").to_arrow_table()  # noqa: S608
 
 
 def _parse(name: str, text: str) -> Control:
@@ -91,5 +91,6 @@ def _parse(name: str, text: str) -> Control:
     title = lines[0].removeprefix("--").strip() if lines and lines[0].startswith("--") else ""
     kind = next((line.removeprefix("-- kind:").split()[0] for line in lines if line.startswith("-- kind:")), "")
     if not title or kind not in KINDS:
-        raise LedgerError(f"control {name}", "a title in its first line, and a line '-- kind: law' or '-- kind: finding'")
+        raise LedgerError(f"control {name}", "a title in its first line, and a line '-- kind: law' or "
+                          "'-- kind: finding'")
     return Control(name, title, kind, text.rstrip().removesuffix(";"))
