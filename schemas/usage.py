@@ -94,7 +94,8 @@ SUSPENSE = ColumnSet("suspense", 1, (
     Column("fault_offset", "int64", "where in the file reading failed"),
     Column("estimate_nanos", "int64", "value at risk, an estimate"),
 ))
-# Suspended containers that are closed. The row in `suspense` stays: what is open is suspense less settled, row by row.
+# Suspended containers that are closed. The row in `suspense` stays: what is open is suspense less settled, row by row
+# of the same origin, event, stage and reason (view suspense_open). No wall time: the commit has it.
 SETTLED = ColumnSet("settled", 1, (
     *ORIGIN,
     Column("event_id_hi", "uint64", "upper half of the event id", nullable=False),
@@ -102,6 +103,10 @@ SETTLED = ColumnSet("settled", 1, (
     Column("stage", "code", "where it had been set aside", Stage, nullable=False),
     Column("reason", "code", "why it had been set aside", Reason, nullable=False),
     Column("action", "code", "recycled or written off", SuspenseAction, nullable=False),
+    Column("container_count", "int64", "containers that came in again: more than one where a record could not be read "
+           "at all before; 0 when written off", nullable=False),
+    Column("who", "label", "who closed it", nullable=False),
+    Column("why", "label", "why", nullable=False),
 ))
 DUPLICATE = ColumnSet("duplicate", 1, (
     *USAGE.columns,

@@ -20,7 +20,7 @@
 WITH counted AS (
     SELECT source, 'containers' AS class, sum(container_count) AS n FROM file_audit GROUP BY source
     UNION ALL SELECT source, 'records', sum(record_count) FROM file_audit WHERE source <> 'commands' GROUP BY source
-    UNION ALL SELECT source, 'recycled', count(*) FROM settled WHERE action = 'recycled' GROUP BY source
+    UNION ALL SELECT source, 'recycled', sum(container_count) FROM settled WHERE action = 'recycled' GROUP BY source
     UNION ALL SELECT source, 'rated', count(*) FROM rated WHERE leg = 0 AND revision = 0 GROUP BY source
     UNION ALL SELECT source, 'waiting', count(*) FROM usage GROUP BY source
     UNION ALL SELECT source, 'waiting', -count(*) FROM rated WHERE leg = 0 AND revision = 0 GROUP BY source

@@ -19,6 +19,15 @@ SCRIPT = "ledger.sql"
 KNOWN: tuple[ColumnSet, ...] = (USAGE, SUSPENSE, DUPLICATE, FILTERED, MATCHED, HELD, MERGED, FILE_AUDIT, RATED, POSTING,
                                 BALANCE, COLLECTED, COMMAND, SEQUENCE_GAP, OPEN_SESSION, SETTLED)
 _VIEWS_MARK = "-- views --\n"
+# Views over views: what they need, and what they say. Rows of one key say the same, so which of them is open is all one.
+_SUSPENSE_KEY = "file_id, record_offset, container_index, event_id_hi, event_id_lo, stage, reason"
+DERIVED: dict[str, tuple[tuple[str, ...], str]] = {
+    "suspense_open": (("suspense", "settled"), f"""
+    WITH done AS (SELECT {_SUSPENSE_KEY}, count(*) AS actions FROM settled GROUP BY ALL),
+    numbered AS (SELECT *, row_number() OVER (PARTITION BY {_SUSPENSE_KEY}) AS place FROM suspense)
+    SELECT numbered.* EXCLUDE (place) FROM numbered LEFT JOIN done USING ({_SUSPENSE_KEY})
+    WHERE place > coalesce(actions, 0)"""),  # noqa: S608 - fixed names
+}
 
 
 def schema_path(table: str) -> str:
@@ -75,7 +84,7 @@ def script_text(schemas: dict[str, pa.Schema]) -> str:
                      f"'/{schema_path(table)}', coalesce(list(getvariable('ledger_folder') || '/' || path "
                      f"ORDER BY stream, version, place), []))\n    FROM ledger_files WHERE live AND kind = 'table' "
                      f"AND table_name = '{table}');\n{view_text(table, schema)};\n")
-    return head + mark + "\n".join(views)
+    return head + mark + "\n".join(views) + "".join(f"\n{text};\n" for text in derived_views(schemas))
 
 
 def view_text(table: str, schema: pa.Schema) -> str:
@@ -87,6 +96,12 @@ def view_text(table: str, schema: pa.Schema) -> str:
                     for each in ids if each not in names)
     return (f'CREATE OR REPLACE VIEW "{table}" AS SELECT *{extra}\n'  # noqa: S608 - names checked when staged
             f"    FROM read_parquet(getvariable('files_{table}'), union_by_name = true)")
+
+
+def derived_views(schemas: dict[str, pa.Schema]) -> list[str]:
+    """Statements that make the views over tables; of those whose tables are there."""
+    return [f'CREATE OR REPLACE VIEW "{name}" AS {text.strip()}' for name, (needs, text) in DERIVED.items()
+            if all(table in schemas for table in needs)]
 
 
 def check_table_name(table: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipelines.ledger.catalogue import known_schemas, schema_path, view_text
+from pipelines.ledger.catalogue import derived_views, known_schemas, schema_path, view_text
 from pipelines.ledger.ledger import AsOf, Ledger
 from pipelines.ledger.object_files import PROTOCOL, ObjectFiles
 from pipelines.ledger.store import ObjectStore, Store
@@ -34,9 +34,12 @@ def open_duckdb(ledger: Ledger, as_of: AsOf = None, extra: Extra | None = None,
     for each in live:
         if each.kind == TABLE:
             by_table.setdefault(each.table, []).append(locate(each.path))
-    for table, schema in sorted(known_schemas(ledger.store).items()):
+    schemas = known_schemas(ledger.store)
+    for table, schema in sorted(schemas.items()):
         set_list(connection, f"files_{table}", [locate(schema_path(table)), *by_table.get(table, [])])
         connection.execute(view_text(table, schema))
+    for text in derived_views(schemas):
+        connection.execute(text)
     _add_log_tables(connection, ledger, {each.path for each in live})
     if extra:
         extra(connection)
