@@ -8,8 +8,10 @@ remembers. A kill before 4 leaves nothing but files that do not exist; the batch
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from mediation.duplicates import DuplicateIndex, MergePlan
-from mediation.mediate import Mediated, mediate
+from mediation.mediate import Mediated, Slice, mediate
 from mediation.memory import Lexicon, MediationMemory
 from mediation.partials import PartialDelta
 from mediation.tokens import Sightings
@@ -19,6 +21,7 @@ from pipelines.commands import command_cells
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
 from pipelines.ledger import Ledger, StagedFile
+from pipelines.ledger.log import Positions
 from pipelines.reading import Batch, FileProgress, file_audit
 from pipelines.vault import Vault
 from reference_data.snapshot import Snapshot
@@ -31,6 +34,7 @@ TABLES = ("usage", "suspense", "duplicate", "filtered", "matched", "merged")
 STATE_TABLES = ("held", "open_session")  # deltas, replaced by one whole at the end of a run
 STATE_DELTAS = 256  # deltas between wholes
 RUNS = "duplicate_run"
+RECYCLE = "recycle"
 
 
 class Mediator:
@@ -68,7 +72,7 @@ class Mediator:
         reached("mediate.mediated")
         self._remember(result.sightings)  # 2
         reached("mediate.sighted")
-        staged = self._stage(result)  # 3
+        staged = []
         if batch.finished:
             cells, names = file_audit(batch.finished)
             staged.append(self._stream.stage("file_audit", cells.to_arrow(names)))
@@ -76,14 +80,21 @@ class Mediator:
             cells, kinds = command_cells(batch.command_file, batch.commands)
             staged.append(self._stream.stage("command", cells.to_arrow(
                 {"source": [batch.command_file.source], "kind": kinds})))
+        return batch, self._commit(  # 3 and 4
+            result, staged, "append", {"collected": (batch.start, batch.stop)}, _state(result.state, batch.open_file),
+            [c.payload for c in batch.commands])
+
+    def _commit(self, result: Mediated, extra: Sequence[StagedFile], kind: str, positions: Positions,
+                state: dict[str, Any], commands: Sequence[bytes]) -> Committed:
+        """Steps 3 and 4 for what was mediated, and `extra` files in the same commit."""
+        staged = self._stage(result) + list(extra)  # 3
         run = None
         if result.key_run is not None:
             run = self._stream.stage_bytes("duplicates", RUNS, result.key_run.payload)
             staged.append(run)
         usage = next((file for file in staged if file.entry.table == "usage"), None)
-        version = self._stream.commit(  # 4
-            staged, positions={"collected": (batch.start, batch.stop)}, state=_state(result.state, batch.open_file),
-            reference={"snapshot": self._reference.content_hash})
+        version = self._stream.commit(staged, positions=positions, state=state, kind=kind,  # 4
+                                      reference={"snapshot": self._reference.content_hash})
         if run is not None and result.key_run is not None:
             self._have_run(run.entry.path, lambda: bytes(result.key_run.payload))
             self._memory.duplicates.settle(result.key_run.name, run.entry.path)
@@ -91,12 +102,31 @@ class Mediator:
         if len(self._stream.files("open_session")) > STATE_DELTAS:
             self.write_state()
         sha256 = bytes.fromhex(usage.entry.sha256) if usage is not None else bytes(32)
-        return batch, Committed(version, result.usage, sha256, [c.payload for c in batch.commands])
+        return Committed(version, result.usage, sha256, commands)
+
+    def try_again(self, slices: Sequence[Slice], events: pa.Table) -> Mediated:
+        """Step 1 for what comes back from suspense. events: rows of the usage table's columns, resolved again.
+
+        Changes what mediation remembers: `recycle` must follow, or this mediator be closed.
+        """
+        rows = Cells.from_arrow(USAGE, events, self._lexicon.labels)
+        return mediate(slices, self._reference, self._memory, self._token_key, self._stream.version + 1, events=rows)
+
+    def recycle(self, result: Mediated, actions: pa.Table) -> Committed:
+        """Steps 2 to 4 for what `try_again` gave: one commit with the actions, no position moved."""
+        self._remember(result.sightings)  # 2
+        reached("recycle.sighted")
+        extra = [self._stream.stage("settled", actions)]
+        return self._commit(result, extra, RECYCLE, {}, {"memory": result.state, "open_file": self.open_file}, ())
+
+    def write_off(self, actions: pa.Table) -> None:
+        """Rows of suspense are given up: nothing but the actions that say so."""
+        self._stream.commit([self._stream.stage("settled", actions)], kind="write_off")
 
     def committed_after(self, version: int, collector: Collector) -> Iterator[Committed]:
         """Batches that are committed and that the journal does not have, oldest first."""
         for entry in self._ledger.logs()["mediation"].entries[version:]:
-            if entry.op == "append":
+            if entry.op in ("append", RECYCLE):
                 yield self._committed(entry.version, collector)
 
     def _committed(self, version: int, collector: Collector) -> Committed:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from mediation.formats.frame import FileFormat, FileFrame
-from mediation.formats.registry import load_format
+from mediation.formats.refusals import refuse, sniff
+from mediation.formats.registry import REFUSED, load_format
 from mediation.mediate import Slice
 from pipelines.collect import COMMANDS, CollectedFile, Collector
 from pipelines.commands import Command, read_commands
@@ -20,7 +21,7 @@ from reference_data.snapshot import Snapshot
 from reference_data.streams import Stream
 from schemas.audit import FILE_AUDIT, FileState
 from schemas.codes import Reason
-from schemas.columns import ABSENT, Cells
+from schemas.columns import ABSENT, U8, Cells
 from schemas.decoded import DECODED
 from schemas.errors import ReferenceDataError
 
@@ -78,6 +79,7 @@ class Reader:
         self._layouts, self._batch_records = layouts, batch_records
         self._formats: dict[str, FileFormat] = {}
         self._filled = 0  # records in the batch that is being filled
+        self.refused: list[str] = []  # files of formats that are not read, and why, for the run's summary
 
     def format_of(self, stream: Stream) -> FileFormat:
         """The format of a stream's files, loaded once."""
@@ -154,6 +156,10 @@ class Reader:
         buffer = self._collector.payload(file)
         stream = self._stream_of(file.source)
         layout = self.format_of(stream)
+        why = self._refusal(stream, buffer)
+        if why:
+            yield self._refused(file, stream, layout, buffer, why)
+            return
         frame = layout.inspect(buffer)
         state = FileState.READ if file.duplicate_of == ABSENT else FileState.DUPLICATE_FILE
         progress = FileProgress(file, frame, state, *(counts.get(name, 0) for name in COUNTED),
@@ -174,6 +180,53 @@ class Reader:
             piece = Slice(file.source, file.file_id, time_us, stream, layout.record_key, buffer, decoded.cells,
                           repeats=file.duplicate_of)
             yield piece, progress, stop
+
+    def read_again(self, file: CollectedFile, places: Mapping[tuple[int, int], frozenset[int] | None]) -> Slice:
+        """Records of a file that come back from suspense, decoded by its layout as it is now.
+
+        places: (offset, octets) of each record -> the containers that come back, None for all that it has.
+        Raises ErasedError: retention has destroyed the file's bytes.
+        """
+        buffer = self._collector.payload(file)
+        stream = self._stream_of(file.source)
+        layout = self.format_of(stream)
+        frame = layout.inspect(buffer)
+        parts, keep = [], []
+        for (offset, octets), containers in sorted(places.items(), key=lambda place: place[0]):
+            cells = self._decode_again(stream, layout, frame, buffer, offset, octets)
+            parts.append(cells)
+            keep.append(np.ones(len(cells), np.bool_) if containers is None
+                        else np.isin(cells["container_index"], sorted(containers)))
+        time_us = file.time_us if file.time_us != ABSENT else frame.file_time_us
+        return Slice(file.source, file.file_id, time_us, stream, layout.record_key, buffer,
+                     Cells.concat(DECODED, parts), recycled=True, keep=np.concatenate(keep))
+
+    def _decode_again(self, stream: Stream, layout: FileFormat, frame: FileFrame, buffer: U8, offset: int, octets: int
+                      ) -> Cells:
+        start, stop = offset, offset + octets
+        if octets == len(buffer):  # a whole file, refused before: its header is no record
+            if self._refusal(stream, buffer):
+                return refused_row(octets)
+            start, stop = frame.body_start, frame.body_end
+        parts = []
+        while start < stop:
+            decoded = layout.decode(buffer, start, stop, self._batch_records)
+            parts.append(decoded.cells)
+            start = decoded.next_offset
+        return Cells.concat(DECODED, parts)
+
+    def _refusal(self, stream: Stream, buffer: U8) -> str:
+        """Why a whole file is refused: it is of a format that is known and not read yet. Empty when it is read."""
+        return str(refuse(stream.format, buffer)) if sniff(buffer) in REFUSED else ""
+
+    def _refused(self, file: CollectedFile, stream: Stream, layout: FileFormat, buffer: U8, why: str
+                 ) -> tuple[Slice, FileProgress, int]:
+        self.refused.append(f"{file.source}/{file.name}: {why}")
+        state = FileState.REFUSED_FORMAT if file.duplicate_of == ABSENT else FileState.DUPLICATE_FILE
+        progress = FileProgress(file, FileFrame(0, len(buffer)), state).plus(1, 1, len(buffer))
+        piece = Slice(file.source, file.file_id, file.time_us, stream, layout.record_key, buffer,
+                      refused_row(len(buffer)))
+        return piece, progress, position(file.file_id + 1, 0)
 
 
 def refused_row(octets: int) -> Cells:

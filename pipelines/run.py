@@ -48,7 +48,7 @@ class RunSummary:
     containers: int
     rated: int
     seconds: float
-    messages: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()  # what the operator should look at: files that were refused, and why
 
 
 class Run:
@@ -57,12 +57,12 @@ class Run:
     def __init__(self, source: Input, home: Home, options: RunOptions, disk: Disk | None = None) -> None:
         self._options = options
         keys = Keys.open(home.keys, disk)
+        self._vault = Vault(home.vault, keys, disk)  # locked first: a second process stops before it claims anything
         self.reference = load_snapshot(source.operator, keys.token_key)
         self.ledger = Ledger.open(home.ledger, keys.signing_key, disk=disk)
         lexicon = Lexicon()
         self._archive = Archive(home.archive, keys, disk)
         self.collector = Collector(self.ledger, self._archive, self.reference.streams, source.inbox)
-        self._vault = Vault(home.vault, keys, disk)
         self._mediator = Mediator(home, self.ledger, self.reference, self._vault, keys.token_key, lexicon, disk)
         accounts = load_accounts(source.operator)
         self._node = ChargingNode(home, self.ledger, self.reference, accounts, lexicon.labels, disk)
@@ -99,10 +99,15 @@ class Run:
             containers += batch.container_count
             if progress is not None:
                 progress(batch.octets)
+        self._settle()
+        refused, self._reader.refused = tuple(self._reader.refused), []
+        return RunSummary(files, records, containers, rated, time.perf_counter() - started, refused)
+
+    def _settle(self) -> None:
+        """What a run leaves behind for the next one: deltas made whole, balances, a snapshot at the journal's end."""
         self._mediator.write_state()
         self._node.commit_balances()
         self._node.take_snapshot()
-        return RunSummary(files, records, containers, rated, time.perf_counter() - started)
 
     def close(self) -> None:
         self._node.close()

@@ -2,29 +2,40 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from pipelines.apps import run_commands
+from pipelines.apps import (
+    check_commands,
+    explain_commands,
+    ledger_commands,
+    run_commands,
+    sql_commands,
+    suspense_commands,
+)
 from schemas.errors import ChargingError, InvariantError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Network files in, a verified Parquet ledger out; every record and every cent accounted for.")
-run_commands.register(app)
+for module in (run_commands, explain_commands, suspense_commands, sql_commands, ledger_commands, check_commands):
+    module.register(app)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: the operator's mistakes are told in one line, ours with where they happened."""
     try:
-        app()
+        app(args=list(arguments) if arguments is not None else None)
     except ChargingError as error:
-        Console(stderr=True).print(f"[red]error[/] {type(error).__name__}: {error}", highlight=False)
+        Console(stderr=True).print(f"[red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         if os.environ.get("TARIFA_TRACE"):
             raise
         sys.exit(2)
     except InvariantError as error:
-        Console(stderr=True).print(f"[red]a law did not hold[/]; nothing was committed: {error}", highlight=False)
+        Console(stderr=True).print(f"[red]a law did not hold[/]; nothing was committed: {escape(str(error))}",
+                                   highlight=False, soft_wrap=True)
         raise
 
 

@@ -105,6 +105,10 @@ class ChargingNode:
             self.take_snapshot()
         return rated
 
+    def try_charging(self, usage: Cells) -> Charged:
+        """What charging these events next would give. Changes the book: close this node without committing."""
+        return charge(usage, 0, len(usage), self.position, self._reference.tariffs, self.book, self._labels)
+
     def usage_of(self, version: int) -> tuple[Cells, bytes]:
         """Usage and sha256 of what mediation committed in `version`, read back from the ledger."""
         entry = self._ledger.logs()["mediation"].entries[version - 1]

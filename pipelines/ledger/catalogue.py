@@ -19,7 +19,7 @@ SCRIPT = "ledger.sql"
 KNOWN: tuple[ColumnSet, ...] = (USAGE, SUSPENSE, DUPLICATE, FILTERED, MATCHED, HELD, MERGED, FILE_AUDIT, RATED, POSTING,
                                 BALANCE, COLLECTED, COMMAND, SEQUENCE_GAP, OPEN_SESSION, SETTLED)
 _VIEWS_MARK = "-- views --\n"
-# Views over views: what they need, and what they say. Rows of one key say the same, so which of them is open is all one.
+# Views over views: what they need, and what they say. Rows of one key say the same: which of them is open is all one.
 _SUSPENSE_KEY = "file_id, record_offset, container_index, event_id_hi, event_id_lo, stage, reason"
 DERIVED: dict[str, tuple[tuple[str, ...], str]] = {
     "suspense_open": (("suspense", "settled"), f"""
