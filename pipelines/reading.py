@@ -162,8 +162,8 @@ class Reader:
             return
         frame = layout.inspect(buffer)
         state = FileState.READ if file.duplicate_of == ABSENT else FileState.DUPLICATE_FILE
-        progress = FileProgress(file, frame, state, *(counts.get(name, 0) for name in COUNTED),
-                                file_sequence_modulo=stream.file_sequence_modulo or ABSENT)
+        progress = FileProgress(file, frame, state, file_sequence_modulo=stream.file_sequence_modulo or ABSENT,
+                                **{name: counts.get(name, 0) for name in COUNTED})
         time_us = file.time_us if file.time_us != ABSENT else frame.file_time_us
         done = position(file.file_id + 1, 0)
         start = max(offset, frame.body_start)
@@ -223,7 +223,8 @@ class Reader:
                  ) -> tuple[Slice, FileProgress, int]:
         self.refused.append(f"{file.source}/{file.name}: {why}")
         state = FileState.REFUSED_FORMAT if file.duplicate_of == ABSENT else FileState.DUPLICATE_FILE
-        progress = FileProgress(file, FileFrame(0, len(buffer)), state).plus(1, 1, len(buffer))
+        progress = FileProgress(file, FileFrame(0, len(buffer)), state,
+                                file_sequence_modulo=stream.file_sequence_modulo or ABSENT).plus(1, 1, len(buffer))
         piece = Slice(file.source, file.file_id, file.time_us, stream, layout.record_key, buffer,
                       refused_row(len(buffer)))
         return piece, progress, position(file.file_id + 1, 0)
