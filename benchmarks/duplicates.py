@@ -105,8 +105,8 @@ class Growing:
     def merge(self) -> None:
         started = time.thread_time()
         while (plan := self.index.plan_merge(self.version, NEVER_US)) is not None:
-            for name, day in plan.outputs:
-                self.disk.write_new(self.folder / name, self.index.merge(plan, day))
+            for name, days in plan.outputs:
+                self.disk.write_new(self.folder / name, self.index.merge(plan, days))
             self.index.swap(plan)
             self.cost.merged += plan.rows
             for name in plan.inputs:

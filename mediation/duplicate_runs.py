@@ -189,21 +189,36 @@ def write_run(columns: I64, block_rows: int = BLOCK_ROWS) -> U64:
     return words
 
 
-def merge_runs(runs: Sequence[Run], day: int, block_rows: int = BLOCK_ROWS) -> Iterator[memoryview]:
-    """Merge one day of several runs into the chunks of a new file, front to back, in bounded memory.
+def merge_runs(runs: Sequence[Run], days: Sequence[int], block_rows: int = BLOCK_ROWS) -> Iterator[memoryview]:
+    """Merge some days of several runs into the chunks of a new file, front to back, in bounded memory.
 
     Reads a block at a time of each run and lets go of its mapped pages. Raises LedgerError when a block is damaged.
     """
     yield _octets(_header())
     entries: list[I64] = []
     at = HEADER_WORDS
+    for day in sorted(days):
+        for columns in _merge_day(runs, day, block_rows):
+            entry = np.zeros((1, DIRECTORY_COLUMNS), np.int64)
+            rows = columns.shape[1]
+            words = np.empty(measure_block_nb(columns, 0, rows, at, day, entry, 0), np.uint64)
+            encode_block_nb(columns, 0, entry, 0, words)
+            entries.append(entry)
+            at += words.size
+            yield _octets(words)
+    directory = np.concatenate(entries) if entries else np.zeros((0, DIRECTORY_COLUMNS), np.int64)
+    yield _octets(_end(directory, int(directory[:, D_ROWS].sum()), at))
+
+
+def _merge_day(runs: Sequence[Run], day: int, block_rows: int) -> Iterator[I64]:
+    """Rows of one day in order of their hash, at most block_rows at a time; valid until the next are asked for."""
     blocks = [np.flatnonzero(run.directory[:, D_DAY] == day).tolist() for run in runs]
     largest = max((int(run.directory[:, D_ROWS].max()) for run in runs), default=1)
     sources = np.empty((len(runs), RUN_COLUMNS, largest), np.int64)
     cursor, available = np.zeros(len(runs), np.int64), np.zeros(len(runs), np.int64)
     out = np.empty((RUN_COLUMNS, block_rows), np.int64)
-    filled = 0
     flat, heads, picks = sources.reshape(-1), np.empty(len(runs), np.uint64), np.empty(block_rows, np.int64)
+    filled = 0
     while True:
         for s in np.flatnonzero(cursor == available).tolist():
             cursor[s], available[s] = 0, 0
@@ -213,17 +228,10 @@ def merge_runs(runs: Sequence[Run], day: int, block_rows: int = BLOCK_ROWS) -> I
         if active.size:
             filled = merge_rows_nb(flat, largest, active, cursor, available, heads, picks, out, filled, block_rows)
         if filled == block_rows or (filled and not active.size):
-            entry = np.zeros((1, DIRECTORY_COLUMNS), np.int64)
-            words = np.empty(measure_block_nb(out, 0, filled, at, day, entry, 0), np.uint64)
-            encode_block_nb(out, 0, entry, 0, words)
-            entries.append(entry)
-            at += words.size
+            yield out if filled == block_rows else np.ascontiguousarray(out[:, :filled])
             filled = 0
-            yield _octets(words)
         if not active.size:
-            break
-    directory = np.concatenate(entries) if entries else np.zeros((0, DIRECTORY_COLUMNS), np.int64)
-    yield _octets(_end(directory, int(directory[:, D_ROWS].sum()), at))
+            return
 
 
 def _octets(words: U64) -> memoryview:

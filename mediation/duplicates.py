@@ -32,6 +32,8 @@ from schemas.errors import InvariantError
 FAN_IN = 8          # runs of like size that are merged into one
 SMALLEST_TIER = 10  # bits: runs below 1,024 rows count as one size
 FILTER_OCTETS = 2 << 30
+SEVERAL_DAYS = -(1 << 62)
+SPLIT_SHARE = 16    # a day that is at least one in so many keys of a merge gets a run of its own
 _MOST_DAYS = 65_536  # of one batch, beyond which it is sorted the slow way
 
 
@@ -75,10 +77,10 @@ class NewRun:
 
 @dataclass(frozen=True)
 class MergePlan:
-    """Runs to be replaced by `rows` keys in outputs: (name, day) of each file, none when all have expired."""
+    """Runs to be replaced by `rows` keys in outputs: (name, days) of each file, none when all have expired."""
 
     inputs: tuple[str, ...]
-    outputs: tuple[tuple[str, int], ...]
+    outputs: tuple[tuple[str, tuple[int, ...]], ...]
     rows: int
 
 
@@ -178,11 +180,12 @@ class DuplicateIndex:
         self._pending -= {name}
 
     def plan_merge(self, version: int, oldest_us: int) -> MergePlan | None:
-        """The next merge that is due, or None. version as in `add`, and may be the same.
+        """The next merge that is due, or None; one at a time, ended by `swap`. version as in `add`, may be the same.
 
-        Size-tiered: `fan_in` runs of one day and like size become one; `fan_in` runs of several days are split by day.
-        So a day has at most fan_in - 1 runs per power of fan_in. Runs that lie wholly before oldest_us (the least
-        over all streams) are dropped first, without reading; days before it are left out of what is merged.
+        Size-tiered: `fan_in` runs of one day and like size become one, so that a day has at most fan_in - 1 runs per
+        power of fan_in. Runs of several days likewise, but what they hold much of gets a run per day; the rest stays
+        together, so that stray times cannot make a file each. Runs that lie wholly before oldest_us (the least over
+        all streams) are dropped first, without reading; days before it are left out of what is merged.
         """
         first_day = oldest_us // DAY_US
         settled = [run for run in self._runs if run.name not in self._pending]
@@ -192,24 +195,30 @@ class DuplicateIndex:
         groups: dict[tuple[int, int], list[Run]] = {}
         for run in settled:
             tier = max(0, run.rows.bit_length() - SMALLEST_TIER) // max(1, self._fan_in.bit_length() - 1)
-            groups.setdefault((tier, run.days[0]) if len(run.days) == 1 else (-1, 0), []).append(run)
+            groups.setdefault((tier, run.days[0] if len(run.days) == 1 else SEVERAL_DAYS), []).append(run)
         for _, members in sorted(groups.items()):
             if len(members) >= self._fan_in:
-                chosen = members[:self._fan_in]
-                days = sorted({day for run in chosen for day in run.days if day >= first_day})
-                self._plans += 1  # one version may plan several merges, one after the other
-                outputs = tuple((f"keys-{version:020d}-{self._plans}-day-{day}.run", day) for day in days)
-                rows = sum(run.rows_of(day) for run in chosen for day in days)
-                return MergePlan(tuple(run.name for run in chosen), outputs, rows)
+                return self._plan(members[:self._fan_in], version, first_day)
         return None
 
-    def merge(self, plan: MergePlan, day: int) -> Iterator[memoryview]:
-        """Octets of the output of `plan` for `day`, front to back.
+    def _plan(self, chosen: Sequence[Run], version: int, first_day: int) -> MergePlan:
+        rows = {day: sum(run.rows_of(day) for run in chosen)
+                for day in sorted({day for run in chosen for day in run.days if day >= first_day})}
+        total = sum(rows.values())
+        parts = [(day,) for day in rows if rows[day] * SPLIT_SHARE >= total]
+        strays = tuple(day for day in rows if rows[day] * SPLIT_SHARE < total)
+        self._plans += 1  # one version may plan several merges, one after the other
+        outputs = tuple((f"keys-{version:020d}-{self._plans}-{number}.run", days)
+                        for number, days in enumerate([*parts, strays] if strays else parts))
+        return MergePlan(tuple(run.name for run in chosen), outputs, total)
+
+    def merge(self, plan: MergePlan, days: tuple[int, ...]) -> Iterator[memoryview]:
+        """Octets of the output of `plan` for `days`, front to back.
 
         Reads settled runs only and changes nothing, so it may run on another thread. Memory: one block per input.
         """
-        inputs = [run for run in self._runs if run.name in plan.inputs and day in run.days]
-        return merge_runs(inputs, day, self._block_rows)
+        inputs = [run for run in self._runs if run.name in plan.inputs and not set(days).isdisjoint(run.days)]
+        return merge_runs(inputs, days, self._block_rows)
 
     def swap(self, plan: MergePlan, paths: Sequence[str] | None = None) -> None:
         """The merge is durable and committed (outputs added, inputs removed): probe its outputs from now on.

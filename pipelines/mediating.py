@@ -203,10 +203,9 @@ class Mediator:
 
     def _merge(self, plan: MergePlan) -> None:
         staged = []
-        for _, day in plan.outputs:
-            payload = b"".join(self._memory.duplicates.merge(plan, day))
-            file = self._stream.stage_bytes("duplicates", RUNS, payload)
-            self._have_run(file.entry.path, lambda payload=payload: payload)
+        for _, days in plan.outputs:
+            file = self._stream.stage_chunks("duplicates", RUNS, self._memory.duplicates.merge(plan, days))
+            self._have_run(file.entry.path, lambda file=file: self._ledger.read_bytes(file.entry))
             staged.append(file)
         self._stream.commit(staged, removed=list(plan.inputs), kind="merge_runs")
         self._memory.duplicates.swap(plan, [file.entry.path for file in staged])

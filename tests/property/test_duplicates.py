@@ -73,8 +73,8 @@ class Operator:
             self.version += 1
 
     def write(self, plan: MergePlan) -> None:
-        for name, day in plan.outputs:
-            (self.folder / name).write_bytes(b"".join(self.index.merge(plan, day)))
+        for name, days in plan.outputs:
+            (self.folder / name).write_bytes(b"".join(self.index.merge(plan, days)))
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])

@@ -169,9 +169,9 @@ def test_recycled_containers_came_in_again(book: duckdb.DuckDBPyConnection) -> N
                  "WHERE rowid = 0")
     assert broken(book) == {"conservation"}
     book.execute("INSERT INTO settled BY NAME SELECT source, file_id, record_offset, record_length, container_index, "
-                 "event_id_hi, event_id_lo, stage, reason, 'recycled' AS action FROM suspense")
+                 "event_id_hi, event_id_lo, stage, reason, 'recycled' AS action, 1 AS container_count FROM suspense")
     assert broken(book) == set()
-    book.execute("UPDATE settled SET action = 'written_off'")
+    book.execute("UPDATE settled SET action = 'written_off', container_count = 0")
     assert broken(book) == {"conservation"}
 
 

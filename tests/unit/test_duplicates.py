@@ -185,7 +185,7 @@ def test_a_flipped_bit_in_a_block_stops_the_merge_that_reads_it(tmp_path: Path) 
     plan = index.plan_merge(9, 0)
     assert plan is not None
     with pytest.raises(LedgerError, match=r"keys-1\.run: block 0 is damaged"):
-        list(index.merge(plan, 0))
+        list(index.merge(plan, (0,)))
 
 
 def test_a_run_is_read_back_as_it_was_written(tmp_path: Path) -> None:
@@ -216,8 +216,8 @@ def grown(folder: Path, versions: int, days: int = 1, per_batch: int = 20) -> Du
         (folder / run.name).write_bytes(run.payload)
         index.settle(run.name)
         for plan in merges(index, version):
-            for name, day in plan.outputs:
-                (folder / name).write_bytes(b"".join(index.merge(plan, day)))
+            for name, those in plan.outputs:
+                (folder / name).write_bytes(b"".join(index.merge(plan, those)))
             index.swap(plan)
     return index
 
@@ -248,13 +248,40 @@ def test_runs_of_several_days_are_split_so_that_days_can_expire_whole(tmp_path: 
     assert index.plan_merge(10, 2 * DAY_US + 5) is None
 
 
+def test_stray_times_stay_together_and_are_found(tmp_path: Path) -> None:
+    """Clocks that are far off must not make a file each."""
+    index = DuplicateIndex(tmp_path, fan_in=4, block_rows=16)
+    strays = []
+    for version in range(64):
+        records = [replace(A, key=(1, version, n, 3, 4), file_id=version) for n in range(20)]
+        strays.append(replace(A, key=(2, version, 0, 0, 0), key_time_us=(version * version - 400) * DAY_US))
+        key, file_id, offset, oldest_us, _ = batch([*records, strays[-1]])
+        run = index.add(key, file_id, offset, index.probe(key, file_id, offset, oldest_us), version)
+        assert run is not None
+        (tmp_path / run.name).write_bytes(run.payload)
+        index.settle(run.name)
+        for plan in merges(index, version):
+            for name, days in plan.outputs:
+                (tmp_path / name).write_bytes(b"".join(index.merge(plan, days)))
+            index.swap(plan)
+    assert len(index.names) <= 12 and len(index) == 64 * 21
+    assert set(taken(index, *strays, version=999).verdict.tolist()) == {Verdict.DUPLICATE}
+    plan = index.plan_merge(1000, 3000 * DAY_US)
+    while plan is not None:
+        for name, days in plan.outputs:
+            (tmp_path / name).write_bytes(b"".join(index.merge(plan, days)))
+        index.swap(plan)
+        plan = index.plan_merge(1000, 3000 * DAY_US)
+    assert len(index) < 64 * 3  # all runs of the one old day are gone; a few of several days wait for their next merge
+
+
 def test_days_before_the_horizon_are_left_out_of_a_merge(tmp_path: Path) -> None:
     index = grown(tmp_path, 3, days=3)
     later = replace(A, key=(2, 0, 0, 0, 0), key_time_us=2 * DAY_US)
     written(tmp_path, [later, replace(later, key_time_us=0)], "late.run")
     index = DuplicateIndex(tmp_path, [*index.names, "late.run"], fan_in=4)
     plan = index.plan_merge(5, 2 * DAY_US)
-    assert plan is not None and [day for _, day in plan.outputs] == [2] and len(plan.inputs) == 4
+    assert plan is not None and [days for _, days in plan.outputs] == [(2,)] and len(plan.inputs) == 4
 
 
 def test_a_merge_that_lost_keys_is_not_swapped_in(tmp_path: Path) -> None:
@@ -291,7 +318,7 @@ def test_the_ledger_names_runs_and_a_restart_opens_what_it_names(tmp_path: Path)
         index.settle(run.name, staged.entry.path)
     plan = index.plan_merge(2, 0)
     assert plan is not None
-    merged = [stream.stage_chunks("duplicates", name, index.merge(plan, day)) for name, day in plan.outputs]
+    merged = [stream.stage_chunks("duplicates", name, index.merge(plan, days)) for name, days in plan.outputs]
     stream.commit(merged, removed=plan.inputs)
     index.swap(plan, [each.entry.path for each in merged])
     stream.close()
