@@ -38,8 +38,8 @@ class Slice:
 
     file_time_us: time that the file's name or header declares, ABSENT if none. record_key: of the format.
     recycled: the records come back from suspense. repeats: number of the file that had the same content first: every
-    container of this one is a duplicate then, readable or not. keep: rows of `decoded` that count, where a record is only partly
-    taken up again; None for all.
+    container of this one is a duplicate then. keep: rows of `decoded` that count, where a record is only partly taken
+    up again; None for all.
     """
 
     source: str

@@ -17,21 +17,23 @@ _LIMIT = 1 << 23  # tokens kept; then the table starts afresh and the vault sees
 class Sightings:
     """Tokens met for the first time by this process, (n,) each; the vault may know them already.
 
-    identity: `codes.Identity`. value: packed digits or IPv4 number, for texts their hash. text: what a hash stands
-    for, None where `value` is the value itself.
+    identity: `codes.Identity`. value: packed digits or IPv4 number, for texts their hash. text: by row, what a hash
+    stands for; rows that are not in it are values themselves.
     """
 
     token: I64
     identity: I64
     value: I64
-    text: tuple[str | None, ...]
+    text: dict[int, str]
 
     @classmethod
     def concat(cls, parts: "list[Sightings]") -> "Sightings":
         def column(name: str) -> I64:
             return np.concatenate([getattr(p, name) for p in parts]) if parts else np.empty(0, np.int64)
 
-        return cls(column("token"), column("identity"), column("value"), tuple(t for p in parts for t in p.text))
+        starts = np.cumsum([0, *(len(p) for p in parts)])
+        text = {int(start) + row: t for start, p in zip(starts, parts, strict=False) for row, t in p.text.items()}
+        return cls(column("token"), column("identity"), column("value"), text)
 
     def __len__(self) -> int:
         return self.token.size
@@ -58,8 +60,8 @@ class TokenTable:
         rows = new[:remember_nb(token, identity, value, self._seen, new, collides)]
         self._count += rows.size
         kinds, references = identity[rows], text[rows]
-        texts = tuple(_written(buffer, int(r), int(k)) for r, k in zip(references, kinds, strict=True)) \
-            if (references != ABSENT).any() else (None,) * rows.size
+        texts = {int(row): _written(buffer, int(references[row]), int(kinds[row]))
+                 for row in np.flatnonzero(references != ABSENT)}
         return Sightings(token[rows], kinds, value[rows], texts)
 
     def _make_room(self, more: int) -> None:
@@ -76,9 +78,7 @@ class TokenTable:
         self._count = old.shape[0]
 
 
-def _written(buffer: U8, reference: int, identity: int) -> str | None:
-    if reference == ABSENT:
-        return None
+def _written(buffer: U8, reference: int, identity: int) -> str:
     raw = buffer[reference >> 16:(reference >> 16) + (reference & 0xFFFF)].tobytes()
     if identity == Identity.IP_ADDRESS:
         try:

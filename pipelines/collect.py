@@ -126,7 +126,8 @@ class Collector:
 
     def _take(self, item: Found) -> CollectedFile | None:
         buffer = _bytes_of(item.path)
-        sha256 = hashlib.sha256(buffer.data).digest()[:16]  # 1
+        digest = hashlib.sha256(buffer.data).digest()  # 1
+        sha256 = digest[:16]
         known = self._by_name.get((item.source, item.path.name, sha256))
         if known is not None:
             self._paths.setdefault(known, item.path)
@@ -134,7 +135,7 @@ class Collector:
         reached("collect.read")
         file = CollectedFile(self.last_file_id + 1, item.source, item.path.name, sha256, len(buffer), item.time_us,
                              item.sequence, self._by_content.get(sha256, ABSENT))
-        self._archive.write(file.file_id, file.time_us, buffer)  # 2
+        self._archive.write(file.file_id, file.time_us, buffer, digest)  # 2
         reached("collect.archived")
         self._remember(file)
         self._paths[file.file_id] = item.path

@@ -149,7 +149,7 @@ class Mediator:
 
     def _remember(self, sightings: Sightings) -> None:
         if len(sightings):
-            texts = list(sightings.text) if any(t is not None for t in sightings.text) else None
+            texts = [sightings.text.get(row) for row in range(len(sightings))] if sightings.text else None
             self._vault.remember(sightings.token, sightings.identity, sightings.value, texts)
 
     def _stage(self, result: Mediated) -> list[StagedFile]:

@@ -66,12 +66,13 @@ def conservation_table(connection: duckdb.DuckDBPyConnection) -> Table:
 def money_table(connection: duckdb.DuckDBPyConnection) -> Table:
     """Units and money per source; what is in suspense has an estimated value only."""
     rows = sorted(connection.execute(_UNITS_AND_MONEY).fetchall())
-    rows.append(("total", *(sum(column) for column in list(zip(*rows, strict=True))[1:])) if rows else ())
-    table = _wide_table("The same in units and money (* suspended: an estimate)", ["seconds", "MB", "messages", "charged", "uncollected",
+    if rows:
+        totals = [sum(column) for column in list(zip(*rows, strict=True))[1:]]
+        rows.append(("total", *totals))
+    table = _wide_table("The same in units and money (* suspended: an estimate)",
+                        ["seconds", "MB", "messages", "charged", "uncollected",
                                                         "at risk*"])
     for row in rows:
-        if not row:
-            continue
         source, seconds, octets, messages, *nanos = row
         if source == "total":
             table.add_section()

@@ -41,8 +41,10 @@ from schemas.columns import ABSENT, Cells
 from schemas.errors import ReferenceDataError
 from schemas.money import MAX_NANOS, parse_money
 from schemas.rated import POSTING, RATED
-from schemas.timepoint import parse_time
+from schemas.timepoint import DAY_S, SECOND_US, parse_time
 from schemas.usage import SUSPENSE
+
+DAY_US = DAY_S * SECOND_US
 
 
 class _RefusedError(Exception):
@@ -201,8 +203,10 @@ def _state(context: _Context) -> Cells:
 def _clock(context: _Context) -> Cells:
     """Expire the buckets of cycles that are over, lateness allowed for; forget sessions beyond the horizon."""
     book = context.book
+    day_before = int(book.scalars[B_CLOCK]) // DAY_US
     book.scalars[B_CLOCK] = max(int(book.scalars[B_CLOCK]), context.time_us)
-    book.forget_sessions(int(book.scalars[B_CLOCK]) - int(book.scalars[B_HORIZON]))
+    if int(book.scalars[B_CLOCK]) // DAY_US != day_before:  # it walks all of them: once a day is enough
+        book.forget_sessions(int(book.scalars[B_CLOCK]) - int(book.scalars[B_HORIZON]))
     book.set_buckets(*book.buckets())  # in the order of their ids, so that history does not number the postings
     progress = np.zeros(4, np.int64)
     parts = []

@@ -279,7 +279,7 @@ def test_sightings_name_each_token_once(node: Node) -> None:
     first = node.mediate(piece(node.snapshot, rows, text=text)).sightings
     assert len(node.mediate(piece(node.snapshot, [call(4)], file_id=2)).sightings) == 0
     found = {(int(i), unpack(int(v)) if t is None else t) for i, v, t in
-             zip(first.identity, first.value, first.text, strict=True)}
+             zip(first.identity, first.value, (first.text.get(i) for i in range(len(first))), strict=True)}
     assert found == {(Identity.MSISDN, ANNA[1]), (Identity.IMSI, ANNA[2]), (Identity.MSISDN, "999710000005"),
                      (Identity.TEXT, "bank")}
 
