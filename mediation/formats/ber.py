@@ -17,11 +17,21 @@ from schemas.decoded import DECODED
 
 _LOOK_OCTETS = 1 << 16  # how far a file that begins with neither header nor record is searched for its kind
 _ROWS_PER_RECORD = 4
-_KEPT_ROWS = 1 << 17  # rooms up to this size are kept: fresh memory costs more than reading a record into it
+_BLOCK_ROWS = 2_048 + t.MAX_CONTAINERS + 8  # the 8: columns one page apart would share the same few cache lines
 
 
 def load(layout: Layout) -> "BerFormat":
     return BerFormat(layout)
+
+
+class _Room:
+    """What one thread works in, uninitialised: output cells, one record's cells and their ranks, open elements."""
+
+    def __init__(self, scratch: int) -> None:
+        self.out = np.empty((len(DECODED.columns), _BLOCK_ROWS), np.int64)
+        self.work = np.empty((t.MAX_CONTAINERS + 3, scratch), np.int64)
+        self.ranks, self.stack = np.empty((3, scratch), np.int64), np.empty((t.MAX_DEPTH, 3), np.int64)
+        self.done = np.empty(3, np.int64)
 
 
 class BerFormat:
@@ -61,25 +71,40 @@ class BerFormat:
                          file_sequence=header.sequence, header_lies=lies, problems=problems)
 
     def decode(self, buffer: U8, start: int, end: int, max_records: int) -> Decoded:
-        buffer = np.ascontiguousarray(buffer)
-        x = self.tables
-        out, work = self._room(min(max_records, (end - start) // 2 + 1) * _ROWS_PER_RECORD + t.MAX_CONTAINERS)
-        ranks, stack = np.empty((3, x.scratch), np.int64), np.empty((t.MAX_DEPTH, 3), np.int64)
-        done = np.empty(3, np.int64)
-        decode_nb(buffer, start, end, int(self._framed(buffer)), max_records, x.child, x.extra, x.nodes, x.ops,
-                  x.lists, x.records, x.list_columns, x.plan, x.defaults, x.required, x.derive, x.sources, x.pairs,
-                  work, ranks, stack, out, done)
-        next_offset, written, count = (int(value) for value in done)
-        return Decoded(Cells(DECODED, out[:, :written].copy()), next_offset, count)
+        """Up to `max_records` records of [start, end), fewer when they have very many containers.
 
-    def _room(self, rows: int) -> tuple[I64, I64]:
-        """Uninitialised (output cells, one record's cells) of this thread, at least `rows` rows."""
-        room: tuple[I64, I64] | None = getattr(self._rooms, "room", None)
-        if room is None or room[0].shape[1] < rows:
-            room = (np.empty((len(DECODED.columns), rows), np.int64),
-                    np.empty((t.MAX_CONTAINERS + 3, self.tables.scratch), np.int64))
-            if rows <= _KEPT_ROWS:
-                self._rooms.room = room
+        Read block by block into a room that stays in the processor's cache: a matrix for the worst case is mostly
+        untouched, yet each of its columns lies in other pages, and the first touch of a page costs a clearing of it.
+        """
+        buffer = np.ascontiguousarray(buffer)
+        framed, room, most = int(self._framed(buffer)), self._room(), max_records * _ROWS_PER_RECORD + t.MAX_CONTAINERS
+        parts: list[I64] = []
+        rows = records = 0
+        while True:
+            place, written, count = self._block(room, buffer, start, end, framed, max_records - records)
+            records += count
+            rows += written
+            if place >= end or records >= max_records or not count or rows + _BLOCK_ROWS > most:
+                break
+            parts.append(room.out[:, :written].copy())
+            start = place
+        matrix = np.empty((len(DECODED.columns), rows), np.int64)
+        np.concatenate([*parts, room.out[:, :written]], axis=1, out=matrix)
+        return Decoded(Cells(DECODED, matrix), place, records)
+
+    def _block(self, room: "_Room", buffer: U8, start: int, end: int, framed: int, most: int) -> tuple[int, int, int]:
+        """(where the next record begins, rows written, records read)."""
+        x = self.tables
+        decode_nb(buffer, start, end, framed, most, x.child, x.extra, x.nodes, x.ops, x.lists, x.records,
+                  x.list_columns, x.plan, x.defaults, x.required, x.derive, x.sources, x.pairs, room.work, room.ranks,
+                  room.stack, room.out, room.done)
+        place, written, count = (int(value) for value in room.done)
+        return place, written, count
+
+    def _room(self) -> "_Room":
+        room: _Room | None = getattr(self._rooms, "room", None)
+        if room is None:
+            room = self._rooms.room = _Room(self.tables.scratch)
         return room
 
     def describe(self, buffer: U8, start: int, end: int) -> dict[str, object]:
