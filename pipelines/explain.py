@@ -188,9 +188,8 @@ class Lineage:
         return {**found[0], **(audit[0] if audit else {})}
 
     def _rows(self, query: str, parameters: Sequence[object]) -> list[dict[str, Any]]:
-        result = self._sql.execute(query, list(parameters))
-        names = [column[0] for column in result.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        rows: list[dict[str, Any]] = self._sql.sql(query, params=list(parameters)).to_arrow_table().to_pylist()
+        return rows
 
 
 def pricing(row: dict[str, Any], tariffs: Tariffs) -> dict[str, object]:

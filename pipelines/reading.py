@@ -226,7 +226,7 @@ class Reader:
         progress = FileProgress(file, FileFrame(0, len(buffer)), state,
                                 file_sequence_modulo=stream.file_sequence_modulo or ABSENT).plus(1, 1, len(buffer))
         piece = Slice(file.source, file.file_id, file.time_us, stream, layout.record_key, buffer,
-                      refused_row(len(buffer)))
+                      refused_row(len(buffer)), repeats=file.duplicate_of)
         return piece, progress, position(file.file_id + 1, 0)
 
 

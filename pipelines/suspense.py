@@ -4,7 +4,6 @@ Reads the view `suspense_open` of the ledger. The value at risk is an estimate: 
 the quantity at the service's average price; connect fees and currencies are left out of it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,10 +133,5 @@ def _estimate(part: dict[str, Any], tariffs: Tariffs | None) -> tuple[int, int]:
 
 
 def _fetch(connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(_rows(connection.execute(query, parameters)))
-
-
-def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
-    names = [column[0] for column in result.description or ()]
-    for row in result.fetchall():
-        yield dict(zip(names, row, strict=True))
+    rows: list[dict[str, Any]] = connection.sql(query, params=parameters).to_arrow_table().to_pylist()
+    return rows

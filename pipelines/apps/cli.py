@@ -27,7 +27,7 @@ for module in (run_commands, explain_commands, suspense_commands, sql_commands, 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: the operator's mistakes are told in one line, ours with where they happened."""
     try:
-        app(args=list(arguments) if arguments is not None else None)
+        app(args=list(arguments) if arguments is not None else None, prog_name="tarifa")
     except ChargingError as error:
         Console(stderr=True).print(f"[red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         if os.environ.get("TARIFA_TRACE"):

@@ -62,13 +62,13 @@ def list_command(
     if not found:
         console.print("Nothing is in suspense.")
         return
-    table = Table(box=SIMPLE_HEAD)
-    for name in ("stage", "reason", "source", "rows", "estimate", "oldest", "newest"):
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("stage", "reason", "source", "rows", "estimate", "oldest"):
         table.add_column(name, no_wrap=True, justify="right" if name in ("rows", "estimate") else "left")
     for group in found if by_source else _by_reason(found):
         table.add_row(group.stage, group.reason, escape(group.source), f"{group.rows:,}",
                       _rounded(group.estimate_nanos) if group.estimated_rows else "unknown",
-                      (group.oldest or "")[:10], (group.newest or "")[:10])
+                      (group.oldest or "")[:10])
     table.add_section()
     table.add_row("all", "", "", f"{sum(g.rows for g in found):,}", _rounded(sum(g.estimate_nanos for g in found)))
     console.print(table)
