@@ -16,7 +16,8 @@ from reference_data.tariffs.compile import check_tariff, load_tariffs
 WRONG = 1
 _NUMBERS = ("served_number", "other_number", "forwarded_number", "served_imsi", "served_imei", "served_address")
 
-formats = typer.Typer(no_args_is_help=True, help="Layouts of network files: whether they are sound, and what they make of a file.")
+formats = typer.Typer(no_args_is_help=True,
+                      help="Layouts of network files: whether they are sound, and what they make of a file.")
 tariffs = typer.Typer(no_args_is_help=True, help="Tariffs: whether every version compiles, before it is used.")
 
 
