@@ -152,7 +152,10 @@ def main() -> None:
     parser.add_argument("--copies", type=float, default=0.01, help="share of records that are copies")
     parser.add_argument("--lines", type=int, default=10, help="lines of the table")
     parser.add_argument("--folder", type=Path, help="where to write; a temporary folder by default")
+    parser.add_argument("--smoke", action="store_true", help="a few keys, to see that it runs")
     options = parser.parse_args()
+    if options.smoke:
+        options.keys, options.batch = 20_000, 2_000
     folder = Path(tempfile.mkdtemp(dir=options.folder, prefix="duplicates-"))
     try:
         growing = Growing(folder, options.per_day)

@@ -6,14 +6,17 @@ cores. Order is the order of the input: the number of threads changes when somet
 
 import queue
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar, cast
 
 T = TypeVar("T")
 
 
-def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+def ahead(items: Iterable[T], depth: int = 2, name: str = "", meter: dict[str, float] | None = None) -> Iterator[T]:
     """Draw `items` on a thread of its own, at most `depth` ahead of the consumer.
+
+    meter: receives under `name` the seconds of processor time that the thread took.
 
     An exception of the source is raised here, after the items that came before it. Closing the iterator stops
     the thread.
@@ -37,6 +40,8 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
                     return
         except BaseException as error:  # handed to the consumer, who decides
             put((None, error))
+        if meter is not None:
+            meter[name] = meter.get(name, 0.0) + time.thread_time()
         put(None)
 
     thread = threading.Thread(target=draw, daemon=True)
@@ -52,6 +57,7 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
         thread.join()
 
 
-def chain(items: Iterable[T], workers: int, depth: int = 2) -> Iterator[T]:
+def chain(items: Iterable[T], workers: int, depth: int = 2, name: str = "",
+          meter: dict[str, float] | None = None) -> Iterator[T]:
     """`ahead` where there is more than one worker, the plain iterator where there is one."""
-    return ahead(items, depth) if workers > 1 else iter(items)
+    return ahead(items, depth, name, meter) if workers > 1 else iter(items)
