@@ -20,12 +20,13 @@ from pipelines.collect import COMMANDS
 from pipelines.keys import ErasedError
 from rating.explain import explain_rated
 from reference_data.streams import Streams
-from reference_data.tariffs.compile import Tariffs
+from reference_data.tariffs.compile import Tariffs, definition_key
 from reference_data.tariffs.model import Rate
 from schemas.columns import Cells
 from schemas.errors import LedgerError
 from schemas.money import format_money
 from schemas.rated import RATED
+from schemas.tariff_tables import BUCKET_DAY_BITS
 
 # Tables that hold a container by its origin, and what that means for it. Fixed names: nothing here is pasted input.
 FATES = {
@@ -164,7 +165,12 @@ class Lineage:
                     and p["journal_position"] == row["journal_position"]]
         found = explain_rated({name: int(cells[name][0]) for name in RATED.names}, self._tariffs, consumed)
         walk = {name: value for name, value in found.items() if name not in _SAID}
-        return {"recomputed": "the same charge" if found["agrees"] else "another charge", "walk": walk}
+        buckets = {definition_key(plan.name, each) >> BUCKET_DAY_BITS: each.name for version in self._tariffs.versions
+                   for plan in version.plans.values() for each in plan.allowances}
+        paid = [f"{buckets.get(bucket >> BUCKET_DAY_BITS, bucket)}: {units:,} {row['unit']}s"
+                for bucket, units in consumed]
+        return ({"buckets that paid": ", ".join(paid)} if paid else {}) | {
+            "recomputed": "the same charge" if found["agrees"] else "another charge", "walk": walk}
 
     def _records(self, rated: dict[str, Any]) -> list[SourceRecord]:
         """The record that the event came with, and those merged into it, in collection order."""
@@ -218,8 +224,6 @@ def pricing(row: dict[str, Any], tariffs: Tariffs) -> dict[str, object]:
     steps["billed"] = f"{row['billed_quantity'] or 0:,} {unit}s after steps and minimum"
     if row["allowance_quantity"]:
         steps["allowance"] = f"{row['allowance_quantity']:,} {unit}s covered"
-    if row["bucket_id"] is not None:
-        steps["first bucket that paid"] = row["bucket_id"]
     if row["connect_fee_nanos"]:
         steps["of it connect fee"] = f"{format_money(row['connect_fee_nanos'])} {currency}"
     steps["charge"] = f"{format_money(row['charge_nanos'])} {currency}"

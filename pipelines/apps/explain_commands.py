@@ -141,8 +141,16 @@ def _print_explanation(explanation: Explanation, reveal: bool) -> None:
     for name in _FACTS:
         if row.get(name) is not None:
             facts.add_row(name, escape(str(row[name])))
+    walk: Any = explanation.pricing.get("walk", {})
     for name, value in explanation.pricing.items():
-        facts.add_row(name, escape(str(value)))
+        if name != "walk":
+            facts.add_row(name, escape(str(value)))
+    for piece in walk.get("pieces", ()):
+        facts.add_row(f"from {piece['from']:,}", escape(", ".join(
+            f"{name.replace('_', ' ')} {value}" for name, value in piece.items() if name != "from")))
+    for name in ("session_exact", "session_price", "charged_before", "due"):
+        if name in walk:
+            facts.add_row(name.replace("_", " "), escape(str(walk[name])))
     console.print(facts)
     postings = Table("account", "of", "bucket", "amount", "reason", title="postings", title_justify="left", box=None)
     for posting in explanation.postings:
