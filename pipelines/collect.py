@@ -68,8 +68,8 @@ class Collector:
         self._stream: Stream = ledger.stream("collection")
         self._archive, self._streams, self._inbox = archive, streams, inbox
         self._by_content: dict[bytes, int] = {}
-        self._by_name: dict[tuple[str, str, bytes], int] = {}
-        self._paths: dict[int, Path] = {}
+        self._known: set[tuple[str, str, bytes]] = set()
+        self._fresh: dict[int, U8] = {}  # collected and not read yet: bounded by the group and the queue behind it
         self.files: dict[int, CollectedFile] = {}
         for file in _read_order(ledger):
             self._remember(file)
@@ -115,11 +115,12 @@ class Collector:
             yield from self._commit(group, consume)
 
     def payload(self, file: CollectedFile) -> U8:
-        """Bytes of a collected file: from the inbox while it is there unchanged, otherwise from the archive."""
-        path = self._paths.get(file.file_id)
-        if path is not None and path.is_file() and path.stat().st_size == file.octets:
-            return _bytes_of(path)
-        return np.frombuffer(self._archive.read_all(file.file_id), np.uint8)
+        """Bytes of a collected file, those that were hashed and archived: as read just now, else from the archive.
+
+        Never from the inbox again, where somebody may have changed them since.
+        """
+        buffer = self._fresh.pop(file.file_id, None)
+        return buffer if buffer is not None else np.frombuffer(self._archive.read_all(file.file_id), np.uint8)
 
     def close(self) -> None:
         self._stream.close()
@@ -128,9 +129,7 @@ class Collector:
         buffer = _bytes_of(item.path)
         digest = hashlib.sha256(buffer.data).digest()  # 1
         sha256 = digest[:16]
-        known = self._by_name.get((item.source, item.path.name, sha256))
-        if known is not None:
-            self._paths.setdefault(known, item.path)
+        if (item.source, item.path.name, sha256) in self._known:
             return None
         reached("collect.read")
         file = CollectedFile(self.last_file_id + 1, item.source, item.path.name, sha256, len(buffer), item.time_us,
@@ -138,7 +137,7 @@ class Collector:
         self._archive.write(file.file_id, file.time_us, buffer, digest)  # 2
         reached("collect.archived")
         self._remember(file)
-        self._paths[file.file_id] = item.path
+        self._fresh[file.file_id] = buffer
         return file
 
     def _commit(self, group: list[tuple[CollectedFile, Path]], consume: bool) -> Iterator[CollectedFile]:
@@ -150,13 +149,12 @@ class Collector:
         for file, path in group:
             if consume:
                 path.unlink()  # 4
-                self._paths.pop(file.file_id, None)
             yield file
 
     def _remember(self, file: CollectedFile) -> None:
         self.files[file.file_id] = file
         self._by_content.setdefault(file.sha256, file.file_id)
-        self._by_name[file.source, file.name, file.sha256] = file.file_id
+        self._known.add((file.source, file.name, file.sha256))
 
 
 def stable(found: Sequence[Found], seen: dict[Path, tuple[int, int]], age_s: float) -> list[Found]:

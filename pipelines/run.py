@@ -21,7 +21,7 @@ from pipelines.keys import Keys
 from pipelines.ledger import Ledger
 from pipelines.ledger.catalogue import product_schemas, publish
 from pipelines.mediating import Mediator
-from pipelines.reading import Reader
+from pipelines.reading import OFFSET_BITS, Reader
 from pipelines.stages import chain
 from pipelines.vault import Vault
 from reference_data.accounts import load_accounts
@@ -60,7 +60,7 @@ class Run:
     """Everything a run holds open, in the order in which it must be opened."""
 
     def __init__(self, source: Input, home: Home, options: RunOptions, disk: Disk | None = None) -> None:
-        self._options = options
+        self._options, self._settled = options, False
         keys = Keys.open(home.keys, disk)
         self._vault = Vault(home.vault, keys, disk)  # locked first: a second process stops before it claims anything
         self.reference = load_snapshot(source.operator, keys.token_key)
@@ -88,8 +88,8 @@ class Run:
         files = records = containers = 0
 
         def collected() -> Iterator[CollectedFile]:
-            known = sorted(self.collector.files.values(), key=lambda f: f.file_id)
-            yield from known
+            first = self._mediator.position >> OFFSET_BITS
+            yield from sorted((f for f in self.collector.files.values() if f.file_id >= first), key=lambda f: f.file_id)
             yield from self.collector.collect(found, consume)
 
         workers, cpu_s, began_s = self._options.workers, dict[str, float](), time.thread_time()
@@ -106,7 +106,9 @@ class Run:
             if progress is not None:
                 progress(batch.octets)
         cpu_s["charge, commit 2"] = time.thread_time() - began_s
-        self._settle()
+        if files or rated or not self._settled:
+            self._settle()
+            self._settled = True
         cpu_s["settle"] = time.thread_time() - began_s - cpu_s["charge, commit 2"]
         refused, self._reader.refused = tuple(self._reader.refused), []
         return RunSummary(files, records, containers, rated, time.perf_counter() - started, refused, cpu_s)
