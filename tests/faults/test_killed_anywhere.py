@@ -45,9 +45,10 @@ def resumed_as_undisturbed(place: Place, expected: object, told: str) -> None:
     assert again.result == expected, told
 
 
-def killed(source: Path, folder: Path, undisturbed: tuple[object, list[str]], count: int) -> int:
+def killed(source: Path, folder: Path, undisturbed: tuple[object, list[str]], count: int, shard: int = 0, of: int = 1
+           ) -> int:
     expected, events = undisturbed
-    points = choose_points(events, count, SEED)
+    points = choose_points(events, count, SEED)[shard::of]
     for at in points:
         place = Place(source, folder / str(at))
         told = f"seed {SEED}, killed at event {at}, {events[at - 1]}"
@@ -56,9 +57,10 @@ def killed(source: Path, folder: Path, undisturbed: tuple[object, list[str]], co
     return len(points)
 
 
-def power_lost(source: Path, folder: Path, undisturbed: tuple[object, list[str]], count: int) -> None:
+def power_lost(source: Path, folder: Path, undisturbed: tuple[object, list[str]], count: int, shard: int = 0, of: int = 1
+               ) -> None:
     expected, events = undisturbed
-    for at in choose_points(events, count, SEED + 1):
+    for at in choose_points(events, count, SEED + 1)[shard::of]:
         place = Place(source, folder / str(at), lossy=True)
         assert place.platter is not None
         told = f"seed {SEED}, power lost at event {at}, {events[at - 1]}"
@@ -67,9 +69,10 @@ def power_lost(source: Path, folder: Path, undisturbed: tuple[object, list[str]]
         resumed_as_undisturbed(place, expected, told)
 
 
-def full(source: Path, folder: Path, undisturbed: tuple[object, list[str]], count: int) -> None:
+def full(source: Path, folder: Path, undisturbed: tuple[object, list[str]], count: int, shard: int = 0, of: int = 1
+         ) -> None:
     expected, events = undisturbed
-    for at in choose_points(events, count, SEED + 2):
+    for at in choose_points(events, count, SEED + 2)[shard::of]:
         place = Place(source, folder / str(at))
         told = f"seed {SEED}, disk full from event {at}, {events[at - 1]}"
         stopped = run_child(place.job, Script(at, "full", seed=SEED + at))
@@ -125,22 +128,28 @@ def test_killed_again_while_recovering(source: Path, tmp_path: Path, undisturbed
         resumed_as_undisturbed(place, expected, f"seed {SEED}, killed three times, first at event {at}")
 
 
+# The slow tier comes in shards, so that `pytest -n` can share it.
 @pytest.mark.slow
-def test_killed_at_over_two_hundred_points(source: Path, tmp_path: Path, undisturbed: tuple[object, list[str]]) -> None:
-    assert killed(source, tmp_path, undisturbed, 220) >= 200
-
-
-@pytest.mark.slow
-def test_power_lost_at_a_hundred_points(source: Path, tmp_path: Path, undisturbed: tuple[object, list[str]]) -> None:
-    power_lost(source, tmp_path, undisturbed, 100)
+@pytest.mark.parametrize("shard", range(4))
+def test_killed_at_220_points(source: Path, tmp_path: Path, undisturbed: tuple[object, list[str]], shard: int) -> None:
+    assert killed(source, tmp_path, undisturbed, 220, shard, 4) == 55
 
 
 @pytest.mark.slow
-def test_disk_full_at_fifty_points(source: Path, tmp_path: Path, undisturbed: tuple[object, list[str]]) -> None:
-    full(source, tmp_path, undisturbed, 50)
+@pytest.mark.parametrize("shard", range(4))
+def test_power_lost_at_100_points(
+        source: Path, tmp_path: Path, undisturbed: tuple[object, list[str]], shard: int) -> None:
+    power_lost(source, tmp_path, undisturbed, 100, shard, 4)
 
 
 @pytest.mark.slow
-def test_last_entries_torn_in_many_ways(source: Path, tmp_path: Path, undisturbed: tuple[object, list[str]]) -> None:
-    torn(source, tmp_path, undisturbed, ("journal.append.1", "vault.remember.1", "ledger.commit.put.1",
-                                         "ledger.commit.put.2"), 12)
+@pytest.mark.parametrize("shard", range(2))
+def test_disk_full_at_50_points(source: Path, tmp_path: Path, undisturbed: tuple[object, list[str]], shard: int) -> None:
+    full(source, tmp_path, undisturbed, 50, shard, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["journal.append.1", "vault.remember.1", "ledger.commit.put.1", "ledger.commit.put.2"])
+def test_last_entries_torn_in_many_ways(
+        source: Path, tmp_path: Path, undisturbed: tuple[object, list[str]], name: str) -> None:
+    torn(source, tmp_path, undisturbed, (name,), 12)
