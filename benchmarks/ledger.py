@@ -33,8 +33,7 @@ def sample_cells(columns: ColumnSet, rows: int, seed: int = 1) -> tuple[Cells, d
         name = column.name
         if column.kind == "code":
             assert column.codes is not None
-            # Code lists grow; what is drawn must not, since the golden ledger was drawn so.
-            cells.matrix[i] = random.integers(0, min(len(code_names(column.codes)), 25), rows)
+            cells.matrix[i] = random.integers(0, len(code_names(column.codes)), rows)
         elif column.kind == "label":
             labels[name] = [f"{name}-{k}" for k in range(20)]
             cells.matrix[i] = random.integers(0, 20, rows)

@@ -8,7 +8,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from mediation.formats.check import Sample, check_layout, check_sample
-from pipelines.apps.opening import RevealOption
 from pipelines.apps.options import console
 from pipelines.masking import mask, mask_text
 from reference_data.tariffs.compile import check_tariff, load_tariffs
@@ -32,7 +31,7 @@ def format_check_command(
     sample: Annotated[Path | None, typer.Option("--sample", exists=True, dir_okay=False, help="A network file to "
                       "read by it.")] = None,
     rows: Annotated[int, typer.Option("--rows", min=1, help="Containers to show.")] = 5,
-    reveal: RevealOption = False,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show numbers of the sample in full.")] = False,
 ) -> None:
     """Whether a layout is sound and, with a sample, what it makes of a file. Ends with 1 when something is wrong."""
     problems = check_layout(layout)
