@@ -12,9 +12,11 @@ import pytest
 from mediation.formats.registry import LAYOUTS
 from pipelines.apps.cli import main
 from pipelines.archive import Archive
+from pipelines.durable import crash_points
 from pipelines.keys import Keys
 from pipelines.ledger import Ledger
 from pipelines.ledger.content_hash import content_hash
+from pipelines.vault import Vault
 from tests.small_operator import TARIFF
 from tests.tiny_network import ANNA, CARL, NOON, SPAIN, Network, call
 
@@ -129,6 +131,35 @@ def test_a_home_that_is_not_there_is_not_made(tmp_path: Path, capsys: Capture,
                                               arguments: tuple[str, ...]) -> None:
     tarifa(capsys, *arguments, "--home", str(tmp_path / "no"), status=2)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [("suspense", "recycle", "--all"), ("ledger", "compact"), ("ledger", "vacuum"),
+                                       ("suspense", "write-off", "--all", "--why", "a test")])
+def test_while_a_run_goes_on_nothing_is_claimed(own: Network, capsys: Capture, arguments: tuple[str, ...]) -> None:
+    before = [log.head for log in Ledger.open(own.home.ledger).logs().values()]
+    with Vault(own.home.vault, Keys.open(own.home.keys)):
+        assert "another process" in tarifa(capsys, *arguments, *own.arguments, status=2)
+    assert [log.head for log in Ledger.open(own.home.ledger).logs().values()] == before
+
+
+def test_after_a_kill_compaction_asks_for_a_run_first(own: Network, capsys: Capture) -> None:
+    class KilledError(Exception):
+        pass
+
+    def die(reached: str) -> None:
+        if reached == "charge.folded":
+            raise KilledError
+
+    own._files = 2
+    own.deliver([call(9)])
+    with crash_points(die), pytest.raises(KilledError):
+        own.run()
+    for command in ("compact", "vacuum"):
+        assert "run `tarifa run` once" in tarifa(capsys, "ledger", command, *own.arguments, status=2)
+    own.run()
+    tarifa(capsys, "ledger", "compact", *own.arguments)
+    own.check_laws()
+    assert own.ask("SELECT count(*) FROM rated") == [(2,)]
 
 
 def test_suspense_is_listed_shown_recycled_and_written_off(own: Network, capsys: Capture) -> None:
