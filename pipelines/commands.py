@@ -5,9 +5,9 @@ One object a line:
 What a kind needs beyond that is the business of `rating.commands`; here only what order and audit need is read.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 
@@ -15,14 +15,16 @@ from pipelines.collect import CollectedFile
 from schemas.audit import COMMAND
 from schemas.codes import Reason
 from schemas.columns import ABSENT, U8, Cells
+from schemas.timepoint import parse_time
 
 KINDS = ("top_up", "adjust", "plan_change", "credit_limit", "state", "clock")
 MAX_LINE_OCTETS = 64 << 10
+_EARLIEST_US, _LATEST_US = parse_time("1990-01-01"), parse_time("2100-01-01")
 
 
 @dataclass(frozen=True)
 class Command:
-    """One line. reason: OK, or why it was set aside."""
+    """One line. payload: what the journal gets. reason: OK, or why it was set aside."""
 
     offset: int
     length: int
@@ -43,6 +45,15 @@ def read_commands(buffer: U8) -> list[Command]:
     return commands
 
 
+def journaled(line: bytes) -> bytes:
+    """What the journal gets of one line: the line, or, where it cannot be read, a command that does nothing.
+
+    The journal is replayed for ever: nothing may enter it that a later reader, or the charging node's own
+    commands, could take for something else.
+    """
+    return _read(line, 0).payload
+
+
 def _read(line: bytes, offset: int) -> Command:
     payload = line.strip()
     try:
@@ -50,14 +61,15 @@ def _read(line: bytes, offset: int) -> Command:
             raise ValueError("too long")
         fields = json.loads(payload, parse_float=str)
         kind, account = fields["kind"], fields.get("account_id", ABSENT)
-        time = datetime.fromisoformat(fields["time"]).astimezone(UTC)
-        if kind not in KINDS or not isinstance(fields["id"], str) or type(account) is not int:
-            raise ValueError("unknown kind, id or account")
+        time_us = parse_time(fields["time"])
+        if kind not in KINDS or type(account) is not int or not fields["id"].encode():
+            raise ValueError("unknown kind, account or id")
+        if not _EARLIEST_US <= time_us < _LATEST_US or not ABSENT <= account < 1 << 62:
+            raise ValueError("beyond the time zones' tables, or beyond any account")
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        return Command(offset, len(line), payload, "unreadable", ABSENT, ABSENT, Reason.BAD_COMMAND)
-    since = time - datetime(1970, 1, 1, tzinfo=UTC)
-    microseconds = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    return Command(offset, len(line), payload, kind, microseconds, account)
+        refused = json.dumps({"id": f"refused-{hashlib.sha256(payload).hexdigest()[:32]}"}).encode()
+        return Command(offset, len(line), refused, "unreadable", ABSENT, ABSENT, Reason.BAD_COMMAND)
+    return Command(offset, len(line), payload, kind, time_us, account)
 
 
 def command_cells(file: CollectedFile, commands: list[Command]) -> tuple[Cells, list[str]]:

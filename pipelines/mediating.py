@@ -17,7 +17,7 @@ from mediation.partials import PartialDelta
 from mediation.tokens import Sightings
 from pipelines.charging import Committed
 from pipelines.collect import Collector
-from pipelines.commands import command_cells
+from pipelines.commands import command_cells, journaled
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
 from pipelines.ledger import Ledger, StagedFile
@@ -140,8 +140,8 @@ class Mediator:
             elif file.table == "command":
                 rows = self._ledger.read_table(file).select(["file_id", "record_offset", "record_length"]).to_pylist()
                 content = collector.payload(collector.files[rows[0]["file_id"]])
-                commands = [content[row["record_offset"]:row["record_offset"] + row["record_length"]].tobytes().strip()
-                            for row in rows]
+                places = [(row["record_offset"], row["record_offset"] + row["record_length"]) for row in rows]
+                commands = [journaled(content[start:stop].tobytes()) for start, stop in places]
         return Committed(version, usage, sha256, commands)
 
     def close(self) -> None:

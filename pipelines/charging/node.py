@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.collect import COMMANDS
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
 from pipelines.journal import Block, Command, Entry, Journal
@@ -18,7 +19,7 @@ from pipelines.ledger import Ledger
 from pipelines.snapshots import Snapshots
 from rating.book import BalanceBook
 from rating.charging import Charged, charge
-from rating.commands import apply_command
+from rating.commands import Origin, apply_command
 from rating.snapshot import from_arrow, to_arrow
 from reference_data.accounts import Accounts
 from reference_data.snapshot import Snapshot
@@ -52,6 +53,10 @@ class ChargingNode:
         labels: names behind the label columns of usage; those that charging adds are the tariffs'.
         """
         self._ledger, self._reference, self._accounts = ledger, reference, accounts
+        sources = labels.setdefault("source", [])
+        if COMMANDS not in sources:
+            sources.append(COMMANDS)
+        self._commands = Origin(source=sources.index(COMMANDS))
         self._labels = labels | reference.tariffs.labels
         self._stream = ledger.stream("charging")
         self.position = self._stream.positions.get("journal", 0)
@@ -165,9 +170,9 @@ class ChargingNode:
             if isinstance(entry, Block):
                 parts.append(charge(usage, entry.from_row, entry.to_row, place, tariffs, self.book, self._labels))
             elif isinstance(entry, Command):
-                command = json.loads(entry.content)
+                command = _read(entry.content)
                 parts.append(self._open(command, place) if command.get("kind") == OPENING
-                             else apply_command(command, place, tariffs, self.book))
+                             else apply_command(command, place, tariffs, self.book, self._commands))
         return parts
 
     def _open(self, command: dict[str, Any], place: int) -> Charged:
@@ -177,6 +182,15 @@ class ChargingNode:
                               "run once with the reference data as it was, then with the new one")
         postings = self.book.open_accounts(self._accounts, self._reference.tariffs, place)
         return Charged(Cells.empty(RATED), postings, Cells.empty(SUSPENSE))
+
+
+def _read(content: bytes) -> dict[str, Any]:
+    """A command's fields; none where it cannot be read, so that it is refused and never an exception."""
+    try:
+        fields = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def _version_of(entries: Sequence[Entry]) -> int:
