@@ -51,7 +51,7 @@ def test_a_time_without_an_offset_is_utc_wherever_the_machine_stands(monkeypatch
 
 
 def test_a_run_sets_every_bad_line_aside_under_its_own_source(tmp_path: Path) -> None:
-    generate(tmp_path, 10, dt.date(2026, 10, 21), 1, 1, False, False, lambda *_: None, ["voip-csv"], 1.0, None)
+    generate(tmp_path, 20, dt.date(2026, 10, 21), 1, 1, False, False, lambda *_: None, ["voip-csv"], 1.0, None)
     folder = tmp_path / "inbox" / "commands"
     folder.mkdir(exist_ok=True)
     unknown = json.dumps(CLOCK | {"kind": "top_up", "account_id": 4, "amount": "1.00", "currency": "EUR"}).encode()
