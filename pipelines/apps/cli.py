@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from pipelines.apps import (
     check_commands,
+    erase_commands,
     explain_commands,
     ledger_commands,
     run_commands,
@@ -20,7 +21,8 @@ from schemas.errors import ChargingError, InvariantError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Network files in, a verified Parquet ledger out; every record and every cent accounted for.")
-for module in (run_commands, explain_commands, suspense_commands, sql_commands, ledger_commands, check_commands):
+for module in (run_commands, explain_commands, suspense_commands, sql_commands, ledger_commands, check_commands,
+               erase_commands):
     module.register(app)
 
 

@@ -74,7 +74,7 @@ def note_look(home: Home, why: str, tokens: I64 | None = None) -> None:
 def require_why(why: str) -> str:
     """Who is asking; the reason must be given."""
     if not why.strip():
-        raise LedgerError("no reason was given for looking at numbers", "--why TEXT", "it is kept in the audit log")
+        raise LedgerError("no reason was given", "--why TEXT", "it is kept in the audit log")
     return getpass.getuser()
 
 

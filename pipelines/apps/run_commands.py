@@ -11,6 +11,7 @@ from pipelines.apps.options import HomeOption, InputOption, LedgerOption, consol
 from pipelines.home import Home, Input
 from pipelines.report import print_run
 from pipelines.run import BATCH_RECORDS, RunOptions, RunSummary, run, watch
+from schemas.errors import ChargingError
 
 
 def register(app: typer.Typer) -> None:
@@ -35,10 +36,14 @@ def generate_command(
     """Write a sample operator and the files of its network."""
     from pipelines.sample.generate import generate
 
+    try:
+        first = dt.date.fromisoformat(date)
+    except ValueError:
+        raise ChargingError(f"date {date!r}", "YYYY-MM-DD, such as 2026-10-21") from None
     with Progress(TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                   console=console) as bars:
         task = bars.add_task("generate", total=None)
-        summary = generate(out, subscribers, dt.date.fromisoformat(date), days, seed, defects, dst_night,
+        summary = generate(out, subscribers, first, days, seed, defects, dst_night,
                            lambda name, done, total: bars.update(task, description=name, completed=done, total=total),
                            [f for f in formats.split(",") if f] or None, scale, files_per_source or None)
     console.print(f"{summary.records:,} records in {summary.files:,} files, {summary.octets / 1e6:,.1f} MB, in {out}")

@@ -1,6 +1,5 @@
 """However the input is cut: same balances and same rated rows, by the content hash."""
 
-import re
 import shutil
 from pathlib import Path
 
@@ -20,7 +19,7 @@ def whole(day: Path, keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Si
     """One run, one batch size, one worker."""
     site = Site(day, tmp_path_factory.mktemp("whole"), keys)
     site.run()
-    assert NEEDED <= set(site.said())
+    assert set(site.said()) >= NEEDED
     return site
 
 
