@@ -82,7 +82,7 @@ class Run:
         mapped.madvise(mmap.MADV_RANDOM)
         return cls(name, np.frombuffer(mapped, np.uint64), mapped)
 
-    def probe(self, matrix: I64, order: I64, hi: U64, lo: U64, day: I64, state: U8, found: I64) -> None:
+    def probe(self, matrix: I64, order: I64, hi: U64, lo: U64, day: I64, bits: U64, state: U8, found: I64) -> None:
         """`probe_run_nb` on this run."""
         if self._filters is None:
             starts, lines = self.directory[:, D_START].tolist(), (self.directory[:, D_LINES] * LINE_WORDS).tolist()
@@ -90,7 +90,7 @@ class Run:
                                             for start, size in zip(starts, lines, strict=True)])
             self._let_go()
         self._looked_up += probe_run_nb(self.words, self._filters, self._filter_start, self.directory, matrix, order,
-                                        hi, lo, day, state, found)
+                                        hi, lo, day, bits[0], bits[1], state, found)
         if self._looked_up > MOST_LOOKED_UP:
             self._let_go()
 

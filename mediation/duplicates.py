@@ -121,11 +121,12 @@ class DuplicateIndex:
         too_old = (key["key_time_us"] < oldest_us).view(np.uint8)
         order, hi, lo, day = _order(key)
         head, state = np.empty(rows, np.int64), np.empty(rows, np.uint8)
-        find_heads_nb(matrix, order, hi, lo, too_old, head, state)
+        bits = np.empty((2, rows), np.uint64)
+        find_heads_nb(matrix, order, hi, lo, too_old, head, state, bits[0], bits[1])
         found = np.empty((3, rows), np.int64)
         for run in self._runs:
             if rows and run.days[0] <= day[-1] and run.days[-1] >= day[0]:
-                run.probe(matrix, order, hi, lo, day, state, found)
+                run.probe(matrix, order, hi, lo, day, bits, state, found)
                 self._probes += 1
                 run.last_probe = self._probes
         self._keep_within_budget()

@@ -30,22 +30,29 @@ LINE_WORDS = 8          # one cache line of filter
 FILTER_BITS = 16        # filter bits per key: about 1 of 700 new keys is looked up in vain
 
 _ONE, _SIX, _FULL = np.uint64(1), np.uint64(6), np.uint64(0xFFFFFFFFFFFFFFFF)
-_LOW6, _S48, _S16, _THREE = np.uint64(63), np.uint64(48), np.uint64(16), np.uint64(3)
+_LOW6, _S48, _S16 = np.uint64(63), np.uint64(48), np.uint64(16)
+_TWO, _THREE, _FOUR = np.uint64(2), np.uint64(3), np.uint64(4)
 
 
 @kernel(None)
 def _line(lo, lines):
-    """First word of the filter line of a key: chosen by the top 16 bits of its lower hash; the other 48 choose bits."""
+    """First word of a key's filter line: chosen by the top 16 bits of its lower hash; the other 48 choose bits."""
     return (((lo >> _S48) * np.uint64(lines)) >> _S16) << _THREE
 
 
 @kernel(None)
-def _in_filter(words, at, lo):
-    """One bit in each of the eight words of a line. Unsigned places, so that no sign is tested on the way."""
-    hit = _ONE
-    for k in range(LINE_WORDS):
-        hit &= words[at + np.uint64(k)] >> ((lo >> np.uint64(6 * k)) & _LOW6)
-    return hit == _ONE
+def _sectors(hi):
+    """The two words of its line in which a key sets bits, one of the first four and one of the last."""
+    return hi & _THREE, _FOUR | ((hi >> _TWO) & _THREE)
+
+
+@kernel(None)
+def _bits(lo, first):
+    """Four bits of a word, six bits of the hash each."""
+    mask = np.uint64(0)
+    for k in range(4):
+        mask |= _ONE << ((lo >> np.uint64(first + 6 * k)) & _LOW6)
+    return mask
 
 
 @kernel(None)
@@ -130,15 +137,17 @@ def order_by_day_nb(order, day, counts, by_day):
         counts[d] += 1
 
 
-@kernel(types.void(CELLS_IN, I64_IN, U64_IN, U64_IN, U8_IN, I64_OUT, U8_OUT))
-def find_heads_nb(matrix, order, hi, lo, too_old, head, state):
+@kernel(types.void(CELLS_IN, I64_IN, U64_IN, U64_IN, U8_IN, I64_OUT, U8_OUT, U64_OUT, U64_OUT))
+def find_heads_nb(matrix, order, hi, lo, too_old, head, state, first_bits, second_bits):
     """Mark repetitions inside the batch. All but matrix and too_old are by place in `order`: (day, hi, lo), stable.
 
     head[place]: place of the first row of the batch with the same full key, itself if there is none. state[place]:
-    OPEN for heads, FOLLOWS for the others, PAST for rows that are too old, which head nobody.
+    OPEN for heads, FOLLOWS for the others, PAST for rows that are too old, which head nobody. first_bits, second_bits:
+    what each key has set in a filter, once for all runs.
     """
     group = 0
     for i in range(order.size):
+        first_bits[i], second_bits[i] = _bits(lo[i], 0), _bits(lo[i], 24)
         head[i] = i
         state[i] = PAST if too_old[order[i]] != 0 else OPEN
         if hi[i] != hi[group] or lo[i] != lo[group]:
@@ -212,8 +221,10 @@ def _block_of(directory, block, day, hi):
     return low
 
 
-@kernel(types.int64(U64_IN, U64_IN, I64_IN, CELLS_IN, CELLS_IN, I64_IN, U64_IN, U64_IN, I64_IN, U8_OUT, CELLS_OUT))
-def probe_run_nb(words, filters, filter_start, directory, matrix, order, hi, lo, day, state, found):
+@kernel(types.int64(U64_IN, U64_IN, I64_IN, CELLS_IN, CELLS_IN, I64_IN, U64_IN, U64_IN, I64_IN, U64_IN, U64_IN, U8_OUT,
+                    CELLS_OUT))
+def probe_run_nb(words, filters, filter_start, directory, matrix, order, hi, lo, day, first_bits, second_bits, state,
+                 found):
     """Look in one run for the keys that are OPEN; those found become FOUND. Returns how many were looked up.
 
     filters: copy of all filter lines of the run; filter_start (blocks,): word at which those of a block begin.
@@ -233,7 +244,10 @@ def probe_run_nb(words, filters, filter_start, directory, matrix, order, hi, lo,
             i += 1
         filter_at, lines = np.uint64(filter_start[block]), directory[block, D_LINES]
         while i < n and day[i] == its_day and hi[i] <= last:
-            if _in_filter(filters, filter_at + _line(lo[i], lines), lo[i]) and state[i] == OPEN:
+            line = filter_at + _line(lo[i], lines)
+            first_word, second_word = _sectors(hi[i])
+            missing = (first_bits[i] & ~filters[line + first_word]) | (second_bits[i] & ~filters[line + second_word])
+            if missing == np.uint64(0) and state[i] == OPEN:
                 looked_up += 1
                 place = _look_up(words, directory, block, hi[i], lo[i], matrix, order[i])
                 if place >= 0:
@@ -352,8 +366,9 @@ def encode_block_nb(columns, first, directory, block, words):
     for i in range(first, first + rows):
         lo = np.uint64(columns[1, i])
         line = _line(lo, lines)
-        for k in range(LINE_WORDS):
-            words[line + np.uint64(k)] |= _ONE << ((lo >> np.uint64(6 * k)) & _LOW6)
+        first_word, second_word = _sectors(np.uint64(columns[0, i]))
+        words[line + first_word] |= _bits(lo, 0)
+        words[line + second_word] |= _bits(lo, 24)
     for c in range(WHOLE):
         for i in range(rows):
             words[at + np.uint64(i)] = np.uint64(columns[c, first + i])
