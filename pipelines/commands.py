@@ -7,6 +7,7 @@ What a kind needs beyond that is the business of `rating.commands`; here only wh
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ _EARLIEST_US, _LATEST_US = parse_time("1990-01-01"), parse_time("2100-01-01")
 
 @dataclass(frozen=True)
 class Command:
-    """One line. payload: what the journal gets. reason: OK, or why it was set aside."""
+    """One line. payload: what the journal gets, a command that does nothing where it cannot be read. reason: OK, or why it was set aside."""
 
     offset: int
     length: int
@@ -45,13 +46,14 @@ def read_commands(buffer: U8) -> list[Command]:
     return commands
 
 
-def journaled(line: bytes) -> bytes:
-    """What the journal gets of one line: the line, or, where it cannot be read, a command that does nothing.
+def to_journal(file: CollectedFile, commands: Iterable[Command]) -> list[bytes]:
+    """What the journal gets of some lines of a file: the place of the line, and its payload.
 
     The journal is replayed for ever: nothing may enter it that a later reader, or the charging node's own
     commands, could take for something else.
     """
-    return _read(line, 0).payload
+    return [b'{"line":%s,"command":%s}' % (json.dumps([file.source, file.file_id, c.offset, c.length]).encode(),
+                                           c.payload) for c in commands]
 
 
 def _read(line: bytes, offset: int) -> Command:

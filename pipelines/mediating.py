@@ -17,7 +17,7 @@ from mediation.partials import PartialDelta
 from mediation.tokens import Sightings
 from pipelines.charging import Committed
 from pipelines.collect import Collector
-from pipelines.commands import command_cells, journaled
+from pipelines.commands import command_cells, read_commands, to_journal
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
 from pipelines.ledger import Ledger, StagedFile
@@ -82,7 +82,7 @@ class Mediator:
                 {"source": [batch.command_file.source], "kind": kinds})))
         return batch, self._commit(  # 3 and 4
             result, staged, "append", {"collected": (batch.start, batch.stop)}, _state(result.state, batch.open_file),
-            [c.payload for c in batch.commands])
+            [] if batch.command_file is None else to_journal(batch.command_file, batch.commands))
 
     def _commit(self, result: Mediated, extra: Sequence[StagedFile], kind: str, positions: Positions,
                 state: dict[str, Any], commands: Sequence[bytes]) -> Committed:
@@ -138,10 +138,11 @@ class Mediator:
                 table = self._ledger.read_table(file)
                 usage, sha256 = Cells.from_arrow(USAGE, table, self._lexicon.labels), bytes.fromhex(file.sha256)
             elif file.table == "command":
-                rows = self._ledger.read_table(file).select(["file_id", "record_offset", "record_length"]).to_pylist()
-                content = collector.payload(collector.files[rows[0]["file_id"]])
-                places = [(row["record_offset"], row["record_offset"] + row["record_length"]) for row in rows]
-                commands = [journaled(content[start:stop].tobytes()) for start, stop in places]
+                rows = self._ledger.read_table(file).select(["file_id", "record_offset"])
+                source = collector.files[rows["file_id"][0].as_py()]
+                offsets = set(rows["record_offset"].to_pylist())
+                commands = to_journal(source, [c for c in read_commands(collector.payload(source))
+                                               if c.offset in offsets])
         return Committed(version, usage, sha256, commands)
 
     def close(self) -> None:

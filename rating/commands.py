@@ -83,7 +83,7 @@ def apply_command(command: Mapping[str, object], journal_position: int, tariffs:
     """Carry out one command. Nothing is rated; postings of its movement, or one row of suspense."""
     origin = origin or Origin()
     nothing = Charged(Cells.empty(RATED), Cells.empty(POSTING), Cells.empty(SUSPENSE))
-    digest = hashlib.sha256(str(command.get("id", "")).encode()).digest()[:16]
+    digest = hashlib.sha256(str(command.get("id", "")).encode(errors="surrogatepass")).digest()[:16]
     if digest in book.applied:
         return nothing
     movement = (int.from_bytes(digest[:8], "little", signed=True), int.from_bytes(digest[8:], "little", signed=True))

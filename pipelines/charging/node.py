@@ -54,9 +54,8 @@ class ChargingNode:
         """
         self._ledger, self._reference, self._accounts = ledger, reference, accounts
         sources = labels.setdefault("source", [])
-        if COMMANDS not in sources:
+        if COMMANDS not in sources:  # now, while nobody else adds names
             sources.append(COMMANDS)
-        self._commands = Origin(source=sources.index(COMMANDS))
         self._labels = labels | reference.tariffs.labels
         self._stream = ledger.stream("charging")
         self.position = self._stream.positions.get("journal", 0)
@@ -147,11 +146,28 @@ class ChargingNode:
         self.book = BalanceBook.create() if found is None else from_arrow(dict(found.items))
         for first, group in self._groups(start, self.position):
             version = _version_of(group)
+            self._check_reference(first)
             self._fold(first, group, self.usage_of(version)[0])
             self.journaled_version = version
         for _, group in self._groups(self.position, None):
             self.journaled_version = _version_of(group)
         return self.book
+
+    def _check_reference(self, position: int) -> None:
+        """What the ledger has of a group holds under the reference data that charged it; replay must have the same.
+
+        Raises LedgerError.
+        """
+        for entry in reversed(self._ledger.logs()["charging"].entries):
+            start, stop = entry.positions.get("journal", (0, 0))
+            if start <= position < stop:
+                made_with = entry.reference.get("snapshot", "")
+                if made_with != self._reference.content_hash:
+                    raise LedgerError(f"journal position {position} was charged with reference data {made_with[:12]}, "
+                                      "and no snapshot of the book is newer", f"that, not "
+                                      f"{self._reference.content_hash[:12]}",
+                                      "run once with the reference data as it was, then with the new one")
+                return
 
     def _groups(self, start: int, stop: int | None) -> Iterator[tuple[int, list[Entry]]]:
         """Groups of entries, each ending with its BLOCK, with the position of their first."""
@@ -171,9 +187,17 @@ class ChargingNode:
                 parts.append(charge(usage, entry.from_row, entry.to_row, place, tariffs, self.book, self._labels))
             elif isinstance(entry, Command):
                 command = _read(entry.content)
-                parts.append(self._open(command, place) if command.get("kind") == OPENING
-                             else apply_command(command, place, tariffs, self.book, self._commands))
+                if "line" in command:  # of a file: what it says can be none of the node's own
+                    parts.append(apply_command(command["command"], place, tariffs, self.book,
+                                               self._origin(*command["line"])))
+                elif command.get("kind") == OPENING:
+                    parts.append(self._open(command, place))
+                else:
+                    parts.append(apply_command(command, place, tariffs, self.book, self._origin()))
         return parts
+
+    def _origin(self, source: str = COMMANDS, *place: int) -> Origin:
+        return Origin(self._labels["source"].index(source), *place)
 
     def _open(self, command: dict[str, Any], place: int) -> Charged:
         if command["reference"] != self._reference.content_hash:

