@@ -25,7 +25,10 @@ _EARLIEST_US, _LATEST_US = parse_time("1990-01-01"), parse_time("2100-01-01")
 
 @dataclass(frozen=True)
 class Command:
-    """One line. payload: what the journal gets, a command that does nothing where it cannot be read. reason: OK, or why it was set aside."""
+    """One line. reason: OK, or why it was set aside.
+
+    payload: what the journal gets, a command that does nothing where the line cannot be read.
+    """
 
     offset: int
     length: int
