@@ -10,14 +10,14 @@ from mediation.formats.frame import Decoded, FileFrame
 from mediation.formats.layout import Layout
 from mediation.formats.ts32297 import SHORTEST, FileHeader, read_header
 from mediation.kernels import ber_tables as t
-from mediation.kernels.ber import decode_nb
+from mediation.kernels.ber import columns_nb, decode_nb
 from mediation.kernels.ber_frame import count_records_nb, first_record_nb
 from schemas.columns import I64, U8, Cells
 from schemas.decoded import DECODED
 
 _LOOK_OCTETS = 1 << 16  # how far a file that begins with neither header nor record is searched for its kind
 _ROWS_PER_RECORD = 4
-_BLOCK_ROWS = 2_048 + t.MAX_CONTAINERS + 8  # the 8: columns one page apart would share the same few cache lines
+_BLOCK_ROWS = 4_096
 
 
 def load(layout: Layout) -> "BerFormat":
@@ -25,10 +25,10 @@ def load(layout: Layout) -> "BerFormat":
 
 
 class _Room:
-    """What one thread works in, uninitialised: output cells, one record's cells and their ranks, open elements."""
+    """What one thread works in, uninitialised: decoded rows, one record's cells and their ranks, open elements."""
 
     def __init__(self, scratch: int) -> None:
-        self.out = np.empty((len(DECODED.columns), _BLOCK_ROWS), np.int64)
+        self.rows = np.empty((_BLOCK_ROWS, len(DECODED.columns)), np.int64)
         self.work = np.empty((t.MAX_CONTAINERS + 3, scratch), np.int64)
         self.ranks, self.stack = np.empty((3, scratch), np.int64), np.empty((t.MAX_DEPTH, 3), np.int64)
         self.done = np.empty(3, np.int64)
@@ -86,10 +86,12 @@ class BerFormat:
             rows += written
             if place >= end or records >= max_records or not count or rows + _BLOCK_ROWS > most:
                 break
-            parts.append(room.out[:, :written].copy())
+            parts.append(room.rows[:written].copy())
             start = place
-        matrix = np.empty((len(DECODED.columns), rows), np.int64)
-        np.concatenate([*parts, room.out[:, :written]], axis=1, out=matrix)
+        matrix, filled = np.empty((len(DECODED.columns), rows), np.int64), 0
+        for part in (*parts, room.rows[:written]):
+            columns_nb(part, len(part), matrix, filled)
+            filled += len(part)
         return Decoded(Cells(DECODED, matrix), place, records)
 
     def _block(self, room: "_Room", buffer: U8, start: int, end: int, framed: int, most: int) -> tuple[int, int, int]:
@@ -97,7 +99,7 @@ class BerFormat:
         x = self.tables
         decode_nb(buffer, start, end, framed, most, x.child, x.extra, x.nodes, x.ops, x.lists, x.records,
                   x.list_columns, x.plan, x.defaults, x.required, x.derive, x.sources, x.pairs, room.work, room.ranks,
-                  room.stack, room.out, room.done)
+                  room.stack, room.rows, room.done)
         place, written, count = (int(value) for value in room.done)
         return place, written, count
 

@@ -1,5 +1,6 @@
 """Bytes of BER records to DECODED cells: one interpreter, driven by the tables of a layout."""
 
+import numpy as np
 from numba import types
 
 from mediation.formats.conversions import (
@@ -53,7 +54,7 @@ from mediation.kernels.ber_tables import (
     RC_ROW_DERIVE_END,
 )
 from mediation.kernels.ber_values import INTERNATIONAL, TEXT, convert_nb, digits_nb
-from mediation.kernels.octets import at_nb
+from mediation.kernels.octets import at_nb, cell_nb, put_nb
 from schemas.codes import Reason
 from schemas.decoded import DECODED
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, I64_OUT, U8_IN, kernel
@@ -72,16 +73,17 @@ IMSI, NUMBER, NUMBER_TYPE = (DECODED.index(name) for name in ("served_imsi", "se
 IMSI_PREFIX, MSISDN_PREFIX = int.from_bytes(b"imsi-", "big"), int.from_bytes(b"msisdn-", "big")
 FIRST = CONTAINER_COUNT + 1  # the columns before are the decoder's own
 COLUMNS = len(DECODED.columns)
+TILE_ROWS = 128
 
 
 @kernel(None, forceinline=True)
 def store_nb(work, ranks, row, scope, column, type_column, rank, no_text, value, kind):
     """Keep a value unless an earlier source of the column has given one."""
-    if value != ABSENT and rank < ranks[scope, column] and not (no_text == 1 and kind == TEXT):
-        work[row, column] = value
-        ranks[scope, column] = rank
+    if value != ABSENT and rank < cell_nb(ranks, scope, column) and not (no_text == 1 and kind == TEXT):
+        put_nb(work, row, column, value)
+        put_nb(ranks, scope, column, rank)
         if type_column >= 0:
-            work[row, type_column] = kind
+            put_nb(work, row, type_column, kind)
 
 
 @kernel(None)
@@ -112,12 +114,12 @@ def subscriber_nb(buffer, start, length, work, ranks, row, ops, at):
     return reason
 
 
-@kernel(None, forceinline=True)
+@kernel(None)
 def operate_nb(buffer, start, length, constructed, first, ops, work, ranks, container):
     """All operations of one field. OK, or why its value cannot be read."""
     value, kind, reason = ABSENT, 0, OK
     while first >= 0:
-        code, scope = ops[first, OP_CODE], ops[first, OP_SCOPE]
+        code, scope = cell_nb(ops, first, OP_CODE), cell_nb(ops, first, OP_SCOPE)
         row = container + 2 if scope == 2 else scope
         if constructed and code != C_PRESENT:
             return BAD_VALUE
@@ -128,9 +130,9 @@ def operate_nb(buffer, start, length, constructed, first, ops, work, ranks, cont
             value, kind, reason = convert_nb(code, buffer, start, length)
         if reason != OK:
             return reason
-        store_nb(work, ranks, row, scope, ops[first, OP_COLUMN], ops[first, OP_TYPE], ops[first, OP_RANK],
-                 ops[first, OP_NO_TEXT], value, kind)
-        first = ops[first, OP_NEXT]
+        store_nb(work, ranks, row, scope, cell_nb(ops, first, OP_COLUMN), cell_nb(ops, first, OP_TYPE),
+                 cell_nb(ops, first, OP_RANK), cell_nb(ops, first, OP_NO_TEXT), value, kind)
+        first = cell_nb(ops, first, OP_NEXT)
     return OK
 
 
@@ -161,15 +163,15 @@ def walk_nb(buffer, begin, end, root, child, extra, nodes, ops, lists, list_colu
                 pos += 2
             elif pos > limit:
                 return MALFORMED_RECORD, pos, containers
-            kind = nodes[node, ND_LIST]
+            kind = cell_nb(nodes, node, ND_LIST)
             if kind >= 0:
-                previous = lists[kind, LS_PREVIOUS]
+                previous = cell_nb(lists, kind, LS_PREVIOUS)
                 if previous >= 0 and work[containers + 2, START] == ABSENT and containers > around_first:
                     work[containers + 2, START] = work[containers + 1, previous]
                 containers += 1
-            kind = nodes[node, ND_AROUND]
+            kind = cell_nb(nodes, node, ND_AROUND)
             if kind >= 0:
-                for i in range(lists[kind, LS_COLUMNS], lists[kind, LS_COLUMNS_END]):
+                for i in range(cell_nb(lists, kind, LS_COLUMNS), cell_nb(lists, kind, LS_COLUMNS_END)):
                     column = list_columns[i]
                     for c in range(around_first + 2, containers + 2):
                         if work[c, column] == ABSENT:
@@ -185,12 +187,12 @@ def walk_nb(buffer, begin, end, root, child, extra, nodes, ops, lists, list_colu
         if length == -1 or length > limit - pos or (length == INDEFINITE and not constructed):
             return MALFORMED_RECORD, field, containers
         below = child_nb(child, extra, node, cls, number)
-        enter = below > 0 and constructed and nodes[below, ND_KIDS] == 1
+        enter = below > 0 and constructed and cell_nb(nodes, below, ND_KIDS) == 1
         if below > 0:
-            kind = nodes[below, ND_LIST]
+            kind = cell_nb(nodes, below, ND_LIST)
             if kind >= 0:
                 if active >= 0 and active != kind and containers > 0:
-                    if lists[kind, LS_PRIORITY] < lists[active, LS_PRIORITY]:
+                    if cell_nb(lists, kind, LS_PRIORITY) < cell_nb(lists, active, LS_PRIORITY):
                         containers, around_first = 0, 0
                     else:
                         enter = False
@@ -199,11 +201,12 @@ def walk_nb(buffer, begin, end, root, child, extra, nodes, ops, lists, list_colu
                         return TOO_MANY_CONTAINERS, field, containers
                     active = kind
                     clear_nb(work, ranks, containers + 2, 2)
-            if nodes[below, ND_AROUND] >= 0:
+            if cell_nb(nodes, below, ND_AROUND) >= 0:
                 clear_nb(work, ranks, 1, 1)
                 around_first = containers
-            if nodes[below, ND_OP] >= 0 and (not enter or ops[nodes[below, ND_OP], OP_CODE] == C_PRESENT):
-                reason = operate_nb(buffer, pos, length, constructed, nodes[below, ND_OP], ops, work, ranks, containers)
+            first = cell_nb(nodes, below, ND_OP)
+            if first >= 0 and (not enter or cell_nb(ops, first, OP_CODE) == C_PRESENT):
+                reason = operate_nb(buffer, pos, length, constructed, first, ops, work, ranks, containers)
                 if reason != OK:
                     return reason, field, containers
         if enter:
@@ -301,31 +304,33 @@ def finish_nb(work, containers, kind, records, plan, required, derive, sources, 
 
 
 @kernel(None, forceinline=True)
-def write_rows_nb(work, containers, kind, plan, defaults, out, row):
+def write_rows_nb(work, containers, kind, plan, defaults, rows, row):
     """A record's rows: what the container says, otherwise the record, otherwise the layout's constant."""
+    if containers > 0:
+        for c in range(containers):
+            at, source = np.uint64(row + c), np.uint64(c + 2)
+            for column in range(FIRST, COLUMNS):
+                base, value = work[0, column], work[source, column]
+                if plan[kind, column] & PLAN_WHOLE != 0:
+                    base = ABSENT
+                if base == ABSENT:
+                    base = defaults[kind, column]
+                rows[at, column] = value if value != ABSENT else base
+    else:
+        at = np.uint64(row)
+        for column in range(FIRST, COLUMNS):
+            value = work[0, column]
+            rows[at, column] = value if value != ABSENT else defaults[kind, column]
     count = max(containers, 1)
-    for column in range(FIRST, COLUMNS):
-        where = plan[kind, column]
-        base = work[0, column]
-        if where & PLAN_WHOLE != 0 and containers > 0:
-            base = ABSENT
-        if base == ABSENT:
-            base = defaults[kind, column]
-        if where & PLAN_CONTAINER != 0 and containers > 0:
-            for c in range(count):
-                value = work[c + 2, column]
-                out[column, row + c] = value if value != ABSENT else base
-        else:
-            for c in range(count):
-                out[column, row + c] = base
     for c in range(count):
-        out[STATUS, row + c], out[STATUS_OFFSET, row + c] = OK, ABSENT
-        out[CONTAINER_INDEX, row + c], out[CONTAINER_COUNT, row + c] = c, count
+        at = np.uint64(row + c)
+        rows[at, STATUS], rows[at, STATUS_OFFSET] = OK, ABSENT
+        rows[at, CONTAINER_INDEX], rows[at, CONTAINER_COUNT] = c, count
     return count
 
 
 @kernel(None)
-def write_bad_row_nb(work, kind, readable, reason, where, defaults, out, row):
+def write_bad_row_nb(work, kind, readable, reason, where, defaults, rows, row):
     """One row for a record that cannot be read; what it said about itself, as far as its structure is sound."""
     for column in range(FIRST, COLUMNS):
         value = ABSENT
@@ -333,9 +338,9 @@ def write_bad_row_nb(work, kind, readable, reason, where, defaults, out, row):
             value = defaults[kind, column]
             if readable and work[0, column] != ABSENT:
                 value = work[0, column]
-        out[column, row] = value
-    out[STATUS, row], out[STATUS_OFFSET, row] = reason, where
-    out[CONTAINER_INDEX, row], out[CONTAINER_COUNT, row] = 0, 1
+        rows[row, column] = value
+    rows[row, STATUS], rows[row, STATUS_OFFSET] = reason, where
+    rows[row, CONTAINER_INDEX], rows[row, CONTAINER_COUNT] = 0, 1
 
 
 _SIGNATURE = types.void(
@@ -346,13 +351,14 @@ _SIGNATURE = types.void(
 
 @kernel([_SIGNATURE])
 def decode_nb(buffer, start, end, framed, max_records, child, extra, nodes, ops, lists, records, list_columns, plan,
-              defaults, required, derive, sources, pairs, work, ranks, stack, out, done):
-    """Decode records from `start` until `end`, `max_records`, or until `out` has no room for another record.
+              defaults, required, derive, sources, pairs, work, ranks, stack, rows, done):
+    """Decode records from `start` until `end`, `max_records`, or until `rows` has no room for another record.
 
-    out: DECODED cells (column, row). done: octet of the next record, rows written, records read.
+    rows: DECODED cells, but (row, column): a row is a few lines of the cache, where a column for itself would be a page
+    for every cell. done: octet of the next record, rows written, records read.
     """
     pos, row, count = start, 0, 0
-    while pos < end and count < max_records and row + MAX_CONTAINERS <= out.shape[1]:
+    while pos < end and count < max_records and row + MAX_CONTAINERS <= rows.shape[0]:
         begin, stop, after, kind, reason, where = frame_nb(buffer, pos, end, framed, child, extra, nodes, records)
         readable, containers = False, 0
         if reason == OK:
@@ -363,13 +369,25 @@ def decode_nb(buffer, start, end, framed, max_records, child, extra, nodes, ops,
             where = begin
             reason = finish_nb(work, containers, kind, records, plan, required, derive, sources, pairs)
         if reason == OK:
-            rows = write_rows_nb(work, containers, kind, plan, defaults, out, row)
+            written = write_rows_nb(work, containers, kind, plan, defaults, rows, row)
         else:
-            write_bad_row_nb(work, kind, readable, reason, where, defaults, out, row)
-            rows = 1
-        for r in range(row, row + rows):
-            out[RECORD_OFFSET, r], out[RECORD_LENGTH, r] = pos, after - pos
-        row += rows
+            write_bad_row_nb(work, kind, readable, reason, where, defaults, rows, row)
+            written = 1
+        for r in range(row, row + written):
+            put_nb(rows, r, RECORD_OFFSET, pos)
+            put_nb(rows, r, RECORD_LENGTH, after - pos)
+        row += written
         count += 1
         pos = after
     done[0], done[1], done[2] = pos, row, count
+
+
+@kernel([types.void(CELLS_IN, types.int64, CELLS_OUT, types.int64)])
+def columns_nb(rows, count, out, first):
+    """The first `count` of `rows` (row, column) to `out` (column, row), from its row `first` on; in tiles that stay in
+    the nearest cache."""
+    for begin in range(0, count, TILE_ROWS):
+        stop = min(begin + TILE_ROWS, count)
+        for column in range(rows.shape[1]):
+            for r in range(begin, stop):
+                put_nb(out, column, first + r, cell_nb(rows, r, column))

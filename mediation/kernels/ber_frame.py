@@ -4,6 +4,7 @@ The ranges that `frame_nb` returns tile what it is given: every call consumes at
 record end at the next place that is one, and fillers (runs of 00 or FF) belong to what stands before them.
 """
 
+import numpy as np
 from numba import types
 
 from mediation.kernels.ber_tables import (
@@ -19,7 +20,7 @@ from mediation.kernels.ber_tables import (
     SLOT_BASE,
     SLOT_ROOM,
 )
-from mediation.kernels.octets import at_nb
+from mediation.kernels.octets import at_nb, cell_nb
 from schemas.codes import Reason
 from schemas.jit import CELLS_IN, U8_IN, kernel
 
@@ -101,8 +102,11 @@ def skip_indefinite_nb(buffer, pos, end, steps):
 @kernel(None, forceinline=True)
 def child_nb(child, extra, node, cls, number):
     """The node below `node` for a tag, 0 for none."""
-    if number < SLOT_ROOM[cls]:
-        return child[node, SLOT_BASE[cls] + number]
+    if cls == CONTEXT:
+        if number < SLOT_ROOM[CONTEXT]:
+            return np.int64(cell_nb(child, node, number))
+    elif number < SLOT_ROOM[cls]:
+        return np.int64(cell_nb(child, node, SLOT_BASE[cls] + number))
     for i in range(extra.shape[0]):
         if extra[i, EX_NODE] == node and extra[i, EX_CLASS] == cls and extra[i, EX_NUMBER] == number:
             return extra[i, EX_CHILD]

@@ -7,8 +7,9 @@ them come the types and the `_` values that only derivations read.
 
 # Tag nodes: a trie of tags. child[node, slot] for the dense tags, `extra` for the others.
 ND_OP, ND_KIDS, ND_LIST, ND_AROUND, ND_RECORD, ND_WIDTH = 0, 1, 2, 3, 4, 8
-# Slots of child[node]: context 0..255, universal 0..31, application 0..95, private 0..127.
-SLOTS = 512
+# Slots of child[node]: context 0..255, universal 0..31, application 0..95, private 0..127. The rest keeps the nodes'
+# rows from sharing the same few lines of the processor's cache.
+SLOTS = 512 + 16
 SLOT_BASE = (256, 288, 0, 384)
 SLOT_ROOM = (32, 96, 256, 128)
 EX_NODE, EX_CLASS, EX_NUMBER, EX_CHILD = 0, 1, 2, 3
