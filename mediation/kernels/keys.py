@@ -29,6 +29,7 @@ _U_HI, _U_LO = USAGE.index("event_id_hi"), USAGE.index("event_id_lo")
 _U_SESSION_HI, _U_SESSION_LO = USAGE.index("session_hi"), USAGE.index("session_lo")
 _PGW, _SGW = int(RecordType.PGW), int(RecordType.SGW)
 _LAST_CALL, _FIRST_SMS, _LAST_SMS = int(RecordType.ROAMING), int(RecordType.SMS_MO), int(RecordType.SMS_MT)
+_VOIP = int(RecordType.VOIP)
 
 
 @kernel(None)
@@ -116,7 +117,7 @@ def identities_nb(buffer, decoded, key, node, file_id, usage):
         packet = record_type == _PGW or record_type == _SGW
         # A call reference is unique on its switch for a while only, so it ties calls together only if they say that
         # they are parts of one.
-        call = record_type <= _LAST_CALL or (_FIRST_SMS <= record_type <= _LAST_SMS)
+        call = record_type <= _LAST_CALL or (_FIRST_SMS <= record_type <= _LAST_SMS) or record_type == _VOIP
         if packet and decoded[_CHARGING_ID, i] != ABSENT:
             session_hi, session_lo = absorb_hi_nb(_LO_SEED, record_type), absorb_lo_nb(_HI_SEED, record_type)
             for column in (_GATEWAY, _CHARGING_ID, _IMSI, _SESSION_START):
