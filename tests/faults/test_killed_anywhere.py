@@ -18,7 +18,8 @@ from tests.faults.whole_run import Place, make_input, warm
 SEED = int(os.environ.get("TARIFA_FAULT_SEED", "1"))
 STEPS = {"collect.read", "collect.archived", "collect.committed", "archive.write.1", "archive.write.2",
          "archive.write.3", "decode.slice", "mediate.mediated", "mediate.sighted", "vault.remember.1",
-         "vault.remember.2", "ledger.stage.1", "ledger.commit.1", "ledger.commit.3", "journal.append.1",
+         "vault.remember.2", "ledger.stage.1", "ledger.commit.1", "ledger.commit.2.1", "ledger.commit.2.2",
+         "ledger.commit.2.3", "ledger.commit.2.4", "ledger.commit.3", "journal.append.1",
          "journal.append.2", "charge.folded", "snapshot.1", "snapshot.2", "snapshot.3", "ledger.compact.1"}
 
 
@@ -57,8 +58,8 @@ def killed(source: Path, folder: Path, undisturbed: tuple[object, list[str]], co
     return len(points)
 
 
-def power_lost(source: Path, folder: Path, undisturbed: tuple[object, list[str]], count: int, shard: int = 0, of: int = 1
-               ) -> None:
+def power_lost(source: Path, folder: Path, undisturbed: tuple[object, list[str]], count: int, shard: int = 0,
+               of: int = 1) -> None:
     expected, events = undisturbed
     for at in choose_points(events, count, SEED + 1)[shard::of]:
         place = Place(source, folder / str(at), lossy=True)
@@ -144,12 +145,13 @@ def test_power_lost_at_100_points(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shard", range(2))
-def test_disk_full_at_50_points(source: Path, tmp_path: Path, undisturbed: tuple[object, list[str]], shard: int) -> None:
+def test_disk_full_at_50_points(
+        source: Path, tmp_path: Path, undisturbed: tuple[object, list[str]], shard: int) -> None:
     full(source, tmp_path, undisturbed, 50, shard, 2)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["journal.append.1", "vault.remember.1", "ledger.commit.put.1", "ledger.commit.put.2"])
+@pytest.mark.parametrize("name", ["journal.append.1", "vault.remember.1", "ledger.commit.2.1", "ledger.commit.2.2"])
 def test_last_entries_torn_in_many_ways(
         source: Path, tmp_path: Path, undisturbed: tuple[object, list[str]], name: str) -> None:
     torn(source, tmp_path, undisturbed, (name,), 12)
