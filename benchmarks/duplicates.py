@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=2_000_000, help="how far the index grows")
     parser.add_argument("--batch", type=int, default=100_000)
     parser.add_argument("--per-day", type=int, default=1 << 62, help="keys of one day; by default all are of one day")
-    parser.add_argument("--copies", type=float, default=0.01, help="share of records that are copies")
+    parser.add_argument("--copies", type=float, default=0.001, help="share of records that are copies")
     parser.add_argument("--lines", type=int, default=10, help="lines of the table")
     parser.add_argument("--folder", type=Path, help="where to write; a temporary folder by default")
     parser.add_argument("--smoke", action="store_true", help="a few keys, to see that it runs")

@@ -2,7 +2,7 @@
 --
 -- Numbers count up by one and wrap where the stream says (file_sequence_modulo). A number is placed beside the file
 -- collected before it, the short way round, so that late files fill their gap, and a wrap is none. Repeated files do
--- not count. What is missing before the first or after the last file cannot be seen here.
+-- not count, but files without records do, alike as they may be. What is missing before the first or after the last file cannot be seen here.
 -- kind: finding        tolerance: zero
 --
 -- source          network element
@@ -14,7 +14,7 @@
 WITH files AS (
     SELECT source, file_id, file_name, file_sequence, coalesce(file_sequence_modulo, 0) AS modulo,
            lag(file_sequence) OVER (PARTITION BY source ORDER BY file_id) AS before
-    FROM file_audit WHERE file_sequence IS NOT NULL AND state <> 'duplicate_file'),
+    FROM file_audit WHERE file_sequence IS NOT NULL AND (state <> 'duplicate_file' OR container_count = 0)),
 stepped AS (
     SELECT *, CASE WHEN before IS NULL THEN file_sequence
                    WHEN modulo = 0 THEN file_sequence - before

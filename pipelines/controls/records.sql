@@ -1,7 +1,8 @@
 -- Records and octets: every record of every file is in the ledger, and records tile their files without a gap.
 --
 -- The second count of law 3: it ties records to containers. Octets: header and records make up the whole file, and
--- what the tables say of their records' lengths is what the file has.
+-- what the tables say of their records' lengths is what the file has. A stretch that could not be read at first and
+-- was recycled counts as the one record that it was, whatever was found in it later.
 -- kind: law            tolerance: zero
 --
 -- source             network element
@@ -20,8 +21,16 @@ WITH origins AS (
     UNION SELECT source, file_id, record_offset, record_length FROM matched
     UNION SELECT source, file_id, record_offset, record_length FROM merged
     UNION SELECT source, file_id, record_offset, record_length FROM held),
+stretches AS (
+    SELECT DISTINCT file_id, record_offset, record_length FROM settled
+    WHERE action = 'recycled' AND stage IN ('frame', 'decode')),
+placed AS (
+    SELECT DISTINCT o.source, o.file_id, coalesce(s.record_offset, o.record_offset) AS record_offset,
+           coalesce(s.record_length, o.record_length) AS record_length
+    FROM origins o LEFT JOIN stretches s ON s.file_id = o.file_id AND o.record_offset >= s.record_offset
+         AND o.record_offset < s.record_offset + s.record_length),
 found AS (
-    SELECT source, count(*) AS records, sum(record_length) AS octets FROM origins GROUP BY source),
+    SELECT source, count(*) AS records, sum(record_length) AS octets FROM placed GROUP BY source),
 declared AS (
     SELECT source, sum(record_count) AS records, sum(record_octets) AS octets,
            sum(file_octets - header_octets - record_octets) AS loose

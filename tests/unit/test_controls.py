@@ -130,8 +130,8 @@ BREAKS = [
     # Files.
     ("DELETE FROM file_audit WHERE source = 'as-01' AND file_sequence = (SELECT min(file_sequence) + 2 FROM file_audit "
      "WHERE source = 'as-01')", {"conservation", "records", "file_sequence_gaps"}),
-    ("INSERT INTO file_audit SELECT * REPLACE (file_id + 5000 AS file_id, 0 AS container_count, 0 AS record_count, "
-     "0 AS record_octets, file_octets AS header_octets) FROM file_audit WHERE rowid = 2", {"duplicate_files"}),
+    ("INSERT INTO file_audit SELECT * REPLACE (file_id + 5000 AS file_id) FROM file_audit WHERE container_count > 0 "
+     "LIMIT 1", {"duplicate_files", "conservation", "records"}),
     ("INSERT INTO file_audit SELECT * REPLACE (file_id + 5000 AS file_id, 'duplicate_file' AS state, "
      "file_id AS duplicate_of) FROM file_audit WHERE container_count > 0 LIMIT 1",
      {"duplicate_files", "conservation", "records"}),
@@ -175,6 +175,26 @@ def test_recycled_containers_came_in_again(book: duckdb.DuckDBPyConnection) -> N
     assert broken(book) == {"conservation"}
 
 
+def test_a_stretch_that_was_unreadable_and_recycled_is_still_one_record(book: duckdb.DuckDBPyConnection) -> None:
+    """Two records are found where one stretch had been set aside; then a third, outside of it."""
+    first = "SELECT file_id, min(record_offset) AS o FROM filtered WHERE source = 'as-01' GROUP BY 1 ORDER BY 1 LIMIT 1"
+    file_id, start = book.execute(first).fetchall()[0]
+    length, = book.execute("SELECT sum(record_length) FROM (SELECT record_length FROM filtered WHERE file_id = ? "
+                           "ORDER BY record_offset LIMIT 2)", [file_id]).fetchall()[0]
+    names = ", ".join(product_schemas()["usage"].names)
+    book.execute(f"INSERT INTO suspense BY NAME SELECT {names}, 'frame' AS stage, 'unframed_bytes' AS reason FROM "
+                 "(SELECT * REPLACE (? AS record_length) FROM filtered WHERE file_id = ? AND record_offset = ?)",
+                 [length, file_id, start])
+    book.execute("UPDATE file_audit SET record_count = record_count - 1, container_count = container_count - 1 "
+                 "WHERE file_id = ?", [file_id])
+    assert broken(book) == {"conservation", "records"}
+    book.execute("INSERT INTO settled BY NAME SELECT source, file_id, record_offset, record_length, container_index, "
+                 "event_id_hi, event_id_lo, stage, reason, 'recycled' AS action, 2 AS container_count FROM suspense")
+    assert broken(book) == set()
+    book.execute("UPDATE settled SET record_length = 1")
+    assert broken(book) == {"records"}
+
+
 def test_commands_that_were_refused_are_no_containers(book: duckdb.DuckDBPyConnection) -> None:
     names = ", ".join(name for name in product_schemas()["usage"].names if name != "record_type")
     book.execute(f"INSERT INTO suspense BY NAME SELECT {names}, 'command' AS record_type, 'charge' AS stage, "
@@ -191,14 +211,15 @@ def test_rows_of_a_control_can_be_shown_and_only_the_breaks(book: duckdb.DuckDBP
 # File numbers ------------------------------------------------------------------------------------------------------
 
 
-def gaps(*arrivals: int, modulo: int | None = 10, states: dict[int, str] | None = None) -> list[tuple[int, int, int]]:
+def gaps(*arrivals: int, modulo: int | None = 10, states: dict[int, str] | None = None, containers: int = 5
+         ) -> list[tuple[int, int, int]]:
     """First and last missing number and how many, of files that arrived with these numbers."""
     with duckdb.connect(":memory:") as connection:
         connection.execute("CREATE TABLE file_audit (source TEXT, file_id BIGINT, file_name TEXT, state TEXT, "
-                           "file_sequence BIGINT, file_sequence_modulo BIGINT)")
+                           "file_sequence BIGINT, file_sequence_modulo BIGINT, container_count BIGINT)")
         for place, number in enumerate(arrivals):
-            connection.execute("INSERT INTO file_audit VALUES ('msc-01', ?, ?, ?, ?, ?)",
-                               [place, f"f{place}", (states or {}).get(place, "read"), number, modulo])
+            connection.execute("INSERT INTO file_audit VALUES ('msc-01', ?, ?, ?, ?, ?, ?)",
+                               [place, f"f{place}", (states or {}).get(place, "read"), number, modulo, containers])
         rows = connection.execute(control("file_sequence_gaps").sql).fetchall()
         return [tuple(int(n) for n in row[-3:]) for row in rows]
 
@@ -213,6 +234,11 @@ def test_a_late_file_fills_its_gap_and_a_repeated_one_does_not() -> None:
     assert gaps(1, 2, 4, 5, 3) == []
     assert gaps(9, 1, 0) == []
     assert gaps(1, 2, 4, 2, states={3: "duplicate_file"}) == [(3, 3, 1)]
+
+
+def test_files_without_records_count_however_alike_they_are() -> None:
+    assert gaps(1, 2, 3, states={1: "duplicate_file"}) == [(2, 2, 1)]
+    assert gaps(1, 2, 3, states={1: "duplicate_file"}, containers=0) == []
 
 
 def test_numbers_that_never_wrap() -> None:
