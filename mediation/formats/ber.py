@@ -10,8 +10,9 @@ from mediation.formats.frame import Decoded, FileFrame
 from mediation.formats.layout import Layout
 from mediation.formats.ts32297 import SHORTEST, FileHeader, read_header
 from mediation.kernels import ber_tables as t
-from mediation.kernels.ber import columns_nb, decode_nb
+from mediation.kernels.ber import decode_nb
 from mediation.kernels.ber_frame import count_records_nb, first_record_nb
+from mediation.kernels.transpose import transpose_nb
 from schemas.columns import I64, U8, Cells
 from schemas.decoded import DECODED
 
@@ -90,7 +91,7 @@ class BerFormat:
             start = place
         matrix, filled = np.empty((len(DECODED.columns), rows), np.int64), 0
         for part in (*parts, room.rows[:written]):
-            columns_nb(part, len(part), matrix, filled)
+            transpose_nb(part, len(part), matrix, filled)
             filled += len(part)
         return Decoded(Cells(DECODED, matrix), place, records)
 

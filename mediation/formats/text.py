@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mediation.formats.frame import Decoded
-from mediation.kernels.text_rows import COLUMN_COUNT, ROW_WIDTH, transpose_nb
+from mediation.kernels.text_rows import COLUMN_COUNT, ROW_WIDTH
+from mediation.kernels.transpose import transpose_nb
 from schemas.columns import I64, U8, Cells
 from schemas.decoded import DECODED
 

@@ -73,7 +73,6 @@ IMSI, NUMBER, NUMBER_TYPE = (DECODED.index(name) for name in ("served_imsi", "se
 IMSI_PREFIX, MSISDN_PREFIX = int.from_bytes(b"imsi-", "big"), int.from_bytes(b"msisdn-", "big")
 FIRST = CONTAINER_COUNT + 1  # the columns before are the decoder's own
 COLUMNS = len(DECODED.columns)
-TILE_ROWS = 128
 
 
 @kernel(None, forceinline=True)
@@ -380,14 +379,3 @@ def decode_nb(buffer, start, end, framed, max_records, child, extra, nodes, ops,
         count += 1
         pos = after
     done[0], done[1], done[2] = pos, row, count
-
-
-@kernel([types.void(CELLS_IN, types.int64, CELLS_OUT, types.int64)])
-def columns_nb(rows, count, out, first):
-    """The first `count` of `rows` (row, column) to `out` (column, row), from its row `first` on; in tiles that stay in
-    the nearest cache."""
-    for begin in range(0, count, TILE_ROWS):
-        stop = min(begin + TILE_ROWS, count)
-        for column in range(rows.shape[1]):
-            for r in range(begin, stop):
-                put_nb(out, column, first + r, cell_nb(rows, r, column))

@@ -251,14 +251,3 @@ def convert_row_nb(buffer, spans, fields, first, last, pool, maps, nulls, scratc
             rows[row, fields[f, COMPANION]] = companion
         f += 1 + fields[f, SKIP]
     return _OK, ABSENT
-
-
-@kernel(types.void(CELLS_IN, types.int64, CELLS_OUT, types.int64))
-def transpose_nb(rows, count, matrix, at):
-    """Copy the first `count` rows into columns `[at, at + count)` of a DECODED matrix."""
-    block = 64
-    for low in range(0, count, block):
-        high = min(low + block, count)
-        for column in range(matrix.shape[0]):
-            for i in range(low, high):
-                matrix[column, at + i] = rows[i, column]
