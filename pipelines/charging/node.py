@@ -115,7 +115,11 @@ class ChargingNode:
 
     def usage_of(self, version: int) -> tuple[Cells, bytes]:
         """Usage and sha256 of what mediation committed in `version`, read back from the ledger."""
-        entry = self._ledger.logs()["mediation"].entries[version - 1]
+        entries = self._ledger.logs()["mediation"].entries
+        if version > len(entries):
+            raise LedgerError(f"the journal names commit {version} of mediation",
+                              f"one of the {len(entries)} there are", "restore the ledger that goes with this journal")
+        entry = entries[version - 1]
         for file in entry.added:
             if file.table == "usage":
                 table = self._ledger.read_table(file)
