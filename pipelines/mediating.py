@@ -28,6 +28,7 @@ from reference_data.snapshot import Snapshot
 from reference_data.tariffs.estimate import estimate_nanos
 from schemas.audit import SEQUENCE_GAP
 from schemas.columns import Cells
+from schemas.errors import LedgerError
 from schemas.usage import HELD, OPEN_SESSION, USAGE
 
 TABLES = ("usage", "suspense", "duplicate", "filtered", "matched", "merged")
@@ -151,7 +152,11 @@ class Mediator:
     def _remember(self, sightings: Sightings) -> None:
         if len(sightings):
             texts = [sightings.text.get(row) for row in range(len(sightings))] if sightings.text else None
-            self._vault.remember(sightings.token, sightings.identity, sightings.value, texts)
+            remembered = self._vault.remember(sightings.token, sightings.identity, sightings.value, texts)
+            if remembered.collisions.size:
+                raise LedgerError(f"{remembered.collisions.size} tokens of this batch stand for other values already",
+                                  "one value a token", "the batch is not committed; ask for help: in 63 bits "
+                                  "this does not happen by chance")
 
     def _stage(self, result: Mediated) -> list[StagedFile]:
         staged = []
