@@ -25,12 +25,3 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("day") / "input"
     generate(folder, 60, DATE, 1, SEED, files_per_source=2)
     return folder
-
-
-@pytest.fixture(scope="session")
-def clean_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three formats, no defects, one file of each element. Not to be changed."""
-    folder = tmp_path_factory.mktemp("clean") / "input"
-    generate(folder, 60, DATE, 1, SEED, defects=False, files_per_source=1,
-             formats=["voip-csv", "ts32298-cs", "chf-json"])
-    return folder

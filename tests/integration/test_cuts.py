@@ -46,6 +46,19 @@ def test_five_runs_say_what_one_run_says(day: Path, keys: Path, whole: Site, tmp
     assert site.said(tables=["file_audit", "collected"]) == whole.said(tables=["file_audit", "collected"])
 
 
+def test_what_is_held_in_the_middle_of_the_day_is_the_same(day: Path, keys: Path, tmp_path: Path) -> None:
+    files = [path for path in in_order(day / "inbox") if path.parent.name != "commands"]
+    files = files[:len(files) // 2]
+    once, often = (Site(day, tmp_path / name, keys, own_inbox=True) for name in ("once", "often"))
+    once.deliver(files)
+    once.run()
+    for start in range(0, len(files), 4):
+        often.deliver(files[start:start + 4])
+        often.run(batch_records=40, workers=2)
+    assert once.rows("held") and once.rows("open_session")
+    assert often.said() == once.said()
+
+
 def test_files_cut_at_record_boundaries_say_the_same(day: Path, keys: Path, whole: Site, tmp_path: Path) -> None:
     site = Site(day, tmp_path, keys, own_inbox=True)
     assert cut_inbox(day, site.input.inbox, 4) > 2 * len(in_order(day / "inbox"))
@@ -53,9 +66,16 @@ def test_files_cut_at_record_boundaries_say_the_same(day: Path, keys: Path, whol
     pattern = site.input.operator / "streams.yaml"
     pattern.write_text(pattern.read_text().replace("[0-9]{6})_", "[0-9]{6,9})_"))
     site.run()
-    tables = [name for name in SAID if name != "suspense"]
+    tables = [name for name in SAID if name not in ("suspense", "duplicate")]
     assert site.said(exclude_origin=True, tables=tables) == whole.said(exclude_origin=True, tables=tables)
     assert suspended(site) == suspended(whole)
+    assert repeated(site) == repeated(whole)
+
+
+def repeated(site: Site) -> tuple[int, int]:
+    """Hash of the duplicates but for how each was recognised: a repeated record alone in a file is a repeated file."""
+    rows = pa.concat_tables(site.ledger.batches("duplicate"), promote_options="default").unify_dictionaries()
+    return rows.num_rows, table_hash(rows.drop_columns(["kind"]), exclude_origin=True)
 
 
 def suspended(site: Site) -> tuple[int, Counter[tuple[str, ...]]]:
