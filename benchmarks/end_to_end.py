@@ -4,7 +4,7 @@
 
 Prints what bounds it: processor seconds of each stage's thread, of which two cores can give at most two a second,
 and beside it what the disk gives when the same octets are only written and synced. The checksum is the content hash
-of what was rated: speed may change, it may not.
+of the postings: speed may change, it may not.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def measure(format_name: str, records: int, subscribers: int, workers: int, batc
         job.close()
         octets = sum(path.stat().st_size for path in (work / "home" / "ledger").rglob("*") if path.is_file())
         _report(format_name, subscribers, summary, opened, made.octets, octets, _write_s(work, octets))
-        print(f"  rated rows: {content_hash(Ledger.open(work / 'home' / 'ledger'), ['rated'])}")
+        print(f"  checksum of postings: {content_hash(Ledger.open(work / 'home' / 'ledger'), ['posting'])}")
     finally:
         shutil.rmtree(work)
 
@@ -48,7 +48,7 @@ def measure(format_name: str, records: int, subscribers: int, workers: int, batc
 def _report(format_name: str, subscribers: int, summary: RunSummary, opened_s: float, octets_in: int, octets_out: int,
             write_s: float) -> None:
     rate = summary.records / summary.seconds
-    cpu = sum(summary.cpu_s.values())
+    cpu = summary.cpu_s["all threads"]
     print(f"{format_name}: {summary.records:,} records, {summary.containers:,} containers, "
           f"{subscribers:,} subscribers, {octets_in / summary.records:.0f} octets a record")
     print(f"  end to end {summary.seconds:.1f} s: {rate:,.0f} records/s; opening {opened_s:.1f} s before it")

@@ -42,10 +42,11 @@ class Mediator:
     """Owns the mediation stream and what mediation remembers."""
 
     def __init__(self, home: Home, ledger: Ledger, reference: Snapshot, vault: Vault, token_key: tuple[int, int],
-                 lexicon: Lexicon, disk: Disk | None = None) -> None:
+                 lexicon: Lexicon, disk: Disk | None = None, threads: int = 1) -> None:
+        """Open, and remember what the newest commit remembers. threads: that encode and sync the files of a commit."""
         self._stream = ledger.stream("mediation")
         self._ledger, self._reference, self._vault, self._token_key = ledger, reference, vault, token_key
-        self._lexicon, self._disk = lexicon, disk or Disk()
+        self._lexicon, self._disk, self._threads = lexicon, disk or Disk(), threads
         local = ledger.store.local_folder
         self._runs_folder = local if local is not None else home.state
         self._fetch_runs = local is None
@@ -159,14 +160,12 @@ class Mediator:
                                   "this does not happen by chance")
 
     def _stage(self, result: Mediated) -> list[StagedFile]:
-        staged = []
-        for table in TABLES:
-            cells: Cells = getattr(result, table)
-            if table == "suspense":
-                cells["estimate_nanos"] = estimate_nanos(cells["service"], cells["quantity"], self._reference.tariffs)
-            if len(cells):
-                staged.append(self._stream.stage(table, cells.to_arrow(self._lexicon.labels)))
-        return staged + self._stage_partials(result.partials)
+        suspense = result.suspense
+        suspense["estimate_nanos"] = estimate_nanos(suspense["service"], suspense["quantity"], self._reference.tariffs)
+        rows = {table: getattr(result, table) for table in TABLES}
+        rows.update(zip(STATE_TABLES, (result.partials.held, result.partials.sessions), strict=True))
+        return self._stream.stage_many({table: cells.to_arrow(self._lexicon.labels) for table, cells in rows.items()
+                                        if len(cells)}, self._threads)
 
     def write_state(self) -> None:
         """Replace the deltas of open sessions by one whole, and the list of sequence gaps, in one commit."""

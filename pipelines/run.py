@@ -68,9 +68,11 @@ class Run:
         lexicon = Lexicon()
         self._archive = Archive(home.archive, keys, disk)
         self.collector = Collector(self.ledger, self._archive, self.reference.streams, source.inbox)
-        self._mediator = Mediator(home, self.ledger, self.reference, self._vault, keys.token_key, lexicon, disk)
+        threads = min(options.workers, 2)
+        self._mediator = Mediator(home, self.ledger, self.reference, self._vault, keys.token_key, lexicon, disk,
+                                  threads)
         accounts = load_accounts(source.operator)
-        self._node = ChargingNode(home, self.ledger, self.reference, accounts, lexicon.labels, disk)
+        self._node = ChargingNode(home, self.ledger, self.reference, accounts, lexicon.labels, disk, threads)
         self._reader = Reader(self.collector, self.reference, source.operator / "formats", options.batch_records)
         publish(self.ledger.store, product_schemas())
 
@@ -93,6 +95,7 @@ class Run:
             yield from self.collector.collect(found, consume)
 
         workers, cpu_s, began_s = self._options.workers, dict[str, float](), time.thread_time()
+        all_began_s = time.process_time()
         ordered = chain(collected(), workers, 8, "collect", cpu_s)
         batches = chain(self._reader.batches(ordered, self._mediator.position, self._mediator.open_file), workers, 2,
                         "read", cpu_s)
@@ -110,6 +113,7 @@ class Run:
             self._settle()
             self._settled = True
         cpu_s["settle"] = time.thread_time() - began_s - cpu_s["charge, commit 2"]
+        cpu_s["all threads"] = time.process_time() - all_began_s
         refused, self._reader.refused = tuple(self._reader.refused), []
         return RunSummary(files, records, containers, rated, time.perf_counter() - started, refused, cpu_s)
 

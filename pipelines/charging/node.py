@@ -47,16 +47,18 @@ class ChargingNode:
     """Owns journal, balance book and the `charging` stream."""
 
     def __init__(self, home: Home, ledger: Ledger, reference: Snapshot, accounts: Accounts,
-                 labels: dict[str, list[str]], disk: Disk | None = None) -> None:
+                 labels: dict[str, list[str]], disk: Disk | None = None, threads: int = 1) -> None:
         """Open and recover: newest snapshot, then the journal up to what the ledger has, written by nobody again.
 
-        labels: names behind the label columns of usage; those that charging adds are the tariffs'.
+        labels: names behind the label columns of usage; those that charging adds are the tariffs'. threads: that
+        encode and sync the files of a commit.
         """
         self._ledger, self._reference, self._accounts = ledger, reference, accounts
         sources = labels.setdefault("source", [])
         if COMMANDS not in sources:  # now, while nobody else adds names
             sources.append(COMMANDS)
         self._labels = labels | reference.tariffs.labels
+        self._threads = threads
         self._stream = ledger.stream("charging")
         self.position = self._stream.positions.get("journal", 0)
         self._journal = Journal.open(home.journal, disk, at_least=self.position)
@@ -90,15 +92,11 @@ class ChargingNode:
         """Steps 2 and 3: fold the group over the book, commit what it did. Returns rows rated."""
         parts = self._fold(first, entries, usage)
         reached("charge.folded")
-        staged = []
-        rated = 0
-        for name, columns, cells in (("rated", RATED, [p.rated for p in parts]),
-                                     ("posting", POSTING, [p.posting for p in parts]),
-                                     ("suspense", SUSPENSE, [p.suspense for p in parts])):
-            rows = Cells.concat(columns, cells)
-            if len(rows):
-                staged.append(self._stream.stage(name, rows.to_arrow(self._labels)))
-            rated += len(rows) if name == "rated" else 0
+        rows = {"rated": Cells.concat(RATED, [p.rated for p in parts]),
+                "posting": Cells.concat(POSTING, [p.posting for p in parts]),
+                "suspense": Cells.concat(SUSPENSE, [p.suspense for p in parts])}
+        staged = self._stream.stage_many({name: cells.to_arrow(self._labels) for name, cells in rows.items()},
+                                         self._threads)
         stop = first + len(entries)
         self._stream.commit(staged, positions={"journal": (first, stop)},
                             state={"mediation_version": _version_of(entries)},
@@ -107,7 +105,7 @@ class ChargingNode:
         self._events_since_snapshot += len(usage)
         if self._events_since_snapshot >= SNAPSHOT_EVENTS:
             self.take_snapshot()
-        return rated
+        return len(rows["rated"])
 
     def try_charging(self, usage: Cells) -> Charged:
         """What charging these events next would give. Changes the book: close this node without committing."""
