@@ -26,6 +26,7 @@ from schemas.decoded import DECODED
 from schemas.errors import ReferenceDataError
 
 OFFSET_BITS = 40
+TRIED_RECORDS = 64  # decoded of a file that looks like a format that is refused
 COUNTED = ("record_count", "container_count", "record_octets")
 
 
@@ -156,7 +157,7 @@ class Reader:
         buffer = self._collector.payload(file)
         stream = self._stream_of(file.source)
         layout = self.format_of(stream)
-        why = self._refusal(stream, buffer)
+        why = self._refusal(stream, layout, buffer)
         if why:
             yield self._refused(file, stream, layout, buffer, why)
             return
@@ -205,7 +206,7 @@ class Reader:
                       ) -> Cells:
         start, stop = offset, offset + octets
         if octets == len(buffer):  # a whole file, refused before: its header is no record
-            if self._refusal(stream, buffer):
+            if self._refusal(stream, layout, buffer):
                 return refused_row(octets)
             start, stop = frame.body_start, frame.body_end
         parts = []
@@ -215,9 +216,16 @@ class Reader:
             start = decoded.next_offset
         return Cells.concat(DECODED, parts)
 
-    def _refusal(self, stream: Stream, buffer: U8) -> str:
-        """Why a whole file is refused: it is of a format that is known and not read yet. Empty when it is read."""
-        return str(refuse(stream.format, buffer)) if sniff(buffer) in REFUSED else ""
+    def _refusal(self, stream: Stream, layout: FileFormat, buffer: U8) -> str:
+        """Why a whole file is refused: it is of a format that is known and not read yet. Empty when it is read.
+
+        First bytes may lie; a file of whose first records the layout reads even one is what it is declared to be.
+        """
+        if sniff(buffer) not in REFUSED:
+            return ""
+        frame = layout.inspect(buffer)
+        tried = layout.decode(buffer, frame.body_start, frame.body_end, TRIED_RECORDS)
+        return "" if (tried.cells["status"] == Reason.OK).any() else str(refuse(stream.format, buffer))
 
     def _refused(self, file: CollectedFile, stream: Stream, layout: FileFormat, buffer: U8, why: str
                  ) -> tuple[Slice, FileProgress, int]:

@@ -35,6 +35,9 @@ def sniff(buffer: U8) -> str:
         return "pcap"
     if all(byte >= 32 or 9 <= byte <= 13 for byte in head) and not _invalid_utf8(head):
         return _text(head)
+    if len(buffer) >= 50 and int.from_bytes(head[:4], "big") == len(buffer) and \
+            50 <= int.from_bytes(head[4:8], "big") <= len(buffer):
+        return "ts32297"  # before the others: such a length may begin like the version of a flow record
     flow = _flow(head, len(buffer))
     if flow:
         return flow
@@ -42,9 +45,6 @@ def sniff(buffer: U8) -> str:
         return _roaming(head)
     if _radius(head):
         return "radius"
-    if len(buffer) >= 50 and int.from_bytes(head[:4], "big") == len(buffer) and \
-            50 <= int.from_bytes(head[4:8], "big") <= len(buffer):
-        return "ts32297"
     if head[0] & 0x20 and _ber_length(head, 2 if head[0] & 31 == 31 else 1, len(buffer)):
         return "ber"
     odd = sum(byte < 9 or 13 < byte < 32 for byte in head)

@@ -18,7 +18,7 @@ from pipelines.journal import Block, Command, Entry, Journal
 from pipelines.ledger import Ledger
 from pipelines.snapshots import Snapshots
 from rating.book import BalanceBook
-from rating.charging import Charged, charge
+from rating.charging import Charged, charge, check_postings
 from rating.commands import Origin, apply_command
 from rating.snapshot import from_arrow, to_arrow
 from reference_data.accounts import Accounts
@@ -183,20 +183,23 @@ class ChargingNode:
     def _fold(self, first: int, entries: Sequence[Entry], usage: Cells) -> list[Charged]:
         """Apply entries to the book in order. Same entries, same book, same parts."""
         tariffs = self._reference.tariffs
-        parts = []
+        parts: list[Charged] = []
+        moved: list[Charged] = []  # commands come before the block of their group
         for place, entry in enumerate(entries, first):
             if isinstance(entry, Block):
                 parts.append(charge(usage, entry.from_row, entry.to_row, place, tariffs, self.book, self._labels))
             elif isinstance(entry, Command):
                 command = _read(entry.content)
                 if "line" in command:  # of a file: what it says can be none of the node's own
-                    parts.append(apply_command(command["command"], place, tariffs, self.book,
-                                               self._origin(*command["line"])))
+                    moved.append(apply_command(command["command"], place, tariffs, self.book,
+                                               self._origin(*command["line"]), check=False))
                 elif command.get("kind") == OPENING:
-                    parts.append(self._open(command, place))
+                    moved.append(self._open(command, place))
                 else:
-                    parts.append(apply_command(command, place, tariffs, self.book, self._origin()))
-        return parts
+                    moved.append(apply_command(command, place, tariffs, self.book, self._origin(), check=False))
+        nothing = Cells.empty(RATED)
+        check_postings(Charged(nothing, Cells.concat(POSTING, [m.posting for m in moved]), Cells.empty(SUSPENSE)), 0)
+        return [*moved, *parts]
 
     def _origin(self, source: str = COMMANDS, *place: int) -> Origin:
         return Origin(self._labels["source"].index(source), *place)
