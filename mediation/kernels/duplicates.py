@@ -56,6 +56,14 @@ def _bits(lo, first):
 
 
 @kernel(None)
+def _missing(filters, at, lines, hi, lo, first_bits, second_bits):
+    """Bits of a key that its line lacks; none: it may be there."""
+    line = at + _line(lo, lines)
+    first_word, second_word = _sectors(hi)
+    return (first_bits & ~filters[line + first_word]) | (second_bits & ~filters[line + second_word])
+
+
+@kernel(None)
 def _packed_words(rows, bits):
     return (rows * bits + 63) >> 6
 
@@ -228,7 +236,6 @@ def probe_run_nb(words, filters, filter_start, directory, matrix, order, hi, lo,
     """Look in one run for the keys that are OPEN; those found become FOUND. Returns how many were looked up.
 
     filters: copy of all filter lines of the run; filter_start (blocks,): word at which those of a block begin.
-
     order, hi, lo, day, state (n,) are by (day, hi, lo); matrix is the batch's KEY cells. found (3, n) takes content,
     file_id and record_offset of the recorded row.
     """
@@ -242,21 +249,30 @@ def probe_run_nb(words, filters, filter_start, directory, matrix, order, hi, lo,
         first, last = np.uint64(directory[block, D_FIRST]), np.uint64(directory[block, D_LAST])
         while i < n and (day[i] < its_day or (day[i] == its_day and hi[i] < first)):
             i += 1
+        stop = i
+        while stop < n and day[stop] == its_day and hi[stop] <= last:
+            stop += 1
         filter_at, lines = np.uint64(filter_start[block]), directory[block, D_LINES]
-        while i < n and day[i] == its_day and hi[i] <= last:
-            line = filter_at + _line(lo[i], lines)
-            first_word, second_word = _sectors(hi[i])
-            missing = (first_bits[i] & ~filters[line + first_word]) | (second_bits[i] & ~filters[line + second_word])
-            if missing == np.uint64(0) and state[i] == OPEN:
+        # First whether any may be there, without a branch or a store, so that many lines are fetched at a time: waiting
+        # for them is most of what a probe costs.
+        passed = np.uint64(0)
+        for k in range(i, stop):
+            missing = _missing(filters, filter_at, lines, hi[k], lo[k], first_bits[k], second_bits[k])
+            passed |= np.uint64(missing == np.uint64(0))
+        if passed != np.uint64(0):
+            for k in range(i, stop):
+                missing = _missing(filters, filter_at, lines, hi[k], lo[k], first_bits[k], second_bits[k])
+                if missing != np.uint64(0) or state[k] != OPEN:
+                    continue
                 looked_up += 1
-                place = _look_up(words, directory, block, hi[i], lo[i], matrix, order[i])
+                place = _look_up(words, directory, block, hi[k], lo[k], matrix, order[k])
                 if place >= 0:
-                    state[i] = FOUND
-                    found[0, i] = np.int64(words[_column_start(directory, block, 2) + place])
+                    state[k] = FOUND
+                    found[0, k] = np.int64(words[_column_start(directory, block, 2) + place])
                     for p in range(2):
-                        found[1 + p, i] = _unpack(words, _column_start(directory, block, WHOLE + p),
+                        found[1 + p, k] = _unpack(words, _column_start(directory, block, WHOLE + p),
                                                   directory[block, D_BITS + p], directory[block, D_BASE + p], place)
-            i += 1
+        i = stop
         block += 1
         if block < blocks and directory[block, D_DAY] == its_day and np.uint64(directory[block, D_FIRST]) == last:
             # Rows of one hash lie on both sides of the edge.
