@@ -41,8 +41,11 @@ def print_run(console: Console, home: Home, summary: RunSummary) -> bool:
                   f"{summary.seconds:.1f} s ({rate:,.0f} records/s)")
     for message in summary.messages:
         console.print(f"[yellow]{message}[/]")
+    console.print()
     console.print(conservation_table(connection))
+    console.print()
     console.print(money_table(connection))
+    console.print()
     outcomes = run_controls(connection)
     console.print(control_table(outcomes))
     return not any(outcome.red for outcome in outcomes)
@@ -55,7 +58,7 @@ def conservation_table(connection: duckdb.DuckDBPyConnection) -> Table:
     shown = [name for name in ("records", "containers", "recycled", *CLASSES)
              if name in ("records", "containers", "rated") or any(row[name] for row in rows)]
     table = _wide_table("Every usage container accounted for: in + recycled = sum of all classes",
-                        [*shown, "difference"])
+                        [*shown, "diff"])
     for row in rows:
         if row["source"] is None:
             table.add_section()
@@ -82,7 +85,8 @@ def money_table(connection: duckdb.DuckDBPyConnection) -> Table:
 
 
 def _wide_table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False,
+                  padding=(0, 0, 0, 1))
     table.add_column("source", no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)

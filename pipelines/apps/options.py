@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,9 @@ from rich.console import Console
 
 from pipelines.home import Home
 
-console = Console()
+WIDTH = 120  # of tables that go to a file or a pipe
+
+console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
 
 InputOption = Annotated[Path, typer.Option("--input", help="Folder with operator/ and inbox/ in it.")]
 HomeOption = Annotated[Path | None, typer.Option(
