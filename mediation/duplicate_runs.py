@@ -25,6 +25,8 @@ import numpy.typing as npt
 
 from mediation.kernels.duplicates import (
     D_DAY,
+    D_FIRST,
+    D_LAST,
     D_LINES,
     D_ROWS,
     D_START,
@@ -32,6 +34,12 @@ from mediation.kernels.duplicates import (
     DIRECTORY_COLUMNS,
     LINE_WORDS,
     RUN_COLUMNS,
+    S_DAY,
+    S_FILTER,
+    S_FIRST,
+    S_LAST,
+    S_LINES,
+    STEPS,
     decode_block_nb,
     encode_block_nb,
     measure_block_nb,
@@ -49,6 +57,7 @@ HEADER_WORDS, TRAILER_WORDS = 8, 16
 # A block (some 180 KB) spans few pages, so that looking up one key maps little.
 BLOCK_ROWS = 4_096
 MOST_LOOKED_UP = 1_024  # look-ups in a run after which the pages they mapped are let go: some 200 MB at most
+READ_AHEAD = 16  # blocks that a merge fetches ahead, and lets go of together
 _REMEDY = "restore the file from a backup that `tarifa ledger verify` accepts"
 
 
@@ -62,8 +71,7 @@ class Run:
         self.days = tuple(int(d) for d in np.unique(self.directory[:, D_DAY]))
         self.last_probe = 0
         self._filters: U64 | None = None
-        lines = self.directory[:, D_LINES] * LINE_WORDS
-        self._filter_start: I64 = np.cumsum(lines) - lines
+        self._steps = _steps(self.directory)
         self._looked_up = 0
 
     @classmethod
@@ -89,7 +97,7 @@ class Run:
             self._filters = np.concatenate([self.words[start:start + size]
                                             for start, size in zip(starts, lines, strict=True)])
             self._let_go()
-        self._looked_up += probe_run_nb(self.words, self._filters, self._filter_start, self.directory, matrix, order,
+        self._looked_up += probe_run_nb(self.words, self._filters, self._steps, self.directory, matrix, order,
                                         hi, lo, day, bits[0], bits[1], state, found)
         if self._looked_up > MOST_LOOKED_UP:
             self._let_go()
@@ -103,12 +111,11 @@ class Run:
         """Give the memory of the filters back; the next probe reads them again."""
         self._filters = None
 
-    def _let_go(self, start: int = 0, words: int = 0) -> None:
-        """Unmap pages that were read: of some words, or all. They stay in the system's cache while it has room."""
+    def _let_go(self) -> None:
+        """Unmap all pages that were read. They stay in the system's cache while it has room."""
         self._looked_up = 0
         if self._mapped is not None:
-            page = start * 8 // mmap.PAGESIZE * mmap.PAGESIZE
-            self._mapped.madvise(mmap.MADV_DONTNEED, page, (words or self.words.size) * 8 + start * 8 - page)
+            self._mapped.madvise(mmap.MADV_DONTNEED)
 
     def rows_of(self, day: int) -> int:
         return int(self.directory[self.directory[:, D_DAY] == day, D_ROWS].sum())
@@ -120,15 +127,27 @@ class Run:
         return stop - int(self.directory[block, D_START])
 
     def decode(self, block: int, out: I64) -> int:
-        """Decode a block to out (RUN_COLUMNS, >= rows); returns its rows. Lets mapped pages go, 16 blocks at a time."""
-        size, start = self.block_words(block), int(self.directory[block, D_START])
+        """Decode a block to out (RUN_COLUMNS, >= rows); returns its rows. For reading on: the next blocks are fetched
+        ahead, and mapped pages are let go, some blocks at a time."""
+        if block % READ_AHEAD == 0:
+            self._advise(mmap.MADV_WILLNEED, block, block + 2 * READ_AHEAD)
+        size = self.block_words(block)
         if not decode_block_nb(self.words, self.directory, block, size, out):
             raise LedgerError(f"duplicate run {self.name}: block {block} is damaged", "the sums in its directory",
                               _REMEDY)
-        if block % 16 == 15 or block + 1 == len(self.directory):
-            first = int(self.directory[block // 16 * 16, D_START])
-            self._let_go(first, start + size - first)
+        if block % READ_AHEAD == READ_AHEAD - 1 or block + 1 == len(self.directory):
+            self._advise(mmap.MADV_DONTNEED, block // READ_AHEAD * READ_AHEAD, block + 1)
         return int(self.directory[block, D_ROWS])
+
+    def _advise(self, advice: int, first: int, stop: int) -> None:
+        """Tell the system about the pages of blocks first to stop - 1, as far as there are so many."""
+        if self._mapped is None:
+            return
+        last = min(stop, len(self.directory)) - 1
+        start = int(self.directory[first, D_START]) * 8
+        end = (int(self.directory[last, D_START]) + self.block_words(last)) * 8
+        page = start // mmap.PAGESIZE * mmap.PAGESIZE
+        self._mapped.madvise(advice, page, end - page)
 
 
 def _read_directory(name: str, words: U64) -> I64:
@@ -149,6 +168,16 @@ def _read_directory(name: str, words: U64) -> I64:
     if int(directory[:, D_ROWS].sum()) != rows:
         raise LedgerError(f"duplicate run {name}: rows disagree", f"{rows}", _REMEDY)
     return directory
+
+
+def _steps(directory: I64) -> I64:
+    """What `probe_run_nb` walks along, (STEPS, blocks)."""
+    steps = np.empty((STEPS, len(directory)), np.int64)
+    for step, column in ((S_DAY, D_DAY), (S_FIRST, D_FIRST), (S_LAST, D_LAST), (S_LINES, D_LINES)):
+        steps[step] = directory[:, column]
+    words = directory[:, D_LINES] * LINE_WORDS
+    steps[S_FILTER] = np.cumsum(words) - words
+    return steps
 
 
 def _digest(words: U64) -> U64:

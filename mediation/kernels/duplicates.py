@@ -22,6 +22,8 @@ RUN_COLUMNS, WHOLE, PACKED = 11, 3, 8
 # One directory row per block, int64.
 D_DAY, D_FIRST, D_LAST, D_START, D_ROWS, D_LINES, D_CHECK_A, D_CHECK_B, D_BASE, D_BITS = 0, 1, 2, 3, 4, 5, 6, 7, 8, 16
 DIRECTORY_COLUMNS = 24
+S_DAY, S_FIRST, S_LAST, S_FILTER, S_LINES = range(5)
+STEPS = 5
 
 NEW, DUPLICATE, CONFLICT, TOO_OLD = 0, 1, 2, 3
 OPEN, FOUND, FOLLOWS, PAST = 0, 1, 2, 3  # what is known of a row while its batch is probed
@@ -203,56 +205,56 @@ def _look_up(words, directory, block, hi, lo, matrix, row):
 
 
 @kernel(None)
-def _before(directory, block, day, hi):
+def _before(steps, block, day, hi):
     """The block ends before (day, hi)."""
-    its_day = directory[block, D_DAY]
-    return its_day < day or (its_day == day and np.uint64(directory[block, D_LAST]) < hi)
+    its_day = steps[S_DAY, block]
+    return its_day < day or (its_day == day and np.uint64(steps[S_LAST, block]) < hi)
 
 
 @kernel(None)
-def _block_of(directory, block, day, hi):
+def _block_of(steps, block, day, hi):
     """First block from `block` on that does not end before (day, hi): gallop, then halve."""
-    blocks = directory.shape[0]
-    if block == blocks or not _before(directory, block, day, hi):
+    blocks = steps.shape[1]
+    if block == blocks or not _before(steps, block, day, hi):
         return block
     step = 1
-    while block + step < blocks and _before(directory, block + step, day, hi):
+    while block + step < blocks and _before(steps, block + step, day, hi):
         block += step
         step *= 2
     low, high = block + 1, min(block + step, blocks)
     while low < high:
         middle = (low + high) >> 1
-        if _before(directory, middle, day, hi):
+        if _before(steps, middle, day, hi):
             low = middle + 1
         else:
             high = middle
     return low
 
 
-@kernel(types.int64(U64_IN, U64_IN, I64_IN, CELLS_IN, CELLS_IN, I64_IN, U64_IN, U64_IN, I64_IN, U64_IN, U64_IN, U8_OUT,
-                    CELLS_OUT))
-def probe_run_nb(words, filters, filter_start, directory, matrix, order, hi, lo, day, first_bits, second_bits, state,
-                 found):
+@kernel(types.int64(U64_IN, U64_IN, CELLS_IN, CELLS_IN, CELLS_IN, I64_IN, U64_IN, U64_IN, I64_IN, U64_IN, U64_IN,
+                    U8_OUT, CELLS_OUT))
+def probe_run_nb(words, filters, steps, directory, matrix, order, hi, lo, day, first_bits, second_bits, state, found):
     """Look in one run for the keys that are OPEN; those found become FOUND. Returns how many were looked up.
 
-    filters: copy of all filter lines of the run; filter_start (blocks,): word at which those of a block begin.
+    filters: copy of all filter lines of the run. steps (STEPS, blocks): what finding a block and its filter takes,
+    column by column, since a large run has as many blocks as a batch has rows.
     order, hi, lo, day, state (n,) are by (day, hi, lo); matrix is the batch's KEY cells. found (3, n) takes content,
     file_id and record_offset of the recorded row.
     """
-    n, blocks = order.size, directory.shape[0]
+    n, blocks = order.size, steps.shape[1]
     i, block, looked_up = 0, 0, 0
     while i < n:
-        block = _block_of(directory, block, day[i], hi[i])
+        block = _block_of(steps, block, day[i], hi[i])
         if block == blocks:
             break
-        its_day = directory[block, D_DAY]
-        first, last = np.uint64(directory[block, D_FIRST]), np.uint64(directory[block, D_LAST])
+        its_day = steps[S_DAY, block]
+        first, last = np.uint64(steps[S_FIRST, block]), np.uint64(steps[S_LAST, block])
         while i < n and (day[i] < its_day or (day[i] == its_day and hi[i] < first)):
             i += 1
         stop = i
         while stop < n and day[stop] == its_day and hi[stop] <= last:
             stop += 1
-        filter_at, lines = np.uint64(filter_start[block]), directory[block, D_LINES]
+        filter_at, lines = np.uint64(steps[S_FILTER, block]), steps[S_LINES, block]
         # First whether any may be there, without a branch or a store, so that many lines are fetched at a time: waiting
         # for them is most of what a probe costs.
         passed = np.uint64(0)
@@ -274,7 +276,7 @@ def probe_run_nb(words, filters, filter_start, directory, matrix, order, hi, lo,
                                                   directory[block, D_BITS + p], directory[block, D_BASE + p], place)
         i = stop
         block += 1
-        if block < blocks and directory[block, D_DAY] == its_day and np.uint64(directory[block, D_FIRST]) == last:
+        if block < blocks and steps[S_DAY, block] == its_day and np.uint64(steps[S_FIRST, block]) == last:
             # Rows of one hash lie on both sides of the edge.
             while i > 0 and hi[i - 1] == last and day[i - 1] == its_day:
                 i -= 1
