@@ -114,7 +114,10 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=200_000)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--format", choices=sorted(FORMATS))
+    parser.add_argument("--smoke", action="store_true", help="a few rows, to see that it runs")
     given = parser.parse_args()
+    if given.smoke:
+        given.records = 500
     for name in [given.format] if given.format else FORMATS:
         m = measure(name, given.records, given.repeat)
         print(f"{name:18s} {m.records / m.wall_s:12,.0f} records/s wall  {m.records / m.cpu_s:12,.0f} cpu  "
