@@ -93,14 +93,22 @@ class Run:
     def probe(self, matrix: I64, order: I64, hi: U64, lo: U64, day: I64, bits: U64, state: U8, found: I64) -> None:
         """`probe_run_nb` on this run."""
         if self._filters is None:
-            starts, lines = self.directory[:, D_START].tolist(), (self.directory[:, D_LINES] * LINE_WORDS).tolist()
-            self._filters = np.concatenate([self.words[start:start + size]
-                                            for start, size in zip(starts, lines, strict=True)])
-            self._let_go()
+            self._filters = self._read_filters()
         self._looked_up += probe_run_nb(self.words, self._filters, self._steps, self.directory, matrix, order,
                                         hi, lo, day, bits[0], bits[1], state, found)
         if self._looked_up > MOST_LOOKED_UP:
             self._let_go()
+
+    def _read_filters(self) -> U64:
+        """Copy the filter lines, letting pages go on the way: the system maps what lies around each as well."""
+        filters = np.empty(int(self._steps[S_LINES].sum()) * LINE_WORDS, np.uint64)
+        starts, sizes = self.directory[:, D_START].tolist(), (self._steps[S_LINES] * LINE_WORDS).tolist()
+        for block, at in enumerate(self._steps[S_FILTER].tolist()):
+            filters[at:at + sizes[block]] = self.words[starts[block]:starts[block] + sizes[block]]
+            if block % MOST_LOOKED_UP == MOST_LOOKED_UP - 1:
+                self._let_go()
+        self._let_go()
+        return filters
 
     @property
     def filter_octets(self) -> int:
