@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pipelines.ledger.log import FORMAT, Log, check_format, digest, sign
+from pipelines.ledger.log import FORMAT, UNREADABLE, Log, check_format, digest, sign
 from pipelines.ledger.store import Store, is_aside
 from schemas.errors import LedgerError
 
@@ -49,7 +49,7 @@ def read_cuts(store: Store) -> list[tuple[Cut, bytes]]:
         check_format(payload, path)
         try:
             cut = msgspec.json.decode(payload, type=Cut)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise LedgerError(f"{path}: {error}", "a cut") from error
         if path != cut_path(number) or cut.number != number or cut.previous != previous:
             raise LedgerError(f"{path} does not continue the chain of cuts", f"cut {number} after {previous or 'none'}",

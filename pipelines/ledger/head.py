@@ -7,7 +7,7 @@ be cut off without leaving a trace in the ledger itself, so keep copies of heads
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pipelines.ledger.log import FORMAT, Log, check_format, sign
+from pipelines.ledger.log import FORMAT, UNREADABLE, Log, check_format, sign
 from pipelines.ledger.store import Store
 from schemas.errors import LedgerError
 
@@ -43,7 +43,7 @@ def read_head(store: Store, stream: str) -> tuple[Head, bytes] | None:
     check_format(payload, path)
     try:
         return msgspec.json.decode(payload, type=Head), payload
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise LedgerError(f"{path}: {error}", "a signed head") from error
 
 

@@ -17,6 +17,7 @@ from schemas.errors import LedgerError
 
 FORMAT = 1
 LOG_FOLDER = "_log"
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)  # what damaged JSON raises: msgspec lets the second through
 _SIGNATURE = b',"signature":{'
 
 Positions = Mapping[str, tuple[int, int]]
@@ -106,7 +107,7 @@ def check_signature(payload: bytes, keys: Mapping[str, Ed25519PublicKey]) -> str
     try:
         found = msgspec.json.decode(payload[at + len(_SIGNATURE) - 1:-1], type=Signature)
         value = bytes.fromhex(found.value)
-    except (msgspec.DecodeError, ValueError):
+    except (*UNREADABLE, ValueError):
         return "has a signature that cannot be read"
     if payload != _with_signature(payload[:at] + b"}", Signature(found.key, value.hex())):
         return "has a signature that was rewritten"  # one way to write it, so that no octet can change unseen
@@ -137,7 +138,7 @@ def decode_entry(payload: bytes, path: str) -> Entry:
     """Raises LedgerError: torn, no entry, or of a format this release does not know."""
     try:
         entry = _decode_entry.decode(payload)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         check_format(payload, path)  # a newer format is the likelier and the more helpful reason
         raise LedgerError(f"{path}: {error}", "a log entry", "restore it from a backup") from error
     if entry.format != FORMAT:
@@ -149,7 +150,7 @@ def check_format(payload: bytes, path: str) -> None:
     """Raises LedgerError when `payload` is no JSON object with a `format` that this release reads."""
     try:
         found = _decode_format.decode(payload).format
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise LedgerError(f"{path}: {error}", "JSON with a format version", "restore it from a backup") from error
     if not 1 <= found <= FORMAT:
         raise LedgerError(f"{path}: ledger format {found}", f"at most {FORMAT}",

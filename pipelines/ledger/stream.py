@@ -30,6 +30,7 @@ from pipelines.ledger.head import check_head, write_head
 from pipelines.ledger.log import (
     FORMAT,
     LOG_FOLDER,
+    UNREADABLE,
     Entry,
     FileEntry,
     Log,
@@ -252,6 +253,6 @@ class Stream:
     def _who_took(self, path: str) -> str:
         try:
             other = msgspec.json.decode(self._store.read(path), type=Entry)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *UNREADABLE):
             return f"stream {self.name}: {path} exists"
         return f"stream {self.name}: entry {other.version} was written by {other.owner} of epoch {other.epoch}"

@@ -15,6 +15,7 @@ from pipelines.ledger.cut import CUT_FOLDER, Cut, cut_path
 from pipelines.ledger.head import HEAD_FOLDER, Head
 from pipelines.ledger.ledger import Ledger
 from pipelines.ledger.log import (
+    UNREADABLE,
     Entry,
     FileEntry,
     check_positions,
@@ -149,7 +150,7 @@ def _verify_heads(store: Store, digests: Mapping[str, list[str]], kept: Sequence
             else:
                 head = msgspec.json.decode(payload, type=Head)
                 heads = [(head.stream, head.version, head.sha256)]
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             report.add("tail", path, f"cannot be read: {error}")
             continue
         for stream, version, sha256 in heads:
@@ -174,7 +175,7 @@ def _verify_cuts(store: Store, digests: Mapping[str, list[str]], keys: Keys, rep
         _check_signed(payload, path, keys, report)
         try:
             cut = msgspec.json.decode(payload, type=Cut)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             report.add("cut", path, f"cannot be read: {error}")
             previous = digest(payload)
             continue
