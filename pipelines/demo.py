@@ -3,6 +3,7 @@
 import datetime as dt
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from pipelines.ledger.sql import open_duckdb
 from pipelines.report import print_run, rows_table
 from pipelines.run import RunOptions
 from pipelines.sample.generate import generate
-from pipelines.sample.score import score
+from pipelines.sample.score import Finding, score
 from pipelines.tariff_audit import audit_decks
 
 DATE = dt.date(2026, 10, 21)
@@ -76,10 +77,13 @@ def demo(console: Console, folder: Path, subscribers: int, seed: int) -> None:
     console.print(f"\ndone in {time.perf_counter() - started:.1f} s")
 
 
-def findings(connection, source: Input) -> dict[str, pa.Table]:  # type: ignore[no-untyped-def]
+def findings(connection, source: Input) -> dict[str, Finding]:  # type: ignore[no-untyped-def]
     """What the ledger found, as the score expects it. Reads the ledger and the reference data, never the key."""
     def table(query: str) -> pa.Table:
         return connection.sql(query).to_arrow_table()
+
+    def rows(query: str) -> Callable[[], pa.RecordBatchReader]:
+        return lambda: connection.sql(query).to_arrow_reader(1 << 17)
 
     origin = "source, file_id, record_offset"
     accepted = " UNION ALL ".join(f"SELECT {origin} FROM {name}" for name in ("usage", "held", "filtered", "merged"))  # noqa: S608
@@ -88,9 +92,9 @@ def findings(connection, source: Input) -> dict[str, pa.Table]:  # type: ignore[
     notes = audit_decks(source.operator)
     return {
         "file_audit": table("SELECT source, file_name, file_id, state, header_lies FROM file_audit"),
-        "suspense": table(f"SELECT {origin}, reason FROM suspense"),  # noqa: S608
-        "duplicate": table(f"SELECT {origin} FROM duplicate"),  # noqa: S608
-        "accepted": table(accepted),
+        "suspense": rows(f"SELECT {origin}, reason FROM suspense"),  # noqa: S608
+        "duplicate": rows(f"SELECT {origin} FROM duplicate"),  # noqa: S608
+        "accepted": rows(accepted),
         "sequence_gap": table('SELECT node AS source, "first", "last" FROM sequence_gap'),
         "file_gap": table(gaps),
         "tariff": pa.table({"note": pa.array(notes, pa.string())}),
