@@ -113,15 +113,22 @@ class _Again(Run):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def attempt(self, choice: Choice) -> list[Outcome]:
-        """What would come of each row. Nothing is committed; this run must be closed after it."""
+    def _begin(self) -> None:
+        """Finish what was stopped, open new accounts, and settle both: should this come to nothing, or be only a
+        trial, then the reference data may be changed again before the next one."""
         self._catch_up()
+        if not self._node.settled:
+            self._settle()
+
+    def attempt(self, choice: Choice) -> list[Outcome]:
+        """What would come of each row. Nothing of it is committed; this run must be closed after it."""
+        self._begin()
         taken = self._take_up(open_rows(self.ledger, choice))
         result = self._mediator.try_again(taken.slices, taken.events)
         return _outcomes(taken, result, self._node.try_charging(result.usage))
 
     def take_back(self, choice: Choice, moving: set[RowKey], containers: dict[RowKey, int], who: str, why: str) -> None:
-        self._catch_up()
+        self._begin()
         rows = open_rows(self.ledger, choice)
         rows = rows.filter(pa.array([key in moving for key in _keys(rows)], pa.bool_()))
         taken = self._take_up(rows)
@@ -135,7 +142,7 @@ class _Again(Run):
         self._settle()
 
     def give_up(self, choice: Choice, who: str, why: str, dry_run: bool) -> int:
-        self._catch_up()
+        self._begin()
         rows = open_rows(self.ledger, choice)
         if rows.num_rows and not dry_run:
             self._mediator.write_off(_actions(rows, SuspenseAction.WRITTEN_OFF, [0] * rows.num_rows, who, why))

@@ -30,6 +30,7 @@ from schemas.usage import SUSPENSE, USAGE
 
 NO_FILE = bytes(32)
 OPENING = "open_accounts"
+CHARGED, BALANCES = "append", "balances"  # kinds of commits
 SNAPSHOT_EVENTS = 5_000_000  # events between snapshots; replay of so many takes seconds
 
 
@@ -76,6 +77,12 @@ class ChargingNode:
         batch = Committed(self.journaled_version, Cells.empty(USAGE), commands=[opening])
         self.charge(*self.journal(batch), batch.usage)
 
+    @property
+    def settled(self) -> bool:
+        """Whether balances and a snapshot were written after all that is charged, as a run does at its end."""
+        ops = [entry.op for entry in self._ledger.logs()["charging"].entries if entry.op in (CHARGED, BALANCES)]
+        return ops[-1:] == [BALANCES] and self._snapshots.positions()[-1:] == [self.position]
+
     def pending(self) -> Iterator[tuple[int, list[Entry]]]:
         """Groups that the journal has and the ledger has not: they are charged before anything new."""
         yield from list(self._groups(self.position, None))
@@ -98,7 +105,7 @@ class ChargingNode:
         staged = self._stream.stage_many({name: cells.to_arrow(self._labels) for name, cells in rows.items()},
                                          self._threads)
         stop = first + len(entries)
-        self._stream.commit(staged, positions={"journal": (first, stop)},
+        self._stream.commit(staged, kind=CHARGED, positions={"journal": (first, stop)},
                             state={"mediation_version": _version_of(entries)},
                             reference={"snapshot": self._reference.content_hash})
         self.position = stop
@@ -136,7 +143,7 @@ class ChargingNode:
         before = [file.path for file in self._stream.files("balance")]
         cells = self.book.balances(self._reference.tariffs, self.position)
         staged = [self._stream.stage("balance", cells.to_arrow(self._labels))] if len(cells) else []
-        self._stream.commit(staged, removed=before, state=self._stream.state, kind="balances")
+        self._stream.commit(staged, removed=before, state=self._stream.state, kind=BALANCES)
 
     def close(self) -> None:
         self._stream.close()

@@ -128,6 +128,52 @@ def test_a_call_that_gets_further_is_set_aside_for_its_new_reason(network: Netwo
     network.check_laws()
 
 
+@pytest.mark.parametrize("look", ["dry run", "recycle that moves nothing", "write-off"])
+def test_after_a_look_the_reference_data_may_be_mended_further(network: Network, look: str) -> None:
+    """The look opened the new account: were that not settled, replay would want the reference data of the look."""
+    network.deliver([call(1), call(2, CARL, BRAZIL), call(3, start=NOON + timedelta(hours=1))])
+    network.run()
+    add_carl(network)
+    if look == "dry run":
+        recycle(network.source, network.home, Choice(), *MENDED, dry_run=True)
+    elif look == "write-off":
+        write_off(network.source, network.home, Choice(reason="time_ahead"), *MENDED)
+    else:
+        recycle(network.source, network.home, Choice(reason="time_ahead"), *MENDED)
+    network.check_laws()
+    network.edit("tariffs/decks/main.csv", "81,world\n", "81,world\n55,world\n")
+    [outcome] = recycle(network.source, network.home, Choice(reason="unknown_subscriber"), *MENDED)
+    assert outcome.becomes == "rated"
+    network.check_laws()
+
+
+def test_stopped_behind_its_commit_and_called_again_it_is_finished_and_settled(network: Network, tmp_path: Path) -> None:
+    """The second call finds nothing left to take back; balances and snapshot are due all the same."""
+    network.deliver([call(1), call(2, CARL)])
+    network.run()
+    add_carl(network)
+    whole = Network.__new__(Network)
+    shutil.copytree(network.root, tmp_path / "copy")
+    whole.root, whole.reference = tmp_path / "copy", network.reference
+    recycle(whole.source, whole.home, Choice(), *MENDED)
+
+    class KilledError(Exception):
+        pass
+
+    folds = iter(range(3))
+
+    def die(reached: str) -> None:
+        if reached == "charge.folded" and next(folds) == 1:  # the first opened the account
+            raise KilledError
+
+    with crash_points(die), pytest.raises(KilledError):
+        recycle(network.source, network.home, Choice(), *MENDED)
+    assert network.ask("SELECT count(*) FROM settled") == [(1,)]
+    assert recycle(network.source, network.home, Choice(), *MENDED) == []
+    assert content_hash(Ledger.open(network.home.ledger)) == content_hash(Ledger.open(whole.home.ledger))
+    network.check_laws()
+
+
 def outcomes_event(network: Network) -> str:
     return str(network.ask("SELECT event_id FROM suspense_open")[0][0])
 
