@@ -5,6 +5,7 @@ A second hand on the same compiled tariff: it checks the kernel's charge and say
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 from reference_data.tariffs.compile import Tariffs
@@ -148,6 +149,6 @@ def _walk(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int],
 
 
 def _exact(numerator: int, denominator: int) -> str:
-    """An amount as decimal text when it is one, else as a fraction of nanos."""
+    """An amount as decimal text when it is one, else as a fraction in lowest terms."""
     nanos, rest = divmod(numerator, denominator)
-    return format_money(nanos) if rest == 0 else f"{numerator}/{denominator * NANOS}"
+    return format_money(nanos) if rest == 0 else str(Fraction(numerator, denominator * NANOS))

@@ -13,6 +13,7 @@ from pipelines.apps import (
     erase_commands,
     explain_commands,
     ledger_commands,
+    quote_commands,
     run_commands,
     sql_commands,
     suspense_commands,
@@ -21,8 +22,8 @@ from schemas.errors import ChargingError, InvariantError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Network files in, a verified Parquet ledger out; every record and every cent accounted for.")
-for module in (run_commands, explain_commands, suspense_commands, sql_commands, ledger_commands, check_commands,
-               erase_commands):
+for module in (run_commands, quote_commands, explain_commands, suspense_commands, sql_commands, ledger_commands,
+               check_commands, erase_commands):
     module.register(app)
 
 

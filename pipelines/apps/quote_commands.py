@@ -1,0 +1,139 @@
+"""`tarifa quote`: what usage would cost, without posting anything."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.apps.options import console
+from pipelines.quoting import quote_files
+from rating.quote import Quote
+from reference_data.tariffs.compile import load_tariffs
+from schemas.errors import ReferenceDataError
+
+NOT_ALL = 1
+
+
+class Shape(StrEnum):
+    """How results are shown."""
+
+    JSON = "json"
+    TABLE = "table"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("quote")(quote_command)
+
+
+def quote_command(
+    tariff: Annotated[Path, typer.Option("--tariff", metavar="DIR", help="Folder of tariff versions.")],
+    events: Annotated[Path, typer.Option("--events", metavar="FILE.jsonl", help="Usage and commands, one JSON object "
+                      "a line: docs/quote.md.")],
+    balances: Annotated[Path | None, typer.Option("--balances", metavar="FILE", help="Accounts with their balances, "
+                        "JSON or YAML. Without it every plan gets an account that can pay anything.")] = None,
+    operator: Annotated[Path | None, typer.Option("--operator", metavar="DIR", help="operator.yaml and "
+                        "number_plan.yaml: how numbers are dialled, which network is home.")] = None,
+    shape: Annotated[Shape, typer.Option("--format", help="For programs, or for people.")] = Shape.TABLE,
+    breakdown: Annotated[bool | None, typer.Option("--breakdown/--no-breakdown", help="Whether each price is told by "
+                         "slot and band. Default: for up to 5,000 events.")] = None,
+) -> None:
+    """What usage costs, event after event over the same balances; nothing is posted.
+
+    Ends with 1 when an event could not be priced, with 2 when the input cannot be read.
+    """
+    for path, what in ((tariff, "--tariff: no folder"), (operator, "--operator: no folder")):
+        if path is not None and not path.is_dir():
+            raise ReferenceDataError(f"{what} at {path}", "a folder")
+    tariffs = load_tariffs(tariff / "tariffs" if (tariff / "tariffs").is_dir() else tariff)
+    found = quote_files(tariffs, events, balances, operator, breakdown)
+    if shape == Shape.JSON:
+        typer.echo(json.dumps({"tariff": tariffs.content_hash, "results": found.results, "totals": found.totals,
+                               "balances": found.balances}, indent=2, ensure_ascii=False))
+    else:
+        _show(found)
+    if found.failed:
+        raise typer.Exit(NOT_ALL)
+
+
+def _show(found: Quote) -> None:
+    """A line for each event, and below it, indented, how its price came about."""
+    rows = [_row(result) for result in found.results]
+    head = ("line", "event", "plan", "quantity", "zone, bands", "charge", "balance")
+    widths = [min(max(len(row[i]) for row in [head, *rows]), limit) for i, limit in enumerate(_LIMITS)]
+    lines = [[_line(head, widths)]] + [[_line(row, widths), *_below(result)]
+                                       for row, result in zip(rows, found.results, strict=True)]
+    for number, (first, *below) in enumerate(lines):
+        result = found.results[number - 1] if number else None
+        style = "bold" if result is None else "red" if result["status"] in ("not_priced", "refused") else ""
+        console.print(first, style=style, markup=False, highlight=False, soft_wrap=True)
+        for line in below:
+            console.print("      " + line, style="red" if line.startswith("!") else "dim", markup=False,
+                          highlight=False, soft_wrap=True)
+    totals = found.totals
+    console.print(f"{totals['events']:,} events: {totals['priced']:,} priced, {totals['not_priced']:,} not"
+                  + (f"; {totals['commands']:,} commands, {totals['refused']:,} refused" if totals["commands"] else "")
+                  + (f"; {totals['not_as_expected']:,} not as expected" if "not_as_expected" in totals else ""))
+    for name in ("charge", "connect_fee", "tax", "uncollected"):
+        sums = ", ".join(f"{amount} {currency}" for currency, amount in totals[name].items()
+                         if name == "charge" or not is_zero(amount))
+        if sums:
+            console.print(f"{name.replace('_', ' ')}: {sums}", highlight=False)
+
+
+_LIMITS = (7, 12, 16, 22, 22, 14, 12)
+_RIGHT = (3, 5, 6)
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    cells = []
+    for i, (text, width) in enumerate(zip(row, widths, strict=True)):
+        short = text if len(text) <= width else text[: width - 1] + "…"
+        cells.append(short.rjust(width) if i in _RIGHT else short.ljust(width))
+    return " ".join(cells).rstrip()
+
+
+def is_zero(amount: str) -> bool:
+    """Whether decimal text is nothing."""
+    return not amount.strip("0.")
+
+
+def _row(result: dict[str, Any]) -> tuple[str, ...]:
+    start = str(result["line"]), str(result["id"])
+    if "kind" in result:
+        return (*start, str(result["kind"]), "", result["status"], "", result.get("balance", ""))
+    if "charge" not in result:
+        return (*start, "", "", result["reason"], "", result.get("balance", ""))
+    bands = ", ".join(result.get("bands", [result["band"]]))
+    return (*start, result["plan"], f"{result['quantity']:,} {result['unit']}s", f"{result['zone']}, {bands}",
+            f"{result['charge']} {result['currency']}", result.get("balance", ""))
+
+
+def _below(result: dict[str, Any]) -> list[str]:
+    """What else is worth a line of its own."""
+    lines = []
+    if result["status"] in ("not_priced", "refused"):
+        lines.append(f"! {result.get('explanation', '')}")
+    if "charge" in result and not is_zero(result["connect_fee"]):
+        lines.append(f"connect fee {result['connect_fee']}")
+    lines += [_piece(piece) for piece in result.get("breakdown", {}).get("pieces", ())]
+    for bucket in result.get("buckets", ()):
+        used = f"{bucket['used']} used, " if "used" in bucket else ""
+        unit = "" if bucket["unit"] == "money" else f" {bucket['unit']}s"
+        lines.append(f"bucket {bucket['bucket']}: {used}{bucket['remaining']}{unit} left")
+    if "charge" in result and not is_zero(result["uncollected"]):
+        lines.append(f"{result['uncollected']} uncollected")
+    lines += [f"! {wrong}" for wrong in result.get("differences", ())]
+    return lines
+
+
+def _piece(piece: dict[str, Any]) -> str:
+    """One stretch of a price: where it begins, and what it costs."""
+    said = dict(piece)
+    words = [f"from {said.pop('from')}: {said.pop('band', '')}, {said.pop('rate', '')}"]
+    if "steps" in said and "price_of_step" in said:
+        words.append(f"{said.pop('steps')} x {said.pop('step', '')} at {said.pop('price_of_step')}"
+                     f" = {said.pop('cost', '')}")
+    words += [f"{key.replace('_', ' ')} {value}" for key, value in said.items()]
+    return ", ".join(words)

@@ -1,0 +1,193 @@
+"""A quote: events priced over balances that exist only for it, by the very code that charges.
+
+`charge` and `apply_command` fold into a fresh book, so a quote is what charging these events would post.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rating.book import BalanceBook
+from rating.charging import charge
+from rating.commands import apply_command
+from rating.quote_accounts import AccountNames, GivenAccount, account_name, made_up, open_book
+from rating.quote_events import AccountName, EventReader, QuoteEvent
+from rating.quote_results import REASONS, Result, Teller, rows_of
+from reference_data.tariffs.compile import Tariffs
+from schemas.codes import LedgerAccount, PostingReason, Reason, Unit
+from schemas.columns import Cells
+from schemas.errors import ReferenceDataError
+from schemas.money import format_money, parse_money
+from schemas.usage import USAGE
+
+ABSENT_ACCOUNT = 1 << 62       # no book has it
+MOST_EXPLAINED = 5000          # events up to which the breakdown is told unless asked otherwise
+_WHOLE = {"source": 0, "file_id": 1, "record_length": 1, "container_index": 0, "roaming": 0, "merged_count": 1,
+          "incomplete": 0}
+_ACCOUNT_KEYS = ("account", "to_account", "from_account", "shared_account")  # each also as ..._id
+
+
+@dataclass(frozen=True)
+class QuoteCommand:
+    """A command among the events: what `rating.commands` takes, accounts by their names."""
+
+    line: int
+    name: str
+    fields: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Quote:
+    """results: one for each line, in order. totals, balances: at the end. failed: events and commands that were not
+    priced or carried out, or not as expected."""
+
+    results: list[Result]
+    totals: Result
+    balances: list[Result]
+    failed: int
+
+
+def quote(items: Sequence[QuoteEvent | QuoteCommand], given: Sequence[GivenAccount] | None, tariffs: Tariffs,
+          reader: EventReader, breakdown: bool | None = None) -> Quote:
+    """Price `items` in their order over the same balances.
+
+    given: accounts of a balances file; None makes one up for each plan and name. reader: that read the events.
+    breakdown: whether each result says how its price came about; None: for up to 5,000 events.
+    Raises ReferenceDataError: an account without a plan, or whose balances make no sense.
+    """
+    events = [item for item in items if isinstance(item, QuoteEvent)]
+    if given is None:
+        given = made_up(events, tariffs, reader.time_zone)
+        owner = {event.line: account_name(event, tariffs) for event in events}
+    else:
+        owner = {event.line: _owner(event, given) for event in events}
+    names = AccountNames([account.name for account in given])
+    first_us = events[0].cells["event_time_us"] if events else 0
+    book = open_book(given, names, tariffs, first_us)
+    teller = Teller(tariffs, names, len(events) <= MOST_EXPLAINED if breakdown is None else breakdown)
+    teller.begin(book)
+    friends = {account.name: account.friends for account in given}
+    cells = _cells(events, owner, names, friends)
+    results: list[Result] = []
+    place = at = 0
+    while place < len(items):
+        item = items[place]
+        if isinstance(item, QuoteCommand):
+            results.append(_command(item, place, tariffs, book, names, teller))
+            place += 1
+            continue
+        run: dict[int, QuoteEvent] = {}
+        while place < len(items) and isinstance(event := items[place], QuoteEvent):
+            run[at + len(run)] = event
+            place += 1
+        charged = charge(cells, at, at + len(run), place, tariffs, book, reader.labels)
+        results += teller.tell(charged, run).values()
+        at += len(run)
+    return Quote(results, _totals(results), _balances(book, teller, names),
+                 sum(r["status"] in ("not_priced", "refused") or r.get("as_expected") is False for r in results))
+
+
+def _owner(event: QuoteEvent, given: Sequence[GivenAccount]) -> AccountName:
+    if event.account is not None:
+        return event.account
+    having = [a.name for a in given if event.plan is None or any(event.plan == plan for plan, *_ in a.plans)]
+    if len(having) != 1:
+        raise ReferenceDataError(f"line {event.line}: no account, and {len(having)} of the balances file may be meant",
+                                 "field 'account'", "add it")
+    return having[0]
+
+
+def _cells(events: Sequence[QuoteEvent], owner: Mapping[int, AccountName], names: AccountNames,
+           friends: Mapping[AccountName, frozenset[str]]) -> Cells:
+    """The events as a usage block. Event ids count from 0 in the lower half; a session's key is its own."""
+    columns = {name: USAGE.index(name) for name in USAGE.names}
+    matrix = np.full((len(events), len(columns)), -1, np.int64)
+    for name, value in _WHOLE.items():
+        matrix[:, columns[name]] = value
+    for number, event in enumerate(events):
+        row = matrix[number]
+        account = owner[event.line]
+        row[columns["event_id_hi"]] = row[columns["session_hi"]] = 0x51554F5445
+        row[columns["event_id_lo"]] = row[columns["session_lo"]] = number
+        row[columns["record_offset"]] = event.line
+        row[columns["account_id"]] = names.number.get(account, ABSENT_ACCOUNT)
+        friend = event.other in friends.get(account, ()) if event.friend is None else event.friend
+        for name, value in {**event.cells, "friend": int(friend)}.items():
+            if name in columns:
+                row[columns[name]] = value
+    return Cells(USAGE, np.ascontiguousarray(matrix.T))
+
+
+def _command(item: QuoteCommand, position: int, tariffs: Tariffs, book: BalanceBook, names: AccountNames,
+             teller: Teller) -> Result:
+    fields = {**item.fields, "id": item.name}
+    for key in _ACCOUNT_KEYS:
+        value = fields.pop(key, fields.get(f"{key}_id"))
+        if value is not None:
+            fields[f"{key}_id"] = names.number.get(value, ABSENT_ACCOUNT) if isinstance(value, int | str) else value
+    result: Result = {"id": item.name, "line": item.line, "kind": fields.get("kind")}
+    account = fields.get("account_id")
+    if isinstance(account, int):
+        result["account"] = names.name.get(account, item.fields.get("account", account))
+    charged = apply_command(fields, position, tariffs, book)
+    postings = rows_of(charged.posting)
+    if len(charged.suspense):
+        reason = Reason(int(charged.suspense["reason"][0]))
+        result |= {"status": "refused", "reason": reason.name.lower(), "explanation": REASONS.get(reason, "")}
+    else:
+        result["status"] = "applied"
+    buckets = teller.follow(postings)
+    result["movements"] = [{
+        "account": names.name.get(row["account_id"], row["account_id"]),
+        "of": LedgerAccount(row["ledger_account"]).name.lower(),
+        "amount": format_money(row["amount"]) if row["unit"] == Unit.MONEY else row["amount"],
+        "unit": Unit(row["unit"]).name.lower(), "reason": PostingReason(row["reason"]).name.lower()}
+        for row in postings]
+    if buckets:
+        result["buckets"] = buckets
+    if isinstance(account, int) and account in teller.money:
+        result["balance"] = format_money(teller.money[account])
+    return result
+
+
+def _totals(results: Sequence[Result]) -> Result:
+    """Counts, and sums of money by currency over all events."""
+    priced = [r for r in results if "charge" in r]
+    totals: dict[str, Any] = {
+        "events": sum("kind" not in r for r in results), "priced": len(priced),
+        "not_priced": sum(r["status"] == "not_priced" for r in results),
+        "commands": sum("kind" in r for r in results), "refused": sum(r["status"] == "refused" for r in results)}
+    if any("as_expected" in r for r in results):
+        totals["not_as_expected"] = sum(r.get("as_expected") is False for r in results)
+    for name in ("charge", "connect_fee", "tax", "uncollected"):
+        sums: dict[str, int] = {}
+        for result in priced:
+            if name in result:
+                sums[result["currency"]] = sums.get(result["currency"], 0) + parse_money(result[name])
+        totals[name] = {currency: format_money(nanos) for currency, nanos in sorted(sums.items())}
+    return totals
+
+
+def _balances(book: BalanceBook, teller: Teller, names: AccountNames) -> list[Result]:
+    """What is left, by account: money and buckets."""
+    told = []
+    rows, ids, left = book.buckets()
+    by_row: dict[int, list[tuple[int, int]]] = {}
+    for row, bucket, amount in zip(rows.tolist(), ids.tolist(), left.tolist(), strict=True):
+        by_row.setdefault(row, []).append((bucket, amount))
+    for row, account in enumerate(book.account_ids.tolist()):
+        buckets = []
+        for bucket, amount in by_row.get(row, ()):
+            unit = Unit(bucket >> 20 & 7)
+            told_bucket = teller.bucket(account, bucket, unit) | {
+                "remaining": format_money(amount) if unit == Unit.MONEY else amount}
+            del told_bucket["account"]
+            buckets.append(told_bucket)
+        told.append({"account": names.name[account], "currency": teller.currency[account],
+                     "balance": format_money(int(book.records[row, 0])), "buckets": buckets})
+    return told
+
+
+__all__ = ["Quote", "QuoteCommand", "quote"]

@@ -1,0 +1,200 @@
+"""What a quote says of an event: rated rows and postings in words, money as decimal text, balances as they fall."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from rating.book import BalanceBook
+from rating.charging import Charged
+from rating.explain import explain_rated
+from rating.kernels.layout import F_TRAITS, MONEY, TRAIT_CURRENCY
+from rating.quote_accounts import AccountNames
+from rating.quote_events import QuoteEvent
+from reference_data.tariffs.compile import Tariffs, definition_key
+from schemas.codes import LedgerAccount, PostingReason, RatingStatus, Reason, Unit
+from schemas.columns import Cells
+from schemas.money import format_money
+from schemas.rated import RATED
+from schemas.tariff_tables import BUCKET_DAY_BITS
+
+Result = dict[str, Any]
+REASONS = {
+    Reason.NO_TARIFF: "no tariff version is in force at that time",
+    Reason.NO_PLAN: "the account has no plan then, or the version in force does not have it",
+    Reason.NO_ZONE: "no prefix of the plan's deck matches, or the serving network is in no roaming zone",
+    Reason.NO_RATE: "no price of the plan covers this usage",
+    Reason.QUANTITY_BEYOND_BOUND: "larger than what the tariff's arithmetic was proved for",
+    Reason.NEGATIVE_QUANTITY: "a quantity below zero",
+    Reason.UNKNOWN_ACCOUNT: "the balances file has no such account",
+    Reason.BAD_COMMAND: "the command cannot be carried out: wrong field, currency or amount, or not enough money",
+}
+_UNITS = {unit: unit.name.lower() for unit in Unit}
+_CHARGES = (PostingReason.CHARGE,)
+
+
+def rows_of(cells: Cells) -> list[dict[str, int]]:
+    """Rows as mappings of column names to plain integers."""
+    names = cells.columns.names
+    return [dict(zip(names, row, strict=True)) for row in cells.matrix.T.tolist()]
+
+
+@dataclass
+class Teller:
+    """Follows the postings and tells each event's result.
+
+    money: nanos by account id; buckets: what is left by (account id, bucket id). Both as after the last posting.
+    """
+
+    tariffs: Tariffs
+    names: AccountNames
+    breakdown: bool
+    money: dict[int, int] = field(default_factory=dict)
+    buckets: dict[tuple[int, int], int] = field(default_factory=dict)
+    currency: dict[int, str] = field(default_factory=dict)
+    bucket_names: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.bucket_names = {definition_key(plan.name, each) >> BUCKET_DAY_BITS: (plan.name, each.name)
+                             for version in self.tariffs.versions for plan in version.plans.values()
+                             for each in plan.allowances}
+
+    def begin(self, book: BalanceBook) -> None:
+        """Balances as they are before the first event."""
+        ids = book.account_ids.tolist()
+        self.money = dict(zip(ids, book.records[:, MONEY].tolist(), strict=True))
+        places = (book.profile[:, F_TRAITS] >> TRAIT_CURRENCY & 0xFFF).tolist()
+        self.currency = {account: book.currencies[place] for account, place in zip(ids, places, strict=True)}
+        rows, bucket_ids, left = book.buckets()
+        self.buckets = {(ids[row], bucket): amount for row, bucket, amount in
+                        zip(rows.tolist(), bucket_ids.tolist(), left.tolist(), strict=True)}
+
+    def tell(self, charged: Charged, events: Mapping[int, QuoteEvent]) -> dict[int, Result]:
+        """Results of one run. events: by `event_id_lo`, in their order; each is told once."""
+        rated: dict[int, list[dict[str, int]]] = {}
+        for row in rows_of(charged.rated):
+            rated.setdefault(row["event_id_lo"], []).append(row)
+        aside: dict[int, list[dict[str, int]]] = {}
+        for row in rows_of(charged.suspense):
+            aside.setdefault(row["event_id_lo"], []).append(row)
+        postings: dict[int, list[dict[str, int]]] = {}
+        for row in rows_of(charged.posting):
+            postings.setdefault(row["movement_lo"], []).append(row)
+        return {key: self._event(event, rated.get(key, []), aside.get(key, []), postings.get(key, []))
+                for key, event in events.items()}
+
+    def _event(self, event: QuoteEvent, rated: list[dict[str, int]], aside: list[dict[str, int]],
+               postings: list[dict[str, int]]) -> Result:
+        result: Result = {"id": event.name, "line": event.line}
+        touched = self.follow(postings)
+        retail = next((row for row in rated if row["leg"] == 0), None)
+        if retail is None:
+            reason = Reason(aside[0]["reason"]) if aside else Reason.NO_RATE
+            account = aside[0]["account_id"] if aside else -1
+            result |= {"account": self.names.name.get(account, event.account), "status": "not_priced",
+                       "reason": reason.name.lower(), "explanation": REASONS.get(reason, reason.name.lower())}
+            retail_account = account
+        else:
+            consumed = [(row["bucket_id"], -row["amount"]) for row in postings
+                        if row["ledger_account"] == LedgerAccount.ALLOWANCE and row["reason"] in _CHARGES]
+            result |= self._priced(retail, consumed)
+            retail_account = retail["account_id"]
+        result["buckets"] = [bucket for bucket in touched if bucket.get("bucket")]
+        legs = [row for row in rated if row["leg"] > 0]
+        if legs:
+            result["legs"] = [{"leg": row["leg"], **self._priced(row, [])} for row in legs]
+        if retail_account in self.money:
+            result["balance"] = format_money(self.money[retail_account])
+            moved = dict.fromkeys(p["account_id"] for p in postings if p["ledger_account"] == LedgerAccount.BALANCE)
+            others = [{"account": self.names.name[row], "balance": format_money(self.money[row])}
+                      for row in moved if row != retail_account]
+            if others:
+                result["other_balances"] = others
+        if event.expect:
+            wrong = differences(event.expect, result)
+            result["as_expected"] = not wrong
+            if wrong:
+                result["differences"] = wrong
+        return result
+
+    def _priced(self, row: dict[str, int], consumed: list[tuple[int, int]]) -> Result:
+        labels, tariffs = self.tariffs.labels, self.tariffs
+        told: Result = {
+            "account": self.names.name.get(row["account_id"], row["account_id"]),
+            "status": RatingStatus(row["status"]).name.lower(), "currency": labels["currency"][row["currency"]],
+            "charge": format_money(row["charge_nanos"]), "connect_fee": format_money(row["connect_fee_nanos"]),
+            "uncollected": format_money(row["uncollected_nanos"]),
+            "tariff_version": labels["tariff_version"][row["tariff_version"]], "plan": labels["plan"][row["plan"]],
+            "zone": labels["zone"][row["zone"]], "band": labels["band"][row["band"]],
+            "rate": tariffs.rate_names[row["rate_row"]], "quantity": row["quantity"], "unit": _UNITS[Unit(row["unit"])],
+            "billed_quantity": row["billed_quantity"], "allowance_quantity": row["allowance_quantity"]}
+        for name in RATED.names:
+            if name in _MORE_MONEY and row[name] >= 0:
+                told[name.removesuffix("_nanos")] = format_money(row[name])
+        if row["session_quantity_before"] > 0:
+            told["session_quantity_before"] = row["session_quantity_before"]
+        if self.breakdown:
+            found = explain_rated(row, tariffs, consumed)
+            told["breakdown"] = {key: value for key, value in found.items() if key not in _SAID}
+            told["bands"] = list(dict.fromkeys(p["band"] for p in found["pieces"] if "band" in p)) or [told["band"]]
+        return told
+
+    def follow(self, postings: Sequence[Mapping[str, int]]) -> list[Result]:
+        """Move the balances by postings; returns the buckets that they touched, with what is left."""
+        touched: dict[tuple[int, int], Result] = {}
+        for row in postings:
+            account, amount = row["account_id"], row["amount"]
+            if row["ledger_account"] == LedgerAccount.BALANCE and row["bucket_id"] < 0:
+                self.money[account] = self.money.get(account, 0) + amount
+            elif row["ledger_account"] in (LedgerAccount.ALLOWANCE, LedgerAccount.BALANCE):
+                key = account, row["bucket_id"]
+                left = self.buckets[key] = self.buckets.get(key, 0) + amount
+                told = touched.setdefault(key, self.bucket(*key, Unit(row["unit"])))
+                what = PostingReason(row["reason"]).name.lower() if row["reason"] not in _CHARGES else "used"
+                told[what] = told.get(what, 0) + (abs(amount) if amount < 0 else amount)
+                told["remaining"] = left
+        return [{name: format_money(value) if told["unit"] == "money" and isinstance(value, int) and name != "account"
+                 else value for name, value in told.items()} for told in touched.values()]
+
+    def bucket(self, account: int, bucket_id: int, unit: Unit) -> Result:
+        """A bucket by its name: plan, allowance and the first day of its cycle."""
+        plan, name = self.bucket_names.get(bucket_id >> BUCKET_DAY_BITS, ("", str(bucket_id)))
+        told: Result = {"account": self.names.name.get(account, account), "bucket": name, "unit": _UNITS[unit]}
+        if plan:
+            told["plan"] = plan
+        day = bucket_id & (1 << BUCKET_DAY_BITS) - 1
+        if day:
+            told["cycle_from"] = (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+        return told
+
+
+_MORE_MONEY = ("tax_nanos", "discount_nanos")
+# What `explain_rated` repeats of the row.
+_SAID = frozenset(("tariff_version", "active_from", "plan", "zone", "band", "rate", "quantity", "unit",
+                   "session_quantity_before", "allowance_quantity", "status", "charge", "uncollected"))
+
+
+def differences(expect: Mapping[str, object], result: Result) -> list[str]:
+    """What is not as its author expected; amounts are compared as numbers, the rest as text."""
+    wrong = []
+    for name, expected in expect.items():
+        found = result.get(name)
+        if isinstance(expected, list) and isinstance(found, list):
+            same = len(expected) == len(found) and all(_same(e, f) for e, f in zip(expected, found, strict=False))
+        else:
+            same = _same(expected, found)
+        if not same:
+            wrong.append(f"{name}: {found if found is not None else 'nothing'}, expected {expected}")
+    return wrong
+
+
+def _same(expected: object, found: object) -> bool:
+    if isinstance(expected, dict) and isinstance(found, dict):
+        return all(_same(value, found.get(key)) for key, value in expected.items())
+    if expected is None or found is None or isinstance(expected, bool) or isinstance(found, bool):
+        return expected is found
+    try:
+        return Decimal(str(expected)) == Decimal(str(found))
+    except InvalidOperation:
+        return str(expected) == str(found)

@@ -1,0 +1,168 @@
+"""`tarifa quote`: events and accounts as people write them, priced by the code that charges, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import reference_data.tariffs
+from pipelines.apps.cli import app
+from pipelines.quoting import quote_files
+from reference_data.tariffs.compile import load_tariffs
+from schemas.errors import ReferenceDataError
+
+EXAMPLE = Path(reference_data.tariffs.__file__).parent / "examples" / "tariffs"
+TARIFFS = load_tariffs(EXAMPLE)
+NOON = "2026-06-01T12:00:00"  # a Monday; local time of the tariff
+CALL = {"plan": "prepaid-basic", "service": "voice", "time": NOON, "duration": 61, "called": "+4930123456"}
+
+
+def ask(tmp_path, *lines, balances=None, breakdown=None, operator=None):
+    events = tmp_path / "events.jsonl"
+    events.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
+    book = None
+    if balances is not None:
+        book = tmp_path / "balances.json"
+        book.write_text(json.dumps(balances))
+    return quote_files(TARIFFS, events, book, operator, breakdown)
+
+
+def test_an_event_costs_what_charging_would_post(tmp_path):
+    found = ask(tmp_path, CALL)
+    result = found.results[0]
+    assert (result["charge"], result["connect_fee"], result["zone"], result["bands"]) == (
+        "0.1517", "0.05", "national", ["peak"])
+    assert [(p["from"], p["steps"]) for p in result["breakdown"]["pieces"]] == [(0, 1), (60, 1)]
+    assert result["breakdown"]["session_exact"] == "91/600"
+    assert result["balance"] == "-0.1517"
+    assert found.totals["charge"] == {"EUR": "0.1517"}
+    assert found.failed == 0
+
+
+@pytest.mark.parametrize("written", [
+    {"duration": "1m1s"}, {"duration": "61"}, {"duration": "61 s"}, {"duration": "0:01:01"}, {"quantity": 61},
+    {"time": "2026-06-01T12:00:00+02:00"}, {"time": "2026-06-01T10:00:00Z"}, {"called": "4930123456"},
+    {"called": "+49 (30) 123-456"}, {"called": 4930123456}, {"direction": "originating"}, {"kind": "usage"}])
+def test_one_call_may_be_written_in_several_ways(written, tmp_path):
+    event = {key: value for key, value in CALL.items() if not (key == "duration" and "quantity" in written)} | written
+    assert ask(tmp_path, event).results[0]["charge"] == "0.1517"
+
+
+def test_octets_may_be_written_whole_or_by_direction(tmp_path):
+    base = {"plan": "prepaid-basic", "service": "data", "time": NOON, "apn": "internet"}
+    found = ask(tmp_path, base | {"octets": 1 << 20}, base | {"octets": "1 MiB"}, base | {"octets": "1024KiB"},
+                base | {"uplink": "24 KiB", "downlink": "1000 KiB"})
+    assert [r["charge"] for r in found.results] == [found.results[0]["charge"]] * 4
+
+
+def test_reports_of_a_session_pay_the_connect_fee_once(tmp_path):
+    part = CALL | {"session": "s", "duration": 30}
+    found = ask(tmp_path, part, part | {"duration": 20, "time": "2026-06-01T12:00:30"},
+                part | {"duration": 11, "time": "2026-06-01T12:00:50"})
+    assert [r["charge"] for r in found.results] == ["0.15", "0.00", "0.0017"]
+    assert found.results[1]["session_quantity_before"] == 30
+
+
+def test_commands_between_the_events_move_the_same_balances(tmp_path):
+    call = {k: v for k, v in CALL.items() if k != "plan"} | {"account": "anna"}
+    found = ask(tmp_path, call, {"kind": "top_up", "account": "anna", "time": NOON, "amount": "5", "currency": "EUR"},
+                call, balances=[{"account": "anna", "plan": "prepaid-basic", "balance": "0.10"}])
+    assert [r.get("uncollected") for r in found.results] == ["0.0517", None, "0.00"]
+    assert [r["balance"] for r in found.results] == ["0.00", "5.00", "4.8483"]
+    assert found.results[1]["status"] == "applied"
+    assert found.balances == [{"account": "anna", "currency": "EUR", "balance": "4.8483", "buckets": []}]
+
+
+def test_buckets_of_the_balances_file_pay_first_and_tell_what_is_left(tmp_path):
+    call = {k: v for k, v in CALL.items() if k != "plan"}
+    found = ask(tmp_path, call, call, balances={"accounts": [
+        {"account": 7, "plan": "postpaid-family", "credit_limit": "50",
+         "buckets": [{"bucket": "minutes", "remaining": "3 min"}]}]})
+    assert found.results[0]["buckets"] == [{"account": 7, "bucket": "minutes", "unit": "second",
+                                            "plan": "postpaid-family", "cycle_from": "2026-06-01", "used": 120,
+                                            "remaining": 60}]
+    assert [r["charge"] for r in found.results] == ["0.00", "0.0005"]
+    assert found.results[1]["balance"] == "-0.0005"
+
+
+def test_what_cannot_be_priced_says_why_and_the_rest_goes_on(tmp_path):
+    found = ask(tmp_path, CALL | {"called": "+999123456"}, CALL | {"time": "2025-06-01T12:00:00"}, CALL)
+    assert [r.get("reason") for r in found.results] == ["no_zone", "no_tariff", None]
+    assert found.failed == 2
+    assert found.totals["not_priced"] == 2
+
+
+def test_emergency_calls_are_free_without_a_number_plan(tmp_path):
+    assert ask(tmp_path, CALL | {"called": "112"}).results[0]["charge"] == "0.00"
+
+
+def test_what_the_author_expects_is_compared(tmp_path):
+    found = ask(tmp_path, CALL | {"expect": "0.151700"}, CALL | {"expect": {"zone": "mobile"}})
+    assert [r["as_expected"] for r in found.results] == [True, False]
+    assert found.results[1]["differences"] == ["zone: national, expected mobile"]
+    assert found.failed == 1
+
+
+@pytest.mark.parametrize(("line", "message"), [
+    ("{", "events.jsonl:1, column 2: not JSON"), ("[1]", "events.jsonl:1: list"), ("NaN", "events.jsonl:1: NaN"),
+    ('{"service": "voice", "service": "sms"}', "events.jsonl:1, field 'service': given twice"),
+    (CALL | {"durration": 3}, "field 'durration': an unknown field; expected 'duration'"),
+    ({k: v for k, v in CALL.items() if k != "duration"}, "field 'duration' is missing"),
+    (CALL | {"duration": -1}, "field 'duration': -1; expected whole seconds"),
+    (CALL | {"duration": 1.5}, "field 'duration': '1.5'; expected whole seconds"),
+    (CALL | {"octets": 1}, "field 'octets': a quantity that voice does not count"),
+    (CALL | {"service": "fax"}, "field 'service': 'fax'; expected one of voice"),
+    (CALL | {"time": "noon"}, "field 'time': 'noon'; expected a time such as"),
+    (CALL | {"time": "1066-10-14T09:00:00Z"}, "a time from 1990"),
+    (CALL | {"called": "1" * 16}, "16 digits; expected at most 15"),
+    (CALL | {"serving_network": "1"}, "field 'serving_network': '1'; expected MCC and MNC"),
+    (CALL | {"snssai": "x"}, "field 'snssai'"), (CALL | {"rating_group": -3}, "field 'rating_group': -3"),
+    (CALL | {"account": True}, "field 'account': true"), (CALL | {"friend": 1}, "field 'friend': 1; expected true"),
+    ({k: v for k, v in CALL.items() if k != "plan"}, "neither a plan nor a balances file"),
+    ({"kind": "voice", "time": NOON}, "field 'kind': 'voice', a service"),
+    ({"kind": "top_up"}, "field 'time' is missing"), ("", "has no events"),
+    ("x" * 70_000, "a line of more than 65,536 octets"), ("[" * 60_000, "nested too deeply")])
+def test_a_line_that_cannot_be_read_is_refused_with_line_and_field(line, message, tmp_path):
+    with pytest.raises(ReferenceDataError) as refused:
+        ask(tmp_path, line)
+    assert message in str(refused.value)
+
+
+GOOD = {"account": 7, "plan": "prepaid-basic"}
+
+
+@pytest.mark.parametrize(("balances", "message"), [
+    ([], "a list of accounts"), ([3], "account 1: 3"), ([{"plan": "prepaid-basic"}], "field 'account' is missing"),
+    ([GOOD | {"plan": "gold"}], "'gold', which no tariff version has"), ([GOOD, GOOD], "account 7 appears twice"),
+    ([GOOD | {"balance": "ten"}], "account 1, field 'balance': 'ten'; expected decimal text"),
+    ([GOOD | {"credit_limit": "-1"}], "expected zero or more"), ([GOOD | {"anchor_day": 32}], "from 1 to 31"),
+    ([GOOD | {"time_zone": "Mars"}], "IANA name"), ([GOOD | {"state": "asleep"}], "expected one of pre_active"),
+    ([GOOD | {"currency": "XAU"}], "a currency that no tariff version has"),
+    ([GOOD | {"shared_account": 7}], "another account of the file"),
+    ([GOOD | {"buckets": [{"bucket": "minutes", "remaining": 1}]}], "is no allowance of plan 'prepaid-basic'"),
+    ([GOOD | {"ballance": "1"}], "expected 'balance'")])
+def test_a_balances_file_that_makes_no_sense_is_refused(balances, message, tmp_path):
+    with pytest.raises(ReferenceDataError) as refused:
+        ask(tmp_path, CALL, balances=balances)
+    assert message in str(refused.value)
+
+
+def test_balances_may_be_yaml_and_amounts_pass_through_no_float(tmp_path):
+    (tmp_path / "b.yaml").write_text("anna: {plan: prepaid-basic, balance: 0.10}\nbert: {plan: prepaid-basic}\n")
+    (tmp_path / "e.jsonl").write_text(json.dumps(CALL | {"account": "anna"}) + "\n// a remark\n")
+    found = quote_files(TARIFFS, tmp_path / "e.jsonl", tmp_path / "b.yaml", None)
+    assert found.results[0]["uncollected"] == "0.0517"
+
+
+def test_the_command_ends_with_0_1_or_2(tmp_path):
+    def run(*lines, form="table"):
+        path = tmp_path / "e.jsonl"
+        path.write_text("\n".join(json.dumps(line) for line in lines))
+        return CliRunner().invoke(app, ["quote", "--tariff", str(EXAMPLE), "--events", str(path), "--format", form])
+    good, failed, bad = run(CALL), run(CALL | {"called": "+999123456"}), run({"service": "voice"})
+    assert (good.exit_code, failed.exit_code) == (0, 1)
+    assert isinstance(bad.exception, ReferenceDataError)  # `main` tells it and ends with 2
+    assert "0.1517 EUR" in good.stdout
+    assert max(map(len, good.stdout.splitlines())) <= 100
+    assert json.loads(run(CALL, form="json").stdout)["results"][0]["charge"] == "0.1517"
