@@ -155,6 +155,8 @@ class Reason(IntEnum):
     QUANTITY_BEYOND_BOUND = 22  # larger than the bound that the tariff's arithmetic was proved for
     UNKNOWN_ACCOUNT = 23        # a command or event for an account the snapshot does not have
     BAD_COMMAND = 24            # a command that cannot be carried out
+    PERIOD_CLOSED = 26          # its cycle is closed, and the plan sets late usage aside
+    TOO_MANY_BUCKETS = 27       # the account has as many granted buckets as charging looks at
     # whole files
     REFUSED_FORMAT = 25         # a format that is known and not read yet
 
@@ -195,7 +197,8 @@ class LedgerAccount(IntEnum):
     GRANT = 7
     EXPIRY = 8
     ADJUSTMENT = 9
-    CLEARING = 10
+    CLEARING = 10       # between two accounts of a transfer; comes back to zero
+    FEES = 11           # revenue that is no usage
 
 
 class PostingReason(IntEnum):
@@ -209,6 +212,23 @@ class PostingReason(IntEnum):
     ADJUSTMENT = 5
     UNCOLLECTED_DEBT = 6
     UNCOLLECTED_LOSS = 7
+    UNCOLLECTED_BLOCKED = 8     # a used-up bucket stands before money
+    ROLLOVER = 9
+    BONUS = 10
+    TRANSFER = 11
+    FEE = 12
+    FEE_UNCOLLECTED_DEBT = 13
+    FEE_UNCOLLECTED_LOSS = 14
+
+
+class StateCause(IntEnum):
+    """Why an account came into a state, or its validity moved."""
+
+    OPENING = 0
+    COMMAND = 1
+    TIMER = 2           # the clock, by `after` of the tariff's states
+    FIRST_USE = 3
+    TOP_UP = 4
 
 
 class RatingStatus(IntEnum):

@@ -1,6 +1,7 @@
 """One version of a tariff as its author wrote it, with the lines, before it is compiled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Final
 
 from schemas.codes import Direction, Service, Unit
@@ -12,7 +13,8 @@ UNKNOWN, EMERGENCY, TOLL_FREE, PREMIUM, SHORT_CODE, TEXT = range(6)
 BUILT_IN_ZONES = ("unknown", "emergency", "toll_free", "premium", "short_code", "text")
 HOME, UNKNOWN_NETWORK = 0, 1
 BUILT_IN_ROAMING = ("home", "unknown_network")
-CYCLES = ("none", "day", "month")
+CYCLES = ("none", "day", "month", "week")
+GRANTED: Final = "granted"  # of a bucket that has no cycle but the validity of its grant
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,12 @@ class PriceRule:
 
 @dataclass(frozen=True)
 class Allowance:
+    """An allowance of a plan, or (cycle GRANTED) a bucket of the catalogue.
+
+    amount, step, rollover_cap, member_cap in `unit` (nano-units for money); amount 0: each grant says it. price_nanos
+    per `per` units is what covered units cost, None for nothing. timing, bands: only units used in those bands.
+    """
+
     name: str
     unit: Unit
     amount: int
@@ -82,6 +90,52 @@ class Allowance:
     cycle: str
     priority: int
     scope: Scope
+    line: int = 0
+    validity_s: int | None = None
+    rollover_cap: int = 0
+    rollover_after: bool = False
+    price_nanos: int | None = None
+    per: int = 1
+    blocking: bool = False
+    member_cap: int | None = None
+    timing: str | None = None
+    bands: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class TopUpRule:
+    """For top-ups of least to most (None: any) nano-units: a bonus, a bucket, validity of at least extends_s."""
+
+    least_nanos: int
+    most_nanos: int | None
+    bonus_nanos: int
+    bonus_percent: Fraction
+    bucket: str | None
+    extends_s: int | None
+    line: int
+
+
+@dataclass(frozen=True)
+class Fee:
+    """cycle "none": once, when the plan begins. prorate: a cycle begun in the middle owes its share of days."""
+
+    name: str
+    amount_nanos: int
+    currency: str
+    cycle: str
+    prorate: bool
+    line: int
+
+
+@dataclass(frozen=True)
+class StateRule:
+    """What an account may do in a state, the code of refusal else, and what it becomes after a period."""
+
+    permits: frozenset[tuple[Service, Direction]]
+    refusal: int
+    after_s: int | None
+    then: str | None
+    line: int
 
 
 @dataclass(frozen=True)
@@ -94,6 +148,8 @@ class Plan:
     allowances: tuple[Allowance, ...]
     prices: tuple[PriceRule, ...]
     line: int
+    fees: tuple[str, ...] = ()
+    late_usage: str = "pay"  # or current_cycle, suspend: what usage of a closed cycle meets
 
 
 @dataclass(frozen=True)
@@ -118,3 +174,7 @@ class TariffVersion:
     timings: dict[str, Timing]
     rates: dict[str, Rate]
     plans: dict[str, Plan]
+    buckets: dict[str, Allowance] = field(default_factory=dict)
+    top_ups: tuple[TopUpRule, ...] = ()
+    fees: dict[str, Fee] = field(default_factory=dict)
+    states: dict[str, StateRule] = field(default_factory=dict)  # every state

@@ -5,29 +5,18 @@ from itertools import pairwise
 from pathlib import Path
 
 from reference_data.tariffs.deck import read_deck
-from reference_data.tariffs.model import (
-    ANY,
-    CYCLES,
-    Allowance,
-    DataClass,
-    Plan,
-    PriceRule,
-    Rate,
-    Scope,
-    Slot,
-    TariffVersion,
-)
+from reference_data.tariffs.granting import read_allowance, read_bucket, read_fee, read_states, read_top_up
+from reference_data.tariffs.model import DataClass, Plan, PriceRule, Rate, Slot, TariffVersion
+from reference_data.tariffs.scopes import SCOPE_KEYS, SERVICES, read_scope
 from reference_data.tariffs.source import Node, read_yaml
 from reference_data.tariffs.timings import read_timing
-from schemas.codes import Direction, Service, Unit
+from schemas.codes import Unit
 from schemas.money import DECIMALS, Rounding
 from schemas.timepoint import is_time_zone, parse_time
-from schemas.units import SERVICE_UNIT
 
 ALL_DAY = "all_day"
+LATE_USAGE = ("pay", "current_cycle", "suspend")
 _UNITS = {unit.name.lower(): unit for unit in Unit if unit != Unit.MONEY}
-_SERVICES = {service.name.lower(): service for service in Service}
-_DIRECTIONS = {direction.name.lower(): direction for direction in Direction}
 MAX_PER = 1 << 44  # units; keeps `price * step` far from where Python and the kernel would differ
 
 
@@ -36,7 +25,7 @@ def read_version(path: Path) -> TariffVersion:
     name = path.name
     root = read_yaml(path, name)
     fields = root.fields(("version", "active_from", "time_zone", "currency", "decks", "rates", "plans"),
-                         ("roaming", "data_classes", "timings"))
+                         ("roaming", "data_classes", "timings", "buckets", "top_ups", "fees", "states"))
     if fields["version"].text() != path.stem:
         raise fields["version"].refuse(f"version {fields['version'].text()!r}", f"the file's name, {path.stem!r}",
                                        "rename the file or the version")
@@ -60,6 +49,10 @@ def read_version(path: Path) -> TariffVersion:
         timings={key: read_timing(key, node) for key, node in fields.get("timings", empty).entries()},
         rates={key: _rate(key, node) for key, node in fields["rates"].entries()},
         plans={key: _plan(key, node) for key, node in fields["plans"].entries()},
+        buckets={key: read_bucket(key, node) for key, node in fields.get("buckets", empty).entries()},
+        top_ups=tuple(read_top_up(n) for n in fields.get("top_ups", Node(name, 1, [])).items()),
+        fees={key: read_fee(key, node, currency) for key, node in fields.get("fees", empty).entries()},
+        states=read_states(fields.get("states")),
     )
 
 
@@ -120,28 +113,8 @@ def _slot(node: Node, unit: Unit) -> Slot:
                 parts["per"], parts["step"], node.line)
 
 
-def _scope(node: Node, fields: dict[str, Node], services: tuple[Service, ...]) -> Scope:
-    directions = None
-    if "direction" in fields:
-        given = [d.text() for d in fields["direction"].items()]
-        chosen = list(_DIRECTIONS) if given == [ANY] else given
-        for item, text in zip(fields["direction"].items(), chosen, strict=False):
-            if text not in _DIRECTIONS:
-                raise item.refuse(f"direction {text!r}", "any, " + ", ".join(_DIRECTIONS))
-        directions = tuple(_DIRECTIONS[text] for text in chosen)
-    return Scope(services, directions, _names(fields.get("zones")),
-                 _names(fields.get("roaming")) or ("home",), node.line)
-
-
-def _names(node: Node | None) -> tuple[str, ...] | str | None:
-    if node is None:
-        return None
-    names = tuple(item.text() for item in node.items())
-    return ANY if names == (ANY,) else names
-
-
 def _plan(name: str, node: Node) -> Plan:
-    fields = node.fields(("prices",), ("deck", "uncollected", "rounding", "allowances"))
+    fields = node.fields(("prices",), ("deck", "uncollected", "late_usage", "rounding", "allowances", "fees"))
     rule, decimals = Rounding.HALF_UP, 4
     if "rounding" in fields:
         rounding = fields["rounding"].fields(("rule", "decimals"), ("scope",))
@@ -151,42 +124,24 @@ def _plan(name: str, node: Node) -> Plan:
             raise rounding["scope"].refuse(f"rounding scope {rounding['scope'].text()!r}", "session",
                                            "report and day are not supported yet")
     debt = "uncollected" in fields and fields["uncollected"].choice(("loss", "debt")) == "debt"
-    allowances = tuple(_allowance(n) for n in fields["allowances"].items()) if "allowances" in fields else ()
+    allowances = tuple(read_allowance(n) for n in fields["allowances"].items()) if "allowances" in fields else ()
     names = [a.name for a in allowances]
     if len(set(names)) != len(names):
         raise node.refuse(f"an allowance of plan {name!r} is named twice", "each name once")
     return Plan(name, fields["deck"].text() if "deck" in fields else "main", debt, rule, decimals, allowances,
-                tuple(_price(n) for n in fields["prices"].items()), node.line)
-
-
-def _allowance(node: Node) -> Allowance:
-    fields = node.fields(("name", "unit", "amount", "cycle", "services"),
-                         ("step", "priority", "direction", "zones", "roaming"))
-    unit = _UNITS[fields["unit"].choice(tuple(_UNITS))]
-    services = []
-    for item in fields["services"].items():
-        service = _SERVICES[item.choice(tuple(_SERVICES))]
-        if SERVICE_UNIT[service] != unit:
-            raise item.refuse(f"{service.name.lower()} counts {SERVICE_UNIT[service].name.lower()}s",
-                              f"a service that counts {unit.name.lower()}s")
-        services.append(service)
-    amount, step = fields["amount"].quantity(unit, least=1), 1
-    if "step" in fields:
-        step = fields["step"].quantity(unit, least=1)
-    if max(amount, step) > 1 << 60:
-        raise node.refuse(f"allowance of {amount} in steps of {step}", "at most 2^60")
-    return Allowance(fields["name"].text(), unit, amount, step, fields["cycle"].choice(CYCLES),
-                     fields["priority"].integer(0, 1000) if "priority" in fields else 100,
-                     _scope(node, fields, tuple(services)))
+                tuple(_price(n) for n in fields["prices"].items()), node.line,
+                tuple(n.text() for n in fields["fees"].items()) if "fees" in fields else (),
+                fields["late_usage"].choice(LATE_USAGE) if "late_usage" in fields else "pay")
 
 
 def _price(node: Node) -> PriceRule:
-    fields = node.fields(("service",), ("direction", "zones", "roaming", "rate", "rates", "timing"))
-    service = _SERVICES[fields["service"].choice(tuple(_SERVICES))]
+    fields = node.fields(("service",), (*SCOPE_KEYS, "rate", "rates", "timing"))
+    service = SERVICES[fields["service"].choice(tuple(SERVICES))]
     if ("rate" in fields) == ("rates" in fields) or ("rates" in fields) != ("timing" in fields):
         raise node.refuse("a price needs either `rate`, or `timing` with `rates` for its bands", "one of the two")
     rates = {ALL_DAY: fields["rate"].text()} if "rate" in fields else {
         band: rate.text() for band, rate in fields["rates"].entries()}
-    return PriceRule(_scope(node, fields, (service,)), fields["timing"].text() if "timing" in fields else None, rates)
+    timing = fields["timing"].text() if "timing" in fields else None
+    return PriceRule(read_scope(node, fields, (service,)), timing, rates)
 
 
