@@ -6,8 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from rating.book import BalanceBook, currency_label
-from rating.kernels.fold import MAX_CANDIDATES, fold_nb
-from rating.kernels.layout import B_SPILLED, C_REASON, CHOICE, G_NEXT, G_POSTED, G_RATED
+from rating.kernels.fold import fold_nb
+from rating.kernels.layout import (
+    B_SPILLED,
+    C_REASON,
+    CANDIDATE_WORDS,
+    CHOICE,
+    G_NEXT,
+    G_POSTED,
+    G_RATED,
+    MAX_CANDIDATES,
+    WALK,
+)
 from rating.kernels.select import select_nb
 from reference_data.tariffs.compile import Tariffs
 from reference_data.tariffs.estimate import estimate_nanos
@@ -45,8 +55,8 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
     posting = Cells.empty(POSTING, 2 * count + _WORST_POSTINGS)
     progress = np.zeros(4, np.int64)
     plan_of, currency_of, apn_of = _places(tariffs, book, labels)
-    scratch = np.zeros((MAX_CANDIDATES, 5), np.int64)
-    walk = np.zeros(9, np.int64)
+    scratch = np.zeros((MAX_CANDIDATES, CANDIDATE_WORDS), np.int64)
+    walk = np.zeros(WALK, np.int64)
     usage = block.matrix
     for low in range(start, stop, CHUNK):
         high = min(low + CHUNK, stop)

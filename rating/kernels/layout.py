@@ -66,6 +66,14 @@ SCALARS = 5
 (C_REASON, C_ROW, C_ENTRY, C_SET, C_ZONE, C_VERSION, C_PLAN, C_SHARED_ROW, C_SHARED_SET) = range(9)
 CHOICE = 9
 
+# Candidate buckets of an event, in the order of use: account row, place, step, units taken, bucket id.
+MAX_CANDIDATES, CANDIDATE_WORDS = 60, 5
+K_ROW, K_PLACE, K_STEP, K_TAKEN, K_BUCKET = range(5)
+
+# A session's price while it is walked: what a walk begins with and leaves behind.
+(W_PAID, W_NUMERATOR, W_MINIMUM, W_CONNECTED, W_ALLOWANCE, W_CONNECT, W_PRICED, W_RATE, W_BAND) = range(9)
+WALK = 9
+
 # Progress of a fold that may stop for room: next event, rated rows, posting rows, and a sink for prefetched reads.
 G_NEXT, G_RATED, G_POSTED, G_SINK = range(4)
 
