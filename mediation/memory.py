@@ -20,7 +20,7 @@ from schemas.columns import Cells
 from schemas.errors import LedgerError
 from schemas.usage import HELD, OPEN_SESSION
 
-LABELS = ("source", "apn", "other_network", "stream")
+LABELS = ("source", "apn", "other_network", "stream", "category")
 
 
 @dataclass

@@ -24,7 +24,7 @@ _SECOND_US = 1_000_000
 _COPIED = ("record_offset", "record_length", "container_index", "record_type", "service", "direction", "duration_s",
            "uplink_octets", "downlink_octets", "other_number_type", "gateway_address", "charging_id", "rating_group",
            "service_identifier", "partial_sequence", "local_sequence", "cause_for_closing", "serving_plmn", "rat_type")
-_NOT_RESOLVED = ("account_id", "service_id", "group_id", "lane")
+_NOT_RESOLVED = ("account_id", "service_id", "group_id", "lane", "category", "snssai", "segments")
 _TEXT_COLUMNS = ("session_text", "apn_text")
 _NUMBER_COLUMNS = ("served_number", "other_number", "forwarded_number")
 _OF_THE_FILE = ("status", "status_offset", "record_offset", "record_length", "served_address_text",
@@ -170,6 +170,9 @@ def _parties(decoded: Cells, buffer: U8, snapshot: Snapshot, token_key: TokenKey
     other, other_class = values["other_number"], classes["other_number"]
     parties.kept_prefix_nb(other, other_class, snapshot.deck_prefixes.slots, snapshot.deck_prefixes.leaves,
                            usage["other_prefix"])
+    parties.calling_prefix_nb(values["served_number"], classes["served_number"], usage["direction"],
+                              usage["other_prefix"], snapshot.deck_prefixes.slots, snapshot.deck_prefixes.leaves,
+                              usage["calling_prefix"])
     ported = snapshot.inventory.ported
     parties.networks_nb(other, other_class, usage["other_token"], usage["event_time_us"], plan.network_prefixes.slots,
                         plan.network_prefixes.leaves, _labels(lexicon, plan.networks), ported.directory, ported.shift,

@@ -34,6 +34,7 @@ class Unit(IntEnum):
     MESSAGE = 2
     MONEY = 3
     UNIT = 4
+    SEGMENT = 5
 
 
 class RecordType(IntEnum):

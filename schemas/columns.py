@@ -147,6 +147,9 @@ def _to_arrow(column: Column, values: I64, labels: Labels | None) -> pa.Array:
             assert column.codes is not None
             names = code_names(column.codes)
         else:
+            if mask is not None and mask.all():
+                return pa.DictionaryArray.from_arrays(pa.array(np.zeros(values.size, np.int32), mask=mask),
+                                                      pa.array([], pa.string()))
             names = list((labels or {})[column.name])
         indices = pa.array(values.astype(np.int32), mask=mask)
         return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))

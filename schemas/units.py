@@ -11,6 +11,8 @@ _SUFFIX = {
                  "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40},
     Unit.MESSAGE: {},
     Unit.UNIT: {},
+    Unit.SEGMENT: {},
+    Unit.MONEY: {},
 }
 
 

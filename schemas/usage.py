@@ -69,6 +69,11 @@ EVENT = (
     Column("service_id", "int64", "which service was used"),
     Column("group_id", "int64", "charging group: who shares balances"),
     Column("lane", "int16", "unit of order and state, from the charging group"),
+    # Since the full tariff model: files written before lack them.
+    Column("category", "label", "what the network or the service table calls this usage"),
+    Column("calling_prefix", "int64", "calling party, packed digits, no longer than prices distinguish"),
+    Column("snssai", "int64", "network slice: SST << 32 | (SD + 1, 0 for none)"),
+    Column("segments", "int64", "segments of the messages; absent: one each"),
 )
 
 USAGE = ColumnSet("usage", 1, (*ORIGIN, *EVENT))

@@ -5,7 +5,7 @@ from numba import types
 
 from reference_data.kernels.intervals import FIRST, UNKNOWN, find_row_nb
 from reference_data.number_plan import COUNTRY, COUNTRY_DIGITS
-from schemas.codes import NumberClass
+from schemas.codes import Direction, NumberClass
 from schemas.digits import digit_count_nb
 from schemas.jit import I64_IN, I64_OUT, kernel
 from schemas.prefix import prefix_leaf_nb
@@ -15,6 +15,7 @@ I32_IN = types.Array(types.int32, 1, "C", readonly=True)
 ROWS_IN = types.Array(types.int64, 2, "C", readonly=True)
 _HIDDEN_DIGITS, _SHORT_NUMBER = 3, 7
 _ORDINARY, _TEXT, _NONE = int(NumberClass.ORDINARY), int(NumberClass.TEXT), int(NumberClass.NONE)
+_TERMINATING = int(Direction.TERMINATING)
 _EMERGENCY, _SHORT = int(NumberClass.EMERGENCY), int(NumberClass.SHORT_CODE)
 
 
@@ -37,6 +38,22 @@ def kept_prefix_nb(number, number_class, deck_slots, deck_leaves, prefix):
                 longest = prefix_leaf_nb(number[i], deck_slots, 0, deck_leaves) & 15
                 hidden = min(_HIDDEN_DIGITS, digits - longest)
         prefix[i] = number[i] >> 4 * hidden
+
+
+@kernel(types.void(I64_IN, I64_IN, I64_IN, I64_IN, I32_IN, I64_IN, I64_OUT))
+def calling_prefix_nb(served, served_class, direction, other_prefix, deck_slots, deck_leaves, prefix):
+    """Prefix of the calling party: the other one's of a terminating leg, else the served number's own.
+
+    Of the served number only the digits that some deck distinguishes are kept: it is a customer's.
+    """
+    for i in range(served.size):
+        prefix[i] = ABSENT
+        if direction[i] == _TERMINATING:
+            prefix[i] = other_prefix[i]
+        elif served[i] > 0 and served_class[i] == _ORDINARY:
+            longest = prefix_leaf_nb(served[i], deck_slots, 0, deck_leaves) & 15
+            if longest > 0:
+                prefix[i] = served[i] >> 4 * (digit_count_nb(served[i]) - longest)
 
 
 @kernel(types.void(I64_IN, I64_IN, I64_IN, I64_IN, I32_IN, I64_IN, I64_IN, I32_IN, types.int64, ROWS_IN, I64_IN,
