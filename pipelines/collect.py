@@ -5,7 +5,9 @@ The order is by the time in the file's name, then source, then name. A file ente
 4 (standing inbox only) remove it from the inbox. A file that is there again after a crash has its place already.
 """
 
+import contextlib
 import hashlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ COMMAND_STREAM = StreamDeclaration(COMMANDS, COMMANDS, "commands",
 PARTIAL_SUFFIXES = (".tmp", ".part", ".filepart", ".writing")
 GROUP_FILES, GROUP_OCTETS = 32, 256 << 20  # what one collection commit covers at most
 MEMORY_OCTETS = 64 << 20  # larger files are mapped, not read
+
+Mark = tuple[int, int]  # octets, time of the last change in ns: another mark, another file
 
 
 @dataclass(frozen=True)
@@ -98,16 +102,23 @@ class Collector:
         return sorted(found, key=lambda f: f.order)
 
     def collect(self, found: Sequence[Found], consume: bool = False) -> Iterator[CollectedFile]:
-        """Archive and order `found`; yields each file once its place is durable. Known files are passed over."""
-        group: list[tuple[CollectedFile, Path]] = []
+        """Archive and order `found`; yields each file once its place is durable. Known files are passed over.
+
+        So are those that are gone again. consume: remove what is collected or known, unless it has changed since.
+        """
+        group: list[tuple[CollectedFile, Path, Mark]] = []
         octets = 0
         for item in found:
-            file = self._take(item)
+            try:
+                buffer, mark = _bytes_of(item.path)
+            except FileNotFoundError:
+                continue
+            file = self._take(item, buffer)
             if file is not None:
-                group.append((file, item.path))
+                group.append((file, item.path, mark))
                 octets += file.octets
             elif consume:
-                item.path.unlink()
+                _remove(item.path, mark)
             if len(group) >= GROUP_FILES or octets >= GROUP_OCTETS:
                 yield from self._commit(group, consume)
                 group, octets = [], 0
@@ -125,8 +136,7 @@ class Collector:
     def close(self) -> None:
         self._stream.close()
 
-    def _take(self, item: Found) -> CollectedFile | None:
-        buffer = _bytes_of(item.path)
+    def _take(self, item: Found, buffer: U8) -> CollectedFile | None:
         digest = hashlib.sha256(buffer.data).digest()  # 1
         sha256 = digest[:16]
         if (item.source, item.path.name, sha256) in self._known:
@@ -140,15 +150,15 @@ class Collector:
         self._fresh[file.file_id] = buffer
         return file
 
-    def _commit(self, group: list[tuple[CollectedFile, Path]], consume: bool) -> Iterator[CollectedFile]:
-        files = [file for file, _ in group]
+    def _commit(self, group: list[tuple[CollectedFile, Path, Mark]], consume: bool) -> Iterator[CollectedFile]:
+        files = [file for file, _, _ in group]
         first, last = files[0].file_id, files[-1].file_id
         staged = self._stream.stage("collected", _to_table(files))
         self._stream.commit([staged], positions={"files": (first - 1, last)}, state={})  # 3
         reached("collect.committed")
-        for file, path in group:
+        for file, path, mark in group:
             if consume:
-                path.unlink()  # 4
+                _remove(path, mark)  # 4
             yield file
 
     def _remember(self, file: CollectedFile) -> None:
@@ -157,27 +167,44 @@ class Collector:
         self._known.add((file.source, file.name, file.sha256))
 
 
-def stable(found: Sequence[Found], seen: dict[Path, tuple[int, int]], age_s: float) -> list[Found]:
-    """Those whose size and time have not changed since the last look and that are at least `age_s` old.
+def stable(found: Sequence[Found], seen: dict[Path, Mark], age_s: float) -> list[Found]:
+    """Those that have not changed since the last look and that are at least `age_s` old.
 
-    `seen` keeps what each look saw; a standing inbox calls this once a round.
+    `seen` keeps what this look saw, for the next; a standing inbox calls this once a round.
     """
-    quiet = []
+    quiet, marks = [], {}
     for item in found:
-        status = item.path.stat()
-        mark = (status.st_size, status.st_mtime_ns)
-        if seen.get(item.path) == mark and time.time() - status.st_mtime >= age_s:
+        try:
+            status = item.path.stat()
+        except FileNotFoundError:  # taken away again
+            continue
+        marks[item.path] = _mark(status)
+        if seen.get(item.path) == marks[item.path] and time.time() - status.st_mtime >= age_s:
             quiet.append(item)
-        seen[item.path] = mark
+    seen.clear()
+    seen.update(marks)
     return quiet
 
 
-def _bytes_of(path: Path) -> U8:
-    if path.stat().st_size > MEMORY_OCTETS:
-        mapped: U8 = np.memmap(path, np.uint8, "r")
-        return mapped
+def _mark(status: os.stat_result) -> Mark:
+    return status.st_size, status.st_mtime_ns
+
+
+def _bytes_of(path: Path) -> tuple[U8, Mark]:
     with path.open("rb") as file:
-        return np.frombuffer(file.read(), np.uint8)
+        mark = _mark(os.fstat(file.fileno()))
+        if mark[0] > MEMORY_OCTETS:
+            mapped: U8 = np.memmap(file, np.uint8, "r")
+            return mapped, mark
+        return np.frombuffer(file.read(), np.uint8), mark
+
+
+def _remove(path: Path, mark: Mark) -> None:
+    """Take a file out of the inbox that was collected with this mark. One that lies there instead is for later."""
+    with contextlib.suppress(FileNotFoundError):
+        if _mark(path.stat()) == mark:
+            path.unlink()
+    reached("collect.removed")
 
 
 def _to_table(files: Sequence[CollectedFile]):  # type: ignore[no-untyped-def]

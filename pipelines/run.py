@@ -14,7 +14,7 @@ from pathlib import Path
 from mediation.memory import Lexicon
 from pipelines.archive import Archive
 from pipelines.charging import ChargingNode
-from pipelines.collect import CollectedFile, Collector, stable
+from pipelines.collect import CollectedFile, Collector, Mark, stable
 from pipelines.durable import Disk
 from pipelines.home import Home, Input
 from pipelines.keys import Keys
@@ -76,7 +76,7 @@ class Run:
         self._reader = Reader(self.collector, self.reference, source.operator / "formats", options.batch_records)
         publish(self.ledger.store, product_schemas())
 
-    def go(self, consume: bool = False, ages: dict[Path, tuple[int, int]] | None = None,
+    def go(self, consume: bool = False, ages: dict[Path, Mark] | None = None,
            progress: Callable[[int], None] | None = None) -> RunSummary:
         """One round over the inbox. `ages`: of a standing inbox, only files that are stable are taken.
 
@@ -153,10 +153,10 @@ def run(source: Input, home: Home, options: RunOptions | None = None, consume: b
 
 
 def watch(source: Input, home: Home, options: RunOptions, rounds: int | None, every_s: float,
-          report: Callable[[RunSummary], None]) -> None:
+          report: Callable[[RunSummary], None], disk: Disk | None = None) -> None:
     """Stand by the inbox: take files once they are stable, archive and remove them; `rounds` bounds it for tests."""
-    job = Run(source, home, options)
-    ages: dict[Path, tuple[int, int]] = {}
+    job = Run(source, home, options, disk)
+    ages: dict[Path, Mark] = {}
     try:
         while rounds is None or rounds > 0:
             summary = job.go(consume=True, ages=ages)

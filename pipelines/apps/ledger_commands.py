@@ -11,22 +11,17 @@ from rich.table import Table
 
 from pipelines.apps.opening import keys_of, read_ledger
 from pipelines.apps.options import HomeOption, LedgerOption, console, home_of
-from pipelines.home import Home
 from pipelines.ledger import Ledger
 from pipelines.ledger.backup import backup, restore
-from pipelines.ledger.compact import compact
 from pipelines.ledger.show import entries, streams, tables
 from pipelines.ledger.store import open_store
-from pipelines.ledger.vacuum import DAY_S, ORPHAN_AGE_S, RETENTION_S, vacuum
+from pipelines.ledger.vacuum import DAY_S, ORPHAN_AGE_S, RETENTION_S
 from pipelines.ledger.verify import verify
-from pipelines.mediating import RECYCLE, STATE_TABLES
-from pipelines.snapshots import Snapshots
-from pipelines.vault import Vault
+from pipelines.upkeep import compact_home, vacuum_home
 from schemas.errors import LedgerError
 from schemas.timepoint import format_time
 
 WRONG = 1  # exit code of a verification that found something
-_STREAMS = ("charging", "collection", "mediation")
 
 commands = typer.Typer(no_args_is_help=True, help="The ledger itself: prove it, look at it, keep it small, copy it.")
 
@@ -113,25 +108,10 @@ def compact_command(
     """Rewrite many small files as few, sorted by account and time. Rows stay the same ones, which is proved."""
     place = home_of(home, None, ledger)
     read_ledger(place)
-    keys = keys_of(place)
     shown = Table("table", "files", "became", "rows", "MB", "became")
-    with Vault(place.vault, keys):  # its lock: not while a run is going on
-        book = Ledger.open(place.ledger, keys.signing_key)
-        _check_settled(place, book)
-        present = {(file.table, name) for name, log in book.logs().items() for file in log.live().values()
-                   if file.kind == "table" and file.table not in STATE_TABLES}
-        unknown = set(table or ()) - {name for name, _ in present}
-        if unknown:
-            raise LedgerError(f"no table {sorted(unknown)[0]!r} to compact",
-                              "one of " + ", ".join(sorted({name for name, _ in present})))
-        for name in _STREAMS:
-            mine = sorted(t for t, owner in present if owner == name and (not table or t in table))
-            if mine:
-                stream = book.stream(name)
-                for done in compact(book, stream, mine):
-                    shown.add_row(done.table, f"{done.files_before:,}", f"{done.files_after:,}", f"{done.rows:,}",
-                                  f"{done.octets_before / 1e6:,.2f}", f"{done.octets_after / 1e6:,.2f}")
-                stream.close()
+    for done in compact_home(place, keys_of(place), table or ()):
+        shown.add_row(done.table, f"{done.files_before:,}", f"{done.files_after:,}", f"{done.rows:,}",
+                      f"{done.octets_before / 1e6:,.2f}", f"{done.octets_after / 1e6:,.2f}")
     console.print(shown if shown.row_count else "Everything is compact already.")
 
 
@@ -147,11 +127,7 @@ def vacuum_command(
     """Remove files that no entry names, and replaced ones after their retention. Never a live file."""
     place = home_of(home, None, ledger)
     read_ledger(place)
-    keys = keys_of(place)
-    with Vault(place.vault, keys):
-        book = Ledger.open(place.ledger)
-        _check_settled(place, book)
-        gone = vacuum(book, time.time(), orphan_hours * 3600, retention_days * DAY_S, dry_run)
+    gone = vacuum_home(place, keys_of(place), time.time(), orphan_hours * 3600, retention_days * DAY_S, dry_run)
     console.print(f"{len(gone.orphans):,} files that nobody named and {len(gone.replaced):,} replaced ones "
                   f"{'would be' if dry_run else 'were'} removed, {gone.octets / 1e6:,.2f} MB")
 
@@ -183,21 +159,6 @@ def restore_command(
     copied = restore(Ledger.open(saved), open_store(place.ledger), keys)
     console.print(f"{copied.files:,} files, {copied.octets / 1e6:,.2f} MB restored; proved as of cut "
                   f"{copied.cut.number}")
-
-
-def _check_settled(place: Home, book: Ledger) -> None:
-    """Journal entries above the newest snapshot name usage files by the entry that added them: none may be left
-    to replay when such files are rewritten or removed."""
-    logs = book.logs()
-    charging, mediation = logs.get("charging"), logs.get("mediation")
-    charged = charging.positions().get("journal", 0) if charging else 0
-    newest = Snapshots(place.snapshots).newest(charged) if charged else None
-    state = charging.entries[-1].state if charging else {}
-    behind = [e for e in (mediation.entries if mediation else [])[int(state.get("mediation_version", 0)):]
-              if e.op in ("append", RECYCLE)]
-    if behind or (charged and (newest is None or newest.position != charged)):
-        raise LedgerError("a run was stopped on its way: charging has a journal to replay",
-                          remedy="run `tarifa run` once, then again")
 
 
 def _public_key(path: Path) -> Ed25519PublicKey:

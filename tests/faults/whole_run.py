@@ -1,8 +1,10 @@
 """The main job as the fault tests run it: files to ledger over a small operator, then compaction."""
 
+import contextlib
 import datetime
 import functools
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,9 @@ class Place:
         self.platter = Platter(self.home.root, folder / "platter") if lossy else None
         self._options = RunOptions(batch_records=batch_records, workers=workers)
 
+    def stopped(self, at: int) -> None:
+        """Started again."""
+
     def job(self, disk: Disk) -> dict[str, Any]:
         """Run, compact, and tell what the ledger says."""
         run(self.source, self.home, self._options, disk=disk)
@@ -60,12 +65,18 @@ class Place:
         return content_hash(ledger)
 
 
-def warm() -> None:
-    """What every child would do again: formats compiled and kept, schemas found. Starts no threads."""
+@contextlib.contextmanager
+def warm() -> Iterator[None]:
+    """What every child would do again is done: formats compiled and kept, schemas found. Starts no threads."""
     product_schemas()
     for name in format_names():
         kept_format(name)
+    before = reading.load_format  # type: ignore[attr-defined]
     reading.load_format = lambda name, folder: kept_format(name)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        reading.load_format = before  # type: ignore[attr-defined]
 
 
 @functools.cache

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.archive import Archive
+from pipelines.collect import Mark, stable
 from pipelines.durable import reached
 from pipelines.home import Home
 from pipelines.keys import Keys
@@ -146,7 +147,7 @@ def test_a_standing_inbox_takes_stable_files_and_removes_them(site: HandMade) ->
 def test_a_growing_file_is_not_stable(site: HandMade) -> None:
     path = site.calls(1, "090000", [(1, "08:00")])
     job = Run(site.input, site.home, RunOptions(workers=1, stable_s=0.0))
-    ages: dict[Path, tuple[int, int]] = {}
+    ages: dict[Path, Mark] = {}
     for number in (2, 3):
         assert job.go(consume=True, ages=ages).files == 0
         path.write_bytes(path.read_bytes() + call(number, "08:00").encode())
@@ -173,6 +174,44 @@ def test_a_file_is_removed_only_once_its_place_is_durable(site: HandMade, monkey
     path.unlink()  # and lost: the archive has it
     assert site.run(consume=True).files == 1
     assert len(site.rows("usage")) == 1
+
+
+def test_a_large_file_is_mapped_and_says_the_same(site: HandMade, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.collect.MEMORY_OCTETS", 10)
+    path = site.calls(1, "090000", [(1, "08:00")])
+    content = path.read_bytes()
+    assert site.run(consume=True).files == 1
+    assert not path.exists()
+    assert Archive(site.home.archive, Keys.open(site.home.keys)).read_all(1) == content
+    assert len(site.rows("usage")) == 1
+
+
+def test_what_came_in_its_place_meanwhile_is_not_removed_but_taken_next(
+        site: HandMade, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = site.calls(1, "090000", [(1, "08:00")])
+
+    def deliver_again(point: str) -> None:
+        if point == "collect.committed" and b"c1@voip" in path.read_bytes():
+            site.calls(1, "090000", [(2, "08:10")])
+
+    monkeypatch.setattr("pipelines.collect.reached", deliver_again)
+    assert site.run(consume=True).files == 1
+    assert path.exists()
+    assert site.run(consume=True).files == 1
+    assert not path.exists()
+    assert audit(site) == [("read", 1), ("read", 1)]
+
+
+def test_a_file_taken_away_between_look_and_reading_is_passed_over(site: HandMade) -> None:
+    gone, there = site.calls(1, "090000", [(1, "08:00")]), site.calls(2, "091000", [(2, "08:10")])
+    job = Run(site.input, site.home, RunOptions(workers=1))
+    found = job.collector.find()
+    gone.unlink()
+    ages: dict[Path, Mark] = {}
+    assert [stable(found, ages, 0.0), [f.path for f in stable(found, ages, 0.0)]] == [[], [there]]
+    assert list(ages) == [there], "what is gone is forgotten"
+    assert [file.name for file in job.collector.collect(found)] == [there.name]
+    job.close()
 
 
 def test_a_home_without_keys_makes_its_own(tmp_path: Path, keys: Path) -> None:

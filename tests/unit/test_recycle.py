@@ -147,7 +147,7 @@ def test_after_a_look_the_reference_data_may_be_mended_further(network: Network,
     network.check_laws()
 
 
-def test_stopped_behind_its_commit_and_called_again_it_is_finished_and_settled(network: Network, tmp_path: Path) -> None:
+def test_stopped_behind_its_commit_and_called_again_it_is_finished(network: Network, tmp_path: Path) -> None:
     """The second call finds nothing left to take back; balances and snapshot are due all the same."""
     network.deliver([call(1), call(2, CARL)])
     network.run()
