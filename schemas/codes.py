@@ -156,10 +156,11 @@ class Reason(IntEnum):
     QUANTITY_BEYOND_BOUND = 22  # larger than the bound that the tariff's arithmetic was proved for
     UNKNOWN_ACCOUNT = 23        # a command or event for an account the snapshot does not have
     BAD_COMMAND = 24            # a command that cannot be carried out
-    PERIOD_CLOSED = 26          # its cycle is closed, and the plan sets late usage aside
-    TOO_MANY_BUCKETS = 27       # the account has as many granted buckets as charging looks at
     # whole files
     REFUSED_FORMAT = 25         # a format that is known and not read yet
+    # accounts
+    PERIOD_CLOSED = 26          # its cycle is closed, and the plan sets late usage aside
+    TOO_MANY_BUCKETS = 27       # the account has as many granted buckets as charging looks at
 
 
 class FilterReason(IntEnum):
