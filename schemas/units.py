@@ -6,7 +6,7 @@ SERVICE_UNIT = {Service.VOICE: Unit.SECOND, Service.SMS: Unit.MESSAGE, Service.M
                 Service.DATA: Unit.OCTET, Service.CONTENT: Unit.UNIT, Service.GENERIC: Unit.UNIT}
 
 _SUFFIX = {
-    Unit.SECOND: {"s": 1, "min": 60, "h": 3600},
+    Unit.SECOND: {"s": 1, "min": 60, "h": 3600, "d": 86_400},
     Unit.OCTET: {"B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,
                  "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40},
     Unit.MESSAGE: {},
@@ -14,6 +14,11 @@ _SUFFIX = {
     Unit.SEGMENT: {},
     Unit.MONEY: {},
 }
+
+
+def counts(service: Service, unit: Unit) -> bool:
+    """Whether usage of a service can be counted in a unit: messages also in their segments."""
+    return SERVICE_UNIT[service] == unit or (unit == Unit.SEGMENT and SERVICE_UNIT[service] == Unit.MESSAGE)
 
 
 def parse_quantity(text: str, unit: Unit) -> int:

@@ -23,7 +23,7 @@ from reference_data.tariffs.parse import ALL_DAY
 from reference_data.tariffs.source import refuse
 from schemas.codes import Direction, Service
 from schemas.columns import I64
-from schemas.units import SERVICE_UNIT
+from schemas.units import SERVICE_UNIT, counts
 
 DIRECTIONS = len(Direction)
 KINDS = len(Service) * DIRECTIONS
@@ -73,7 +73,7 @@ def price_cells(version: TariffVersion, plan: Plan, axes: Axes) -> I64:
         for direction in _OUTGOING:
             kind = service * DIRECTIONS + direction
             rule_of[kind, :, EMERGENCY] = FREE_BY_CLASS
-            free = rank_of[kind, :, TOLL_FREE] < 8  # below 8 no rule has named the zone
+            free = rank_of[kind, :, TOLL_FREE] < 2 << 6  # below that no rule has named the zone
             rule_of[kind, free, TOLL_FREE] = FREE_BY_CLASS
     return rule_of
 
@@ -133,6 +133,6 @@ def _check_rule(version: TariffVersion, plan: Plan, rule: PriceRule) -> None:
         if name not in version.rates:
             raise refuse(version.file, line, f"rate {name!r} is not declared", "one of " +
                          ", ".join(list(version.rates)[:12]), "declare it under `rates`")
-        if version.rates[name].unit != SERVICE_UNIT[service]:
+        if not counts(service, version.rates[name].unit):
             raise refuse(version.file, line, f"rate {name!r} counts {version.rates[name].unit.name.lower()}s",
                          f"{SERVICE_UNIT[service].name.lower()}s, as {service.name.lower()} does")

@@ -96,7 +96,8 @@ def read_fee(name: str, node: Node, currency: str) -> Fee:
     prorate = "prorate" in fields and fields["prorate"].choice(("true", "false")) == "true"
     if prorate and cycle == "none":
         raise fields["prorate"].refuse("a share of a one-off fee", "cycle: day, week or month")
-    return Fee(name, amount, fields["currency"].text() if "currency" in fields else currency, cycle, prorate, node.line)
+    currency = fields["currency"].currency() if "currency" in fields else currency
+    return Fee(name, amount, currency, cycle, prorate, node.line)
 
 
 DEFAULT_STATES = {

@@ -1,23 +1,33 @@
 """A version's YAML to the model. What a file alone can get wrong is refused here; `check` sees the whole."""
 
-import re
-from itertools import pairwise
+from fractions import Fraction
 from pathlib import Path
 
 from reference_data.tariffs.deck import read_deck
 from reference_data.tariffs.granting import read_allowance, read_bucket, read_fee, read_states, read_top_up
-from reference_data.tariffs.model import DataClass, Plan, PriceRule, Rate, Slot, TariffVersion
+from reference_data.tariffs.model import Plan, PriceRule, TariffVersion
+from reference_data.tariffs.rates import read_rate
 from reference_data.tariffs.scopes import SCOPE_KEYS, SERVICES, read_scope
 from reference_data.tariffs.source import Node, read_yaml
+from reference_data.tariffs.terms import (
+    read_calendar,
+    read_counter,
+    read_data_class,
+    read_discount,
+    read_exchange,
+    read_leg,
+    read_networks,
+    read_tax,
+)
 from reference_data.tariffs.timings import read_timing
-from schemas.codes import Unit
 from schemas.money import DECIMALS, Rounding
 from schemas.timepoint import is_time_zone, parse_time
 
 ALL_DAY = "all_day"
 LATE_USAGE = ("pay", "current_cycle", "suspend")
-_UNITS = {unit.name.lower(): unit for unit in Unit if unit != Unit.MONEY}
-MAX_PER = 1 << 44  # units; keeps `price * step` far from where Python and the kernel would differ
+ROUNDING_SCOPES = ("session", "report", "day")
+_OPTIONAL = ("exchange", "roaming", "own_networks", "data_classes", "calendars", "timings", "discounts", "counters",
+             "buckets", "top_ups", "fees", "states", "legs")
 
 
 def read_version(path: Path) -> TariffVersion:
@@ -25,34 +35,38 @@ def read_version(path: Path) -> TariffVersion:
     name = path.name
     root = read_yaml(path, name)
     fields = root.fields(("version", "active_from", "time_zone", "currency", "decks", "rates", "plans"),
-                         ("roaming", "data_classes", "timings", "buckets", "top_ups", "fees", "states"))
+                         _OPTIONAL)
     if fields["version"].text() != path.stem:
         raise fields["version"].refuse(f"version {fields['version'].text()!r}", f"the file's name, {path.stem!r}",
                                        "rename the file or the version")
     zone = fields["time_zone"].text()
     if not is_time_zone(zone):
         raise fields["time_zone"].refuse(f"time zone {zone!r}", "an IANA name such as Europe/Berlin")
-    currency = fields["currency"].text()
-    if not re.fullmatch("[A-Z]{3}", currency):
-        raise fields["currency"].refuse(f"currency {currency!r}", "three letters of ISO 4217")
+    currency = fields["currency"].currency()
     try:
         active_from_us = parse_time(fields["active_from"].text(), zone)
     except (ValueError, OverflowError):
         raise fields["active_from"].refuse(f"{fields['active_from'].text()!r}",
                                            "a time such as 2026-01-01T00:00:00") from None
-    empty = Node(name, root.line, {})
+    empty, none = Node(name, root.line, {}), Node(name, root.line, [])
     return TariffVersion(
         file=name, name=path.stem, active_from_us=active_from_us, time_zone=zone, currency=currency,
         decks={deck: _deck(node, path.parent) for deck, node in fields["decks"].entries()},
-        roaming={key: _networks(node) for key, node in fields.get("roaming", empty).entries()},
-        data_classes=tuple(_data_class(n) for n in fields.get("data_classes", Node(name, 1, [])).items()),
+        roaming={key: read_networks(node) for key, node in fields.get("roaming", empty).entries()},
+        data_classes=tuple(read_data_class(n) for n in fields.get("data_classes", none).items()),
         timings={key: read_timing(key, node) for key, node in fields.get("timings", empty).entries()},
-        rates={key: _rate(key, node) for key, node in fields["rates"].entries()},
+        rates={key: read_rate(key, node) for key, node in fields["rates"].entries()},
         plans={key: _plan(key, node) for key, node in fields["plans"].entries()},
         buckets={key: read_bucket(key, node) for key, node in fields.get("buckets", empty).entries()},
-        top_ups=tuple(read_top_up(n) for n in fields.get("top_ups", Node(name, 1, [])).items()),
+        top_ups=tuple(read_top_up(n) for n in fields.get("top_ups", none).items()),
         fees={key: read_fee(key, node, currency) for key, node in fields.get("fees", empty).entries()},
         states=read_states(fields.get("states")),
+        exchange=tuple(read_exchange(n) for n in fields.get("exchange", none).items()),
+        own_networks=tuple(n.text() for n in fields.get("own_networks", none).items()),
+        calendars={key: read_calendar(node, path.parent) for key, node in fields.get("calendars", empty).entries()},
+        discounts={key: read_discount(key, node) for key, node in fields.get("discounts", empty).entries()},
+        counters={key: read_counter(key, node) for key, node in fields.get("counters", empty).entries()},
+        legs=tuple(read_leg(n) for n in fields.get("legs", none).items()),
     )
 
 
@@ -66,72 +80,38 @@ def _deck(node: Node, folder: Path) -> dict[str, str]:
     return read_deck(paths)
 
 
-def _networks(node: Node) -> tuple[str, ...]:
-    for item in node.items():
-        if not re.fullmatch(r"\*|\d{3}|\d{5,6}", item.text()):
-            raise item.refuse(f"network {item.text()!r}", 'MCC, MCC and MNC (5 or 6 digits), or "*"')
-    return tuple(item.text() for item in node.items())
-
-
-def _data_class(node: Node) -> DataClass:
-    fields = node.fields(("class",), ("rating_groups", "apns"))
-    groups = fields.get("rating_groups")
-    apns = fields.get("apns")
-    return DataClass(fields["class"].text(),
-                     tuple(g.integer(0, (1 << 32) - 1) for g in groups.items()) if groups else None,
-                     tuple(a.text().lower() for a in apns.items()) if apns else None)
-
-
-def _rate(name: str, node: Node) -> Rate:
-    fields = node.fields(("unit",), ("connect_fee", "minimum_charge", "slots", "free"))
-    unit = _UNITS[fields["unit"].choice(tuple(_UNITS))]
-    if "free" in fields:
-        fields["free"].choice(("true",))
-        if len(fields) > 2:
-            raise node.refuse(f"rate {name!r} is free and has a price", "one of the two", "remove free or the price")
-        return Rate(name, unit, 0, 0, (Slot(0, 0, 1, 1, node.line),), node.line)
-    if "slots" not in fields:
-        raise node.refuse(f"rate {name!r} has no slots", "slots: [...] or free: true", "add one of them")
-    slots = tuple(_slot(item, unit) for item in fields["slots"].items())
-    if not slots or slots[0].start != 0:
-        raise node.refuse(f"the first slot of rate {name!r} does not begin at 0", "from: 0", "add what is missing")
-    for before, after in pairwise(slots):
-        if after.start <= before.start:
-            raise node.refuse(f"slots of rate {name!r} overlap: {after.start} (line {after.line}) follows "
-                              f"{before.start}", "ascending `from`", "order the slots")
-    return Rate(name, unit, fields["connect_fee"].money() if "connect_fee" in fields else 0,
-                fields["minimum_charge"].money() if "minimum_charge" in fields else 0, slots, node.line)
-
-
-def _slot(node: Node, unit: Unit) -> Slot:
-    fields = node.fields(("price",), ("from", "per", "step"))
-    parts = {key: fields[key].quantity(unit, least=1) if key in fields else 1 for key in ("per", "step")}
-    for key, value in parts.items():
-        if value > MAX_PER:
-            raise fields[key].refuse(f"{key} of {value}", f"at most {MAX_PER}")
-    return Slot(fields["from"].quantity(unit) if "from" in fields else 0, fields["price"].money(),
-                parts["per"], parts["step"], node.line)
-
-
 def _plan(name: str, node: Node) -> Plan:
-    fields = node.fields(("prices",), ("deck", "uncollected", "late_usage", "rounding", "allowances", "fees"))
-    rule, decimals = Rounding.HALF_UP, 4
+    fields = node.fields(("prices",), ("deck", "currency", "uncollected", "late_usage", "rounding", "tax", "fallback",
+                                       "allowances", "discounts", "counters", "fees"))
+    rule, decimals, scope = Rounding.HALF_UP, 4, "session"
     if "rounding" in fields:
         rounding = fields["rounding"].fields(("rule", "decimals"), ("scope",))
         rule = Rounding[rounding["rule"].choice(tuple(r.name.lower() for r in Rounding)).upper()]
         decimals = rounding["decimals"].integer(0, DECIMALS)
-        if "scope" in rounding and rounding["scope"].text() != "session":
-            raise rounding["scope"].refuse(f"rounding scope {rounding['scope'].text()!r}", "session",
-                                           "report and day are not supported yet")
+        scope = rounding["scope"].choice(ROUNDING_SCOPES) if "scope" in rounding else scope
     debt = "uncollected" in fields and fields["uncollected"].choice(("loss", "debt")) == "debt"
     allowances = tuple(read_allowance(n) for n in fields["allowances"].items()) if "allowances" in fields else ()
     names = [a.name for a in allowances]
     if len(set(names)) != len(names):
         raise node.refuse(f"an allowance of plan {name!r} is named twice", "each name once")
-    return Plan(name, fields["deck"].text() if "deck" in fields else "main", debt, rule, decimals, allowances,
-                tuple(_price(n) for n in fields["prices"].items()), node.line,
-                tuple(n.text() for n in fields["fees"].items()) if "fees" in fields else (),
-                fields["late_usage"].choice(LATE_USAGE) if "late_usage" in fields else "pay")
+    tax_percent, tax_exclusive = read_tax(fields["tax"]) if "tax" in fields else (Fraction(0), False)
+    return Plan(
+        name, fields["deck"].text() if "deck" in fields else "main", debt, rule, decimals, allowances,
+        tuple(_price(n) for n in fields["prices"].items()), node.line, _listed(fields.get("fees")),
+        fields["late_usage"].choice(LATE_USAGE) if "late_usage" in fields else "pay",
+        fields["currency"].currency() if "currency" in fields else None, scope, tax_percent, tax_exclusive,
+        fields["fallback"].text() if "fallback" in fields else None, _listed(fields.get("discounts")),
+        _listed(fields.get("counters")))
+
+
+def _listed(node: Node | None) -> tuple[str, ...]:
+    """Names, each once."""
+    names: list[str] = []
+    for item in node.items() if node else ():
+        if item.text() in names:
+            raise item.refuse(f"{item.text()!r} is listed twice", "each name once")
+        names.append(item.text())
+    return tuple(names)
 
 
 def _price(node: Node) -> PriceRule:

@@ -16,6 +16,7 @@ from schemas.money import parse_money
 from schemas.units import parse_quantity
 
 T = TypeVar("T")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same marks, ten times as fast
 
 
 def refuse(file: str, line: int, found: str, expected: str = "", remedy: str = "") -> ReferenceDataError:
@@ -89,6 +90,11 @@ class Node:
             raise self.refuse(f"{number}", f"a whole number from {least} to {most}")
         return number
 
+    def currency(self) -> str:
+        if not (len(self.text()) == 3 and self.text().isascii() and self.text().isupper()):
+            raise self.refuse(f"currency {self.text()!r}", "three letters of ISO 4217")
+        return self.text()
+
     def choice(self, names: tuple[str, ...]) -> str:
         if self.text() not in names:
             raise self.refuse(f"{self.text()!r}", "one of " + ", ".join(names))
@@ -98,7 +104,7 @@ class Node:
 def read_yaml(path: Path, name: str) -> Node:
     """The file as nodes. `name` stands for it in messages. Raises ReferenceDataError."""
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except yaml.MarkedYAMLError as problem:
         line = problem.problem_mark.line + 1 if problem.problem_mark else 1
         raise refuse(name, line, f"not YAML: {problem.problem}", "", "correct the line") from None

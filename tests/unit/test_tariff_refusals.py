@@ -76,8 +76,8 @@ CASES = {
     "plan without its deck": ("    rounding:", "    deck: other\n    rounding:", "uses deck 'other'"),
     "rounding rule": ("half_up", "nearest", "'nearest'; expected one of up, down, half_up, half_even"),
     "rounding decimals": ("decimals: 4", "decimals: 10", "10; expected a whole number from 0 to 9"),
-    "rounding scope": ("decimals: 4", "decimals: 4, scope: day", "rounding scope 'day'; expected session"),
-    "cycle": ("cycle: month", "cycle: moon", "'moon'; expected one of none, day, month"),
+    "rounding scope": ("decimals: 4", "decimals: 4, scope: year", "'year'; expected one of session, report, day"),
+    "cycle": ("cycle: month", "cycle: moon", "'moon'; expected one of none, day, month, week"),
     "allowance of another unit": ("services: [voice]", "services: [sms]", "sms counts messages"),
     "allowance zone": ("services: [voice], zones: [near]", "services: [voice], zones: [moon]", "zone 'moon'"),
     "allowance twice": ("    prices:", "      - {name: minutes, unit: message, amount: 1, cycle: day, "
