@@ -61,7 +61,10 @@ def _show(found: Quote) -> None:
     """A line for each event, and below it, indented, how its price came about."""
     rows = [_row(result) for result in found.results]
     head = ("line", "event", "plan", "quantity", "zone, bands", "charge", "balance")
-    widths = [min(max(len(row[i]) for row in [head, *rows]), limit) for i, limit in enumerate(_LIMITS)]
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    while sum(widths) + len(widths) - 1 > _WIDTH:  # names give way to numbers
+        widest = max(_NAMES, key=lambda i: widths[i])
+        widths[widest] -= 1
     lines = [[_line(head, widths)]] + [[_line(row, widths), *_below(result)]
                                        for row, result in zip(rows, found.results, strict=True)]
     for number, (first, *below) in enumerate(lines):
@@ -82,8 +85,8 @@ def _show(found: Quote) -> None:
             console.print(f"{name.replace('_', ' ')}: {sums}", highlight=False)
 
 
-_LIMITS = (7, 12, 16, 22, 22, 14, 12)
-_RIGHT = (3, 5, 6)
+_WIDTH = 100
+_NAMES, _RIGHT = (1, 2, 4), (3, 5, 6)
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:
