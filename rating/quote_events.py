@@ -56,8 +56,7 @@ class EventReader:
     time_zone: str
     home: tuple[int, ...] = ()
     numbers: NumberReader | None = None
-    labels: dict[str, list[str]] = field(default_factory=lambda: {"apn": [], "other_network": [], "category": [],
-                                                                  "snssai": []})
+    labels: dict[str, list[str]] = field(default_factory=lambda: {"apn": [], "other_network": [], "category": []})
     _places: dict[tuple[str, str], int] = field(default_factory=dict)
     _sessions: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -89,7 +88,7 @@ class EventReader:
             if fields.has(name):
                 cells[column] = self.label(column, fields.text(name))
         if fields.has("snssai"):
-            cells["snssai"] = self.label("snssai", self._slice(fields))
+            cells["snssai"] = self._slice(fields)
         if fields.has("session"):
             cells["session_hi"], cells["session_lo"] = self.session(fields.text("session"))
         return QuoteEvent(line, self._name(fields, line), account_of(fields), fields.text("plan") or None, service,
@@ -152,13 +151,13 @@ class EventReader:
             cells["end_time_us"] = cells["event_time_us"] + min(quantity, 1 << 40) * SECOND_US
 
     def _parties(self, fields: Fields, direction: int, cells: dict[str, int]) -> str:
-        """Other party and served party; returns the other's digits."""
-        other, served = ("calling", "called") if direction == Direction.TERMINATING else ("called", "calling")
+        """Other party and calling party; returns the other's digits."""
+        other = "calling" if direction == Direction.TERMINATING else "called"
         packed, kind = self._number(fields, other)
         cells["other_prefix"] = packed
         cells["other_class"] = fields.choice("number_class", CLASSES, int(kind))
-        # The number that is called from, for calling zones: the served party's, or the caller of a call received.
-        cells["served_prefix"] = self._number(fields, served)[0]
+        caller, kind = self._number(fields, "calling")
+        cells["calling_prefix"] = caller if other == "calling" or kind == NumberClass.ORDINARY else ABSENT
         return "".join(c for c in str(fields.values.get(other) or "") if c.isdigit())
 
     def _number(self, fields: Fields, name: str) -> tuple[int, NumberClass]:
@@ -200,15 +199,16 @@ class EventReader:
         return int(text[:3]) * 1000 + int(text[3:])
 
     @staticmethod
-    def _slice(fields: Fields) -> str:
-        """SST or SST-SD in hexadecimal, as TS 23.003 clause 28.4 counts them."""
+    def _slice(fields: Fields) -> int:
+        """SST << 32 | SD + 1 of SST or SST-SD, the latter in hexadecimal: TS 23.003, clause 28.4."""
         value = fields.values["snssai"]
         if isinstance(value, dict):
             value = f"{value.get('sst', '')}" + (f"-{value['sd']}" if value.get("sd") else "")
         text = str(value).lower()
-        if not re.fullmatch(r"[0-9]{1,3}(-[0-9a-f]{6})?", text, re.ASCII):
+        parts = re.fullmatch(r"([0-9]{1,3})(?:-([0-9a-f]{6}))?", text, re.ASCII)
+        if parts is None or int(parts[1]) > 255:
             raise fields.wrong("snssai", 'SST, or SST-SD with six hexadecimal digits, such as "1-00abcd"')
-        return text
+        return int(parts[1]) << 32 | (int(parts[2], 16) + 1 if parts[2] else 0)
 
 
 def account_of(fields: Fields, name: str = "account") -> AccountName | None:
