@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from rating.book import BalanceBook
@@ -26,7 +26,9 @@ from tests.rating_support import events_to_cells, join, make_accounts, write_tar
 
 APNS = ["ims", "Internet"]
 DAY_S = 86_400
-QUICK = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+# No shrinking: it takes minutes where a world takes a tenth of a second; benchmarks.exactness makes small examples.
+QUICK = settings(deadline=None, max_examples=25, phases=[Phase.explicit, Phase.generate],
+                 suppress_health_check=list(HealthCheck))
 
 
 def compile_world(versions, decks):

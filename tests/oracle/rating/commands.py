@@ -1,0 +1,150 @@
+"""Commands: what moves balances, changes accounts, or lets time pass. Each id counts once."""
+
+from fractions import Fraction
+
+from tests.oracle.rating.amounts import SECOND_US, amount, local_time, units
+from tests.oracle.rating.buckets import expire, size
+from tests.oracle.rating.fees import fees_due
+from tests.oracle.rating.selecting import version_at
+from tests.oracle.rating.states import DEFAULT, move_states
+
+NANO = Fraction(1, 10**9)
+
+
+class Invalid(Exception):  # noqa: N818
+    """A command that cannot be carried out."""
+
+
+def carry_out(oracle, command):
+    """None, or the reason for which the command is set aside. `time_us` may stand for `time`."""
+    if command["id"] in oracle.applied:
+        return None
+    us = command["time_us"] if "time_us" in command else local_time(command["time"], "UTC")
+    account = None
+    if command["kind"] not in ("clock", "period_close"):
+        account = oracle.accounts.get(command["account_id"])
+        if account is None:
+            return "UNKNOWN_ACCOUNT"
+    try:
+        ACTIONS[command["kind"]](oracle, account, command, us)
+    except Invalid:
+        return "BAD_COMMAND"
+    oracle.applied.add(command["id"])
+    return None
+
+
+def money_of(account, command, positive=True):
+    value = amount(command["amount"])
+    if command.get("currency") != account.currency or value == 0 or (positive and value < 0):
+        raise Invalid
+    return value
+
+
+def top_up(oracle, account, command, us):
+    value = money_of(account, command)
+    account.money += value
+    version = version_at(oracle, us)
+    if version is None or version["currency"] != account.currency:
+        return
+    for rule in version.get("top_ups", []):
+        if amount(rule.get("from", 0)) <= value and ("to" not in rule or value < amount(rule["to"])):
+            account.money += amount(rule.get("bonus", 0))
+            account.money += value * amount(rule.get("bonus_percent", 0)) / 100 // NANO * NANO
+            if "bucket" in rule:
+                give(version, account, rule["bucket"], us, {})
+            if "extends_validity" in rule:
+                account.valid_to = max(account.valid_to or 0, us + units(rule["extends_validity"]) * SECOND_US)
+            return
+
+
+def give(version, account, name, us, stated):
+    """A bucket of the catalogue; two with the same validity are one."""
+    definition = version.get("buckets", {}).get(name)
+    if definition is None:
+        raise Invalid
+    start = local_time(stated["from"], "UTC") if "from" in stated else us
+    if "to" in stated:
+        end = local_time(stated["to"], "UTC")
+    else:
+        end = start + units(definition["validity"]) * SECOND_US if "validity" in definition else None
+    if end is not None and end <= start:
+        raise Invalid
+    key = (None, name, definition["unit"], "granted", (start, end), "grant")
+    account.buckets[key] = account.buckets.get(key, 0) + size(definition | stated)
+
+
+def grant(oracle, account, command, us):
+    version = version_at(oracle, us)
+    if version is None:
+        raise Invalid
+    give(version, account, command["bucket"], us, {k: command[k] for k in ("amount", "from", "to") if k in command})
+
+
+def adjust(oracle, account, command, us):
+    value = money_of(account, command, positive=False)
+    if value < 0 and account.money + value < -account.credit:
+        raise Invalid
+    account.money += value
+
+
+def transfer(oracle, account, command, us):
+    value, other = money_of(account, command), oracle.accounts.get(command["to_account_id"])
+    if other is None or other is account or other.currency != account.currency:
+        raise Invalid
+    if account.money - value < -account.credit:
+        raise Invalid
+    account.money -= value
+    other.money += value
+
+
+def plan_change(oracle, account, command, us):
+    start = local_time(command["from"], "UTC") if "from" in command else us
+    if not any(command["plan"] in version["plans"] for version in oracle.versions):
+        raise Invalid
+    account.plans = sorted([p for p in account.plans if p[0] != start] + [(start, command["plan"])],
+                           key=lambda point: point[0])
+
+
+def credit_limit(oracle, account, command, us):
+    if command.get("currency") != account.currency or amount(command["amount"]) < 0:
+        raise Invalid
+    account.credit = amount(command["amount"])
+
+
+def state(oracle, account, command, us):
+    if command["state"] not in DEFAULT:
+        raise Invalid
+    account.state, account.state_since = command["state"], us
+
+
+def period_close(oracle, account, command, us):
+    until = local_time(command["until"], "UTC") if "until" in command else us
+    oracle.closed_by_command = max(until, oracle.closed_by_command or until)
+
+
+def clock(oracle, account, command, us):
+    """Fees, then states, then what expires; sessions beyond the horizon are forgotten."""
+    before = oracle.clock_us
+    oracle.clock_us = us if before is None else max(us, before)
+    for each in (oracle.accounts[number] for number in sorted(oracle.accounts)):
+        if before is not None and each.state not in ("pre_active", "terminated", "quarantined"):
+            for due, _ in list(fees_due(oracle, each, before, oracle.clock_us)):
+                debit(oracle, each, due)
+        move_states(version_at(oracle, oracle.clock_us), each, oracle.clock_us)
+    expire(oracle)
+    for key in [k for k, s in oracle.sessions.items() if s.time < oracle.clock_us - oracle.horizon_us]:
+        del oracle.sessions[key]
+
+
+def debit(oracle, account, due):
+    """A fee: own money, then the shared account's; the rest is uncollected. Returns the rest."""
+    for payer in (account, oracle.accounts.get(account.shared)):
+        if payer is not None:
+            paid = min(max(payer.money + payer.credit, Fraction(0)), due)
+            payer.money -= paid
+            due -= paid
+    return due
+
+
+ACTIONS = {"top_up": top_up, "grant": grant, "adjust": adjust, "transfer": transfer, "plan_change": plan_change,
+           "credit_limit": credit_limit, "state": state, "period_close": period_close, "clock": clock}
