@@ -37,6 +37,16 @@ class Home:
         return self.root / "vault"
 
     @property
+    def reference(self) -> Path:
+        """Tariffs that the past was charged under."""
+        return self.root / "reference"
+
+    @property
+    def corrections(self) -> Path:
+        """What corrections wrote, as long as the journal names it."""
+        return self.root / "corrections"
+
+    @property
     def keys(self) -> Path:
         return self.root / "keys"
 

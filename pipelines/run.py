@@ -15,6 +15,7 @@ from mediation.memory import Lexicon
 from pipelines.archive import Archive
 from pipelines.charging import ChargingNode
 from pipelines.collect import CollectedFile, Collector, Mark, stable
+from pipelines.corrections.kept import keep_reference
 from pipelines.durable import Disk
 from pipelines.home import Home, Input
 from pipelines.keys import Keys
@@ -72,7 +73,9 @@ class Run:
         self._mediator = Mediator(home, self.ledger, self.reference, self._vault, keys.token_key, lexicon, disk,
                                   threads)
         accounts = load_accounts(source.operator)
-        self._node = ChargingNode(home, self.ledger, self.reference, accounts, lexicon.labels, disk, threads)
+        keep_reference(home, source.operator / "tariffs", self.reference, disk)
+        self._node = ChargingNode(home, self.ledger, self.reference, accounts, lexicon.labels, disk, threads,
+                                  source.operator)
         self._reader = Reader(self.collector, self.reference, source.operator / "formats", options.batch_records)
         publish(self.ledger.store, product_schemas())
 

@@ -177,6 +177,7 @@ class SuspenseAction(IntEnum):
 
     RECYCLED = 0    # taken up again: it came in once more
     WRITTEN_OFF = 1
+    BACKED_OUT = 2  # its delivery was backed out
 
 
 class DuplicateKind(IntEnum):
@@ -221,6 +222,8 @@ class PostingReason(IntEnum):
     FEE = 12
     FEE_UNCOLLECTED_DEBT = 13
     FEE_UNCOLLECTED_LOSS = 14
+    RERATE = 15                 # a correction: what a rerating moves
+    BACKOUT = 16                # a correction: what a bad delivery had moved
 
 
 class StateCause(IntEnum):
@@ -240,6 +243,13 @@ class RatingStatus(IntEnum):
     FREE = 1            # the rate is zero
     ALLOWANCE = 2       # wholly covered by allowances
     PARTLY_UNCOLLECTED = 3
+
+
+class CorrectionKind(IntEnum):
+    """What a correction of the past was for."""
+
+    RERATE = 0
+    BACKOUT = 1
 
 
 # Source: TS 32.298 CauseForRecClosing (packet and CHF records) and CauseForTerm (circuit records).

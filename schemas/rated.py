@@ -1,18 +1,20 @@
 """Rated events and postings: what charging writes."""
 
 from schemas.codes import (
+    CorrectionKind,
     LedgerAccount,
     PostingReason,
     RatingStatus,
     Unit,
 )
 from schemas.columns import Column, ColumnSet
-from schemas.usage import USAGE
+from schemas.usage import ORIGIN, USAGE
 
 RATED = ColumnSet("rated", 1, (
     *USAGE.columns,
     Column("leg", "int8", "charge leg: 0 retail", nullable=False),
-    Column("revision", "int16", "0 as first charged; corrections count up", nullable=False),
+    Column("revision", "int16", "even: a charge, 0 as first charged; odd: takes the revision before it back, its "
+           "measures negated; so sums over all rows are what is charged now", nullable=False),
     Column("journal_position", "int64", "journal entry that charged it", nullable=False),
     Column("tariff_version", "label", "tariff version in force at event time"),
     Column("plan", "label", "price plan"),
@@ -56,3 +58,30 @@ BALANCE = ColumnSet("balance", 1, (
     Column("currency", "label", "ISO 4217; absent for units"),
     Column("amount", "int64", "what is left", nullable=False),
 ))
+
+# Corrections of the past: what one journal entry corrected, and on whose word.
+CORRECTION = ColumnSet("correction", 1, (
+    Column("journal_position", "int64", "journal entry: that of its rows and postings", nullable=False),
+    Column("kind", "code", "what it was for", CorrectionKind, nullable=False),
+    Column("made_us", "time", "when it was made, and takes effect", nullable=False),
+    Column("from_us", "time", "usage from here was corrected"),
+    Column("to_us", "time", "usage before here was corrected"),
+    Column("tariffs", "label", "content hash of the tariffs that hold for it from now on"),
+    Column("account_count", "int64", "accounts that were computed again", nullable=False),
+    Column("reversed_count", "int64", "rated rows taken back", nullable=False),
+    Column("replaced_count", "int64", "rated rows written in their place", nullable=False),
+    Column("who", "label", "who made it", nullable=False),
+    Column("why", "label", "why", nullable=False),
+))
+# Usage that was backed out: class `withdrawn` of the conservation law, one row per container.
+WITHDRAWN = ColumnSet("withdrawn", 1, (
+    *ORIGIN,
+    Column("event_id_hi", "uint64", "upper half of the event id", nullable=False),
+    Column("event_id_lo", "uint64", "lower half", nullable=False),
+    Column("journal_position", "int64", "the correction that took it back", nullable=False),
+    Column("revision", "int16", "revision that the event has if it comes again", nullable=False),
+))
+_EXTENSIVE = ("duration_s", "uplink_octets", "downlink_octets", "quantity", "billed_quantity", "allowance_quantity")
+# Columns that a reversal negates.
+MEASURES = tuple(c.name for c in RATED.columns
+                 if c.name in _EXTENSIVE or (c.name.endswith("_nanos") and "before" not in c.name))

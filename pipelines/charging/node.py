@@ -7,15 +7,18 @@ was charged with the journal position, 4 from time to time take a snapshot and t
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pipelines.collect import COMMANDS
+from pipelines.corrections.correction import KIND as CORRECT
+from pipelines.corrections.correction import Correction, corrected_book, read_correction
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
 from pipelines.journal import Block, Command, Entry, Journal
-from pipelines.ledger import Ledger
+from pipelines.ledger import Ledger, StagedFile
 from pipelines.snapshots import Snapshots
 from rating.book import BalanceBook
 from rating.charging import Charged, charge, check_postings
@@ -29,7 +32,9 @@ from schemas.rated import POSTING, RATED
 from schemas.usage import SUSPENSE, USAGE
 
 NO_FILE = bytes(32)
+LEDGER_TABLES = ("rated", "posting", "suspense", "correction")  # that a correction adds to
 OPENING = "open_accounts"
+OWN_COMMANDS = "own_commands"  # file of a commit: commands of no command file, [position, content] a line
 CHARGED, BALANCES = "append", "balances"  # kinds of commits
 SNAPSHOT_EVENTS = 5_000_000  # events between snapshots; replay of so many takes seconds
 
@@ -48,12 +53,15 @@ class ChargingNode:
     """Owns journal, balance book and the `charging` stream."""
 
     def __init__(self, home: Home, ledger: Ledger, reference: Snapshot, accounts: Accounts,
-                 labels: dict[str, list[str]], disk: Disk | None = None, threads: int = 1) -> None:
+                 labels: dict[str, list[str]], disk: Disk | None = None, threads: int = 1,
+                 operator: Path | None = None) -> None:
         """Open and recover: newest snapshot, then the journal up to what the ledger has, written by nobody again.
 
         labels: names behind the label columns of usage; those that charging adds are the tariffs'. threads: that
-        encode and sync the files of a commit.
+        encode and sync the files of a commit. operator: the folder that `accounts` are of: what is opened from it
+        is kept with the commit.
         """
+        self._operator, self._corrections = operator, home.corrections
         self._ledger, self._reference, self._accounts = ledger, reference, accounts
         sources = labels.setdefault("source", [])
         if COMMANDS not in sources:  # now, while nobody else adds names
@@ -95,8 +103,28 @@ class ChargingNode:
         self.journaled_version = batch.version
         return first, entries
 
+    def correct(self, base: int, digest: str, facts: Mapping[str, Any]) -> int:
+        """Journal and commit a correction that was computed when the journal ended at `base`. Returns its position.
+
+        digest: its file; facts: what it corrects, for the journal.
+        Raises LedgerError: the journal has moved since.
+        """
+        if base != self.position or base != self._journal.position:
+            raise LedgerError(f"the correction was computed for journal position {base}", f"{self._journal.position}",
+                              "compute it again")
+        command = json.dumps({"id": f"correct-{digest}", "kind": CORRECT, "base": base, "sha256": digest,
+                              "facts": dict(facts)}).encode()
+        batch = Committed(self.journaled_version, Cells.empty(USAGE), commands=[command])
+        self.charge(*self.journal(batch), batch.usage)
+        return base
+
     def charge(self, first: int, entries: Sequence[Entry], usage: Cells) -> int:
         """Steps 2 and 3: fold the group over the book, commit what it did. Returns rows rated."""
+        own = [(place, entry.content) for place, entry in enumerate(entries, first)
+               if isinstance(entry, Command) and "line" not in _read(entry.content)] if len(entries) < 3 else []
+        if own and _read(own[0][1]).get("kind") == CORRECT:
+            return self._charge_correction(first, entries, own)
+        known = len(self.book)
         parts = self._fold(first, entries, usage)
         reached("charge.folded")
         rows = {"rated": Cells.concat(RATED, [p.rated for p in parts]),
@@ -113,6 +141,28 @@ class ChargingNode:
         if self._events_since_snapshot >= SNAPSHOT_EVENTS:
             self.take_snapshot()
         return len(rows["rated"])
+
+    def _charge_correction(self, first: int, entries: Sequence[Entry], own: Sequence[tuple[int, bytes]]) -> int:
+        """As `charge`, for a group that is nothing but a correction."""
+        correction = self._apply_correction(_read(own[0][1]))
+        reached("charge.corrected")
+        staged = [self._stream.stage(name, table) for name in correction.names() for table in correction.tables(name)
+                  if table.num_rows and name in LEDGER_TABLES]
+        stop = first + len(entries)
+        self._stream.commit([*staged, self._stage_own(own)], positions={"journal": (first, stop)}, kind=CORRECT,
+                            state={"mediation_version": _version_of(entries)},
+                            reference={"snapshot": self._reference.content_hash})
+        self.position = stop
+        return 0
+
+    def _apply_correction(self, command: dict[str, Any]) -> Correction:
+        correction = read_correction(self._corrections, command["sha256"])
+        self.book = corrected_book(self.book, correction)
+        return correction
+
+    def _stage_own(self, own: Sequence[tuple[int, bytes]]) -> StagedFile:
+        lines = [json.dumps([place, content.decode()]) for place, content in own]
+        return self._stream.stage_bytes("commands", OWN_COMMANDS, "\n".join(lines).encode())
 
     def try_charging(self, usage: Cells) -> Charged:
         """What charging these events next would give. Changes the book: close this node without committing."""
@@ -202,6 +252,8 @@ class ChargingNode:
                                                self._origin(*command["line"]), check=False))
                 elif command.get("kind") == OPENING:
                     moved.append(self._open(command, place))
+                elif command.get("kind") == CORRECT:
+                    self._apply_correction(command)
                 else:
                     moved.append(apply_command(command, place, tariffs, self.book, self._origin(), check=False))
         nothing = Cells.empty(RATED)

@@ -11,17 +11,22 @@ from pipelines.ledger.parquet import decode_table, encode_table, schema_hash
 from pipelines.ledger.store import Store, is_aside
 from schemas.audit import COLLECTED, COMMAND, FILE_AUDIT, SEQUENCE_GAP
 from schemas.columns import ColumnSet
-from schemas.rated import BALANCE, POSTING, RATED
+from schemas.rated import BALANCE, CORRECTION, POSTING, RATED, WITHDRAWN
 from schemas.usage import DUPLICATE, FILTERED, HELD, MATCHED, MERGED, OPEN_SESSION, SETTLED, SUSPENSE, USAGE
 
 SCHEMA_FOLDER = "_schema"
 SCRIPT = "ledger.sql"
 KNOWN: tuple[ColumnSet, ...] = (USAGE, SUSPENSE, DUPLICATE, FILTERED, MATCHED, HELD, MERGED, FILE_AUDIT, RATED, POSTING,
-                                BALANCE, COLLECTED, COMMAND, SEQUENCE_GAP, OPEN_SESSION, SETTLED)
+                                BALANCE, COLLECTED, COMMAND, SEQUENCE_GAP, OPEN_SESSION, SETTLED, CORRECTION, WITHDRAWN)
 _VIEWS_MARK = "-- views --\n"
 # Views over views: what they need, and what they say. Rows of one key say the same: which of them is open is all one.
 _SUSPENSE_KEY = "file_id, record_offset, container_index, event_id_hi, event_id_lo, stage, reason"
 DERIVED: dict[str, tuple[tuple[str, ...], str]] = {
+    # The charges that hold: a revision that none takes back, and that takes none back itself.
+    "rated_current": (("rated",), """
+    SELECT * FROM rated r WHERE revision % 2 = 0 AND NOT EXISTS (
+        SELECT 1 FROM rated x WHERE x.revision % 2 = 1 AND x.revision = r.revision + 1 AND x.leg = r.leg
+        AND x.event_id_hi = r.event_id_hi AND x.event_id_lo = r.event_id_lo)"""),
     "suspense_open": (("suspense", "settled"), f"""
     WITH done AS (SELECT {_SUSPENSE_KEY}, count(*) AS actions FROM settled GROUP BY ALL),
     numbered AS (SELECT *, row_number() OVER (PARTITION BY {_SUSPENSE_KEY}) AS place FROM suspense)

@@ -1,0 +1,106 @@
+"""Reference data that the past was charged under, kept: tariffs by content, and the accounts of each opening.
+
+A rerating must price what it does not correct as it was priced. So each run keeps the tariff folder that it charges
+under (`reference/tariffs-<hash>.json` in the home, and `reference/<snapshot hash>` that names it), and the commit that
+opens accounts carries the rows of accounts.parquet and plans.parquet that it opened.
+"""
+
+import io
+import json
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.durable import Disk, put_if_absent
+from pipelines.home import Home
+from reference_data.accounts import Accounts, accounts_from_arrow
+from reference_data.snapshot import Snapshot
+from reference_data.tariffs.compile import Tariffs, load_tariffs
+from schemas.columns import I64
+from schemas.errors import LedgerError
+
+OPENED = "opened_accounts"
+_OPENED_FILES = ("accounts.parquet", "plans.parquet")
+
+
+def keep_reference(home: Home, tariffs_dir: Path, reference: Snapshot, disk: Disk | None = None) -> None:
+    """Keep the tariffs behind a snapshot's hash; durable when this returns. Does nothing when they are kept."""
+    disk = disk or Disk()
+    name = home.reference / reference.content_hash
+    if disk.exists(name):
+        return
+    keep_tariffs(home, tariffs_dir, reference.tariffs, disk)
+    put_if_absent(disk, name, reference.tariffs.content_hash.encode(), "reference.keep")
+
+
+def keep_tariffs(home: Home, tariffs_dir: Path, tariffs: Tariffs, disk: Disk | None = None) -> None:
+    """Keep one folder of tariffs by its content hash."""
+    disk = disk or Disk()
+    disk.make_dir(home.reference)
+    path = _tariffs_path(home, tariffs.content_hash)
+    if not disk.exists(path):
+        texts = {str(file.relative_to(tariffs_dir)): file.read_text(encoding="utf-8")
+                 for file in sorted(tariffs_dir.rglob("*")) if file.is_file()}
+        put_if_absent(disk, path, json.dumps(texts).encode(), "reference.keep")
+
+
+def tariffs_of_snapshot(home: Home, snapshot_hash: str) -> Tariffs:
+    """The tariffs of a snapshot. Raises LedgerError: they were not kept."""
+    name = home.reference / snapshot_hash
+    if not name.exists():
+        raise LedgerError(f"the tariffs of reference data {snapshot_hash[:12]} are not kept in {home.reference.name}/",
+                          "a home whose runs kept them", "give them with --as-charged DIR")
+    return kept_tariffs(home, name.read_text())
+
+
+def kept_tariffs(home: Home, tariffs_hash: str) -> Tariffs:
+    """Tariffs by their content hash. Raises LedgerError: they were not kept."""
+    path = _tariffs_path(home, tariffs_hash)
+    if not path.exists():
+        raise LedgerError(f"tariffs {tariffs_hash[:12]} are not kept", f"the file {path.name} in {path.parent}")
+    with tempfile.TemporaryDirectory() as folder:
+        for relative, text in json.loads(path.read_bytes()).items():
+            target = Path(folder) / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+        return load_tariffs(Path(folder))
+
+
+def opened_rows(operator: Path, ids: I64) -> bytes:
+    """Rows of accounts.parquet and plans.parquet of the accounts `ids`: one Arrow stream after the other."""
+    sink = io.BytesIO()
+    for name in _OPENED_FILES:
+        table = pq.read_table(operator / name)
+        table = table.filter(pc.is_in(table["account_id"], pa.array(ids)))
+        with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+            writer.write_table(table)
+    return sink.getvalue()
+
+
+def read_opened(payload: bytes) -> tuple[pa.Table, pa.Table]:
+    """What `opened_rows` wrote: accounts and plans."""
+    source = pa.BufferReader(payload)
+    accounts = pa.ipc.open_stream(source).read_all()
+    return accounts, pa.ipc.open_stream(source).read_all()
+
+
+def opened_from_folder(operator: Path) -> tuple[pa.Table, pa.Table]:
+    """For ledgers that did not keep what was opened: the operator's files as they are now."""
+    accounts, plans = (pq.read_table(operator / name) for name in _OPENED_FILES)
+    return accounts, plans
+
+
+def accounts_among(accounts: pa.Table, plans: pa.Table, ids: I64 | None) -> Accounts:
+    """Accounts of `ids` only, None for all. Whom they share with must be among them."""
+    if ids is not None:
+        wanted = pa.array(ids)
+        accounts = accounts.filter(pc.is_in(accounts["account_id"].cast(pa.int64()), wanted))
+        plans = plans.filter(pc.is_in(plans["account_id"].cast(pa.int64()), wanted))
+    return accounts_from_arrow(accounts, plans)
+
+
+def _tariffs_path(home: Home, tariffs_hash: str) -> Path:
+    return home.reference / f"tariffs-{tariffs_hash}.json"

@@ -1,0 +1,130 @@
+"""Charge the past again, on a book of its own: same kernels, same order, other tariffs or without some events."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.charging.node import OPENING
+from pipelines.collect import COMMANDS
+from pipelines.corrections.history import Group, History, is_correction
+from pipelines.corrections.kept import accounts_among
+from pipelines.corrections.layers import Layers
+from rating.book import BalanceBook
+from rating.charging import Charged, charge
+from rating.commands import Origin, apply_command
+from reference_data.tariffs.compile import Tariffs
+from schemas.columns import ABSENT, I64, Cells
+from schemas.rated import RATED
+from schemas.timepoint import parse_time
+from schemas.usage import SUSPENSE
+
+# Told of everything that the replay charges: (what, labels behind its label columns, journal position).
+Sink = Callable[[Charged, dict[str, list[str]], int], None]
+IDS = np.dtype([("hi", np.int64), ("lo", np.int64)])
+Ids = npt.NDArray[np.void]
+
+
+@dataclass(frozen=True)
+class Exclusions:
+    """Events that are no part of the history to replay.
+
+    until: event ids and, for each, the journal position below which it does not count: what was backed out. only_at:
+    ids that charging once set aside, with the positions at which they were rated after all; sorted by id.
+    """
+
+    until: Ids = field(default_factory=lambda: np.empty(0, IDS))
+    until_position: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+    only_at: Ids = field(default_factory=lambda: np.empty(0, IDS))
+    only_at_position: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def counts(self, usage: Cells, position: int) -> npt.NDArray[np.bool_]:
+        """Which rows of a block at `position` count."""
+        ids = ids_of(usage)
+        counted = ~np.isin(ids, self.until[self.until_position > position])
+        if self.only_at.size:
+            counted &= ~np.isin(ids, self.only_at) | np.isin(ids, self.only_at[self.only_at_position == position])
+        return counted
+
+
+def ids_of(cells: Cells) -> Ids:
+    """Event ids as one array."""
+    ids = np.empty(len(cells), IDS)
+    ids["hi"], ids["lo"] = cells["event_id_hi"], cells["event_id_lo"]
+    return ids
+
+
+class Replay:
+    """One pass over the history. accounts: ascending ids, None for all. sink: told of all that is charged."""
+
+    def __init__(self, history: History, layers: Layers, accounts: I64 | None = None,
+                 exclusions: Exclusions | None = None, sink: Sink | None = None) -> None:
+        self._history, self._layers, self._accounts = history, layers, accounts
+        self._exclusions, self._sink = exclusions or Exclusions(), sink
+        self.book = BalanceBook.create()
+        self.events = 0
+
+    def step(self, group: Group, usage: Cells) -> None:
+        """Charge one group; `usage` is that of the group, whole."""
+        for position, command in group.commands:
+            self._command(group, position, command)
+        if not len(usage):
+            return
+        wanted = self._exclusions.counts(usage, group.block)
+        if self._accounts is not None:
+            wanted &= np.isin(usage["account_id"], self._accounts)
+        rows = usage.where(wanted)
+        self.events += len(rows)
+        for start, stop, tariffs in self._layers.runs(group.reference, group.block, rows["account_id"],
+                                                      rows["event_time_us"]):
+            self._tell(charge(rows, start, stop, group.block, tariffs, self.book, self._history.labels), tariffs,
+                       group.block)
+
+    def _command(self, group: Group, position: int, content: dict[str, Any]) -> None:
+        if is_correction(content):
+            return
+        if content.get("kind") == OPENING and "line" not in content:
+            tariffs = self._layers.at(group.reference, position, None)
+            if group.opened is not None:
+                opened = accounts_among(*group.opened, self._accounts)
+                postings = self.book.open_accounts(opened, tariffs, position)
+                self._tell(Charged(Cells.empty(RATED), postings, Cells.empty(SUSPENSE)), tariffs, position)
+            return
+        command = content["command"] if "line" in content else content
+        account = command.get("account_id", ABSENT)
+        account = account if isinstance(account, int) and not isinstance(account, bool) else ABSENT
+        if account != ABSENT and not self._concerns(command):
+            return
+        source, *place = content.get("line", [COMMANDS])
+        tariffs = self._layers.at(group.reference, position, _time_of(command), account)
+        origin = Origin(self._history.source_label(source), *place)
+        self._tell(apply_command(command, position, tariffs, self.book, origin), tariffs, position)
+
+    def _concerns(self, command: dict[str, Any]) -> bool:
+        if self._accounts is None:
+            return True
+        ids = [value for name, value in command.items() if name.endswith("account_id") and isinstance(value, int)]
+        return bool(np.isin(ids, self._accounts).any())
+
+    def _tell(self, charged: Charged, tariffs: Tariffs, position: int) -> None:
+        if self._sink is not None:
+            self._sink(charged, self._history.labels | tariffs.labels, position)
+
+
+def replay(history: History, replays: Sequence[Replay], progress: Callable[[int], None] | None = None) -> None:
+    """Take several replays over one history together, so that it is read once."""
+    for group in history.groups():
+        usage = history.usage(group)
+        for each in replays:
+            each.step(group, usage)
+        if progress is not None:
+            progress(len(usage))
+
+
+def _time_of(command: dict[str, Any]) -> int | None:
+    try:
+        return parse_time(str(command["time"]))
+    except (KeyError, ValueError, OverflowError):
+        return None
