@@ -41,7 +41,7 @@ class Outcome:
         for columns in (RATED, POSTING, SUSPENSE):
             self._open(columns)
 
-    def sink(self, charged: Charged, labels: dict[str, list[str]], position: int) -> None:
+    def sink(self, charged: Charged, labels: dict[str, list[str]]) -> None:
         for cells in (charged.rated, charged.posting, charged.suspense):
             if len(cells):
                 self._write(cells, labels)
@@ -158,7 +158,8 @@ class Delta:
             one("SELECT count(*) FROM moved"), one("SELECT count(DISTINCT (movement_hi, movement_lo)) FROM moved"),
             one("SELECT count(DISTINCT account_id) FROM moved"),
             by_currency(change.format("charge_nanos", _KEY)), by_currency(change.format("uncollected_nanos", _KEY)),
-            by_currency("SELECT currency, sum(amount) FROM moved WHERE ledger_account = 'balance' GROUP BY 1 ORDER BY 1"))
+            by_currency("SELECT currency, sum(amount) FROM moved WHERE ledger_account = 'balance' "
+                        "GROUP BY 1 ORDER BY 1"))
 
     def check(self) -> None:
         """Laws 3 and 5 of what is about to be posted. Raises InvariantError."""

@@ -21,8 +21,8 @@ from schemas.rated import RATED
 from schemas.timepoint import parse_time
 from schemas.usage import SUSPENSE
 
-# Told of everything that the replay charges: (what, labels behind its label columns, journal position).
-Sink = Callable[[Charged, dict[str, list[str]], int], None]
+# Told of everything that the replay charges: (what, labels behind its label columns).
+Sink = Callable[[Charged, dict[str, list[str]]], None]
 IDS = np.dtype([("hi", np.int64), ("lo", np.int64)])
 Ids = npt.NDArray[np.void]
 
@@ -79,8 +79,7 @@ class Replay:
         self.events += len(rows)
         for start, stop, tariffs in self._layers.runs(group.reference, group.block, rows["account_id"],
                                                       rows["event_time_us"]):
-            self._tell(charge(rows, start, stop, group.block, tariffs, self.book, self._history.labels), tariffs,
-                       group.block)
+            self._tell(charge(rows, start, stop, group.block, tariffs, self.book, self._history.labels), tariffs)
 
     def _command(self, group: Group, position: int, content: dict[str, Any]) -> None:
         if is_correction(content):
@@ -90,7 +89,7 @@ class Replay:
             if group.opened is not None:
                 opened = accounts_among(*group.opened, self._accounts)
                 postings = self.book.open_accounts(opened, tariffs, position)
-                self._tell(Charged(Cells.empty(RATED), postings, Cells.empty(SUSPENSE)), tariffs, position)
+                self._tell(Charged(Cells.empty(RATED), postings, Cells.empty(SUSPENSE)), tariffs)
             return
         command = content["command"] if "line" in content else content
         account = command.get("account_id", ABSENT)
@@ -100,7 +99,7 @@ class Replay:
         source, *place = content.get("line", [COMMANDS])
         tariffs = self._layers.at(group.reference, position, _time_of(command), account)
         origin = Origin(self._history.source_label(source), *place)
-        self._tell(apply_command(command, position, tariffs, self.book, origin), tariffs, position)
+        self._tell(apply_command(command, position, tariffs, self.book, origin), tariffs)
 
     def _concerns(self, command: dict[str, Any]) -> bool:
         if self._accounts is None:
@@ -108,9 +107,9 @@ class Replay:
         ids = [value for name, value in command.items() if name.endswith("account_id") and isinstance(value, int)]
         return bool(np.isin(ids, self._accounts).any())
 
-    def _tell(self, charged: Charged, tariffs: Tariffs, position: int) -> None:
+    def _tell(self, charged: Charged, tariffs: Tariffs) -> None:
         if self._sink is not None:
-            self._sink(charged, self._history.labels | tariffs.labels, position)
+            self._sink(charged, self._history.labels | tariffs.labels)
 
 
 def replay(history: History, replays: Sequence[Replay], progress: Callable[[int], None] | None = None) -> None:
