@@ -13,6 +13,7 @@ from rating.quote import Quote, QuoteCommand, quote
 from rating.quote_accounts import read_accounts
 from rating.quote_events import SERVICES, EventReader, NumberReader, QuoteEvent
 from rating.quote_lines import Fields
+from rating.quote_results import Result
 from reference_data.number_plan import NumberPlan, load_number_plan
 from reference_data.operator import Operator, load_operator
 from reference_data.tariffs.compile import Tariffs
@@ -38,6 +39,18 @@ def quote_files(tariffs: Tariffs, events: Path, balances: Path | None, operator:
     if balances is not None:
         given = read_accounts(_load(balances), balances.name, tariffs, zone)
     return quote(read_items(events, reader), given, tariffs, reader, breakdown)
+
+
+def price_of_number(tariffs: Tariffs, plan: str, number: str, time_us: int) -> list[tuple[str, Result]]:
+    """What a minute and a message to a number cost under a plan: (how much, result with its `service`)."""
+    reader = EventReader(tariffs.versions[-1].time_zone)
+    told = []
+    for service, what, quantity in (("voice", "a minute", 60), ("sms", "a message", 1)):
+        event = {"plan": plan, "service": service, "quantity": quantity, "time": format_time(time_us),
+                 "called": number}
+        found = quote([reader.read(Fields("--number", event), 1)], None, tariffs, reader)
+        told.append((what, {"service": service, **found.results[0]}))
+    return told
 
 
 def read_items(path: Path, reader: EventReader) -> list[QuoteEvent | QuoteCommand]:

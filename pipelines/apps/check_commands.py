@@ -1,4 +1,4 @@
-"""`tarifa format check` and `tarifa tariff check`: what the operator writes, proved before it is used."""
+"""`tarifa format check`: the layouts that the operator writes, proved before they are used."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,19 +10,16 @@ from rich.table import Table
 from mediation.formats.check import Sample, check_layout, check_sample
 from pipelines.apps.options import console
 from pipelines.masking import mask, mask_text
-from reference_data.tariffs.compile import check_tariff, load_tariffs
 
 WRONG = 1
 _NUMBERS = ("served_number", "other_number", "forwarded_number", "served_imsi", "served_imei", "served_address")
 
 formats = typer.Typer(no_args_is_help=True,
                       help="Layouts of network files: whether they are sound, and what they make of a file.")
-tariffs = typer.Typer(no_args_is_help=True, help="Tariffs: whether every version compiles, before it is used.")
 
 
 def register(app: typer.Typer) -> None:
     app.add_typer(formats, name="format")
-    app.add_typer(tariffs, name="tariff")
 
 
 @formats.command("check")
@@ -67,19 +64,3 @@ def _show_sample(found: Sample, reveal: bool) -> bool:
 
 def _label(name: str) -> str:
     return "number" if name in _NUMBERS else name
-
-
-@tariffs.command("check")
-def tariff_check_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="Folder of tariff "
-                      "versions, <version>.yaml.")],
-) -> None:
-    """Whether every version compiles, alone and together. Ends with 1 when one does not, and names file and line."""
-    problems = check_tariff(folder)
-    for problem in problems:
-        console.print(f"[red]{escape(problem)}[/]", highlight=False, soft_wrap=True)
-    if problems:
-        raise typer.Exit(WRONG)
-    for version in load_tariffs(folder).versions:
-        console.print(f"[green]{escape(version.name)}[/]: {len(version.plans)} plans, {len(version.rates)} rates, "
-                      f"{sum(len(deck) for deck in version.decks.values()):,} prefixes, {version.currency}")

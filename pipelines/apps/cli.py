@@ -17,13 +17,14 @@ from pipelines.apps import (
     run_commands,
     sql_commands,
     suspense_commands,
+    tariff_commands,
 )
 from schemas.errors import ChargingError, InvariantError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Network files in, a verified Parquet ledger out; every record and every cent accounted for.")
 for module in (run_commands, quote_commands, explain_commands, suspense_commands, sql_commands, ledger_commands,
-               check_commands, erase_commands):
+               check_commands, tariff_commands, erase_commands):
     module.register(app)
 
 

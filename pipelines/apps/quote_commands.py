@@ -10,7 +10,7 @@ import typer
 from pipelines.apps.options import console
 from pipelines.quoting import quote_files
 from rating.quote import Quote
-from reference_data.tariffs.compile import load_tariffs
+from reference_data.tariffs.store import open_tariffs
 from schemas.errors import ReferenceDataError
 
 NOT_ALL = 1
@@ -28,7 +28,8 @@ def register(app: typer.Typer) -> None:
 
 
 def quote_command(
-    tariff: Annotated[Path, typer.Option("--tariff", metavar="DIR", help="Folder of tariff versions.")],
+    tariff: Annotated[Path, typer.Option("--tariff", metavar="DIR", help="Folder of tariff versions, or a "
+                      "compiled file.")],
     events: Annotated[Path, typer.Option("--events", metavar="FILE.jsonl", help="Usage and commands, one JSON object "
                       "a line: docs/quote.md.")],
     balances: Annotated[Path | None, typer.Option("--balances", metavar="FILE", help="Accounts with their balances, "
@@ -43,10 +44,11 @@ def quote_command(
 
     Ends with 1 when an event could not be priced, with 2 when the input cannot be read.
     """
-    for path, what in ((tariff, "--tariff: no folder"), (operator, "--operator: no folder")):
-        if path is not None and not path.is_dir():
-            raise ReferenceDataError(f"{what} at {path}", "a folder")
-    tariffs = load_tariffs(tariff / "tariffs" if (tariff / "tariffs").is_dir() else tariff)
+    if not tariff.exists():
+        raise ReferenceDataError(f"--tariff: nothing at {tariff}", "a folder of tariff versions, or a compiled file")
+    if operator is not None and not operator.is_dir():
+        raise ReferenceDataError(f"--operator: no folder at {operator}", "a folder")
+    tariffs = open_tariffs(tariff)
     found = quote_files(tariffs, events, balances, operator, breakdown)
     if shape == Shape.JSON:
         typer.echo(json.dumps({"tariff": tariffs.content_hash, "results": found.results, "totals": found.totals,

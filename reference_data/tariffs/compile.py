@@ -1,6 +1,7 @@
 """Versions to tables: immutable int64 vectors in the layout of `schemas.tariff_tables`, with a content hash."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -166,14 +167,21 @@ def compile_versions(versions: list[TariffVersion]) -> Tariffs:
 
 def _freeze(versions: list[TariffVersion], arrays: dict[str, I64], forest: PrefixForest,
             labels: dict[str, list[str]], apns: list[str], rate_names: list[str]) -> Tariffs:
-    digest = hashlib.sha256()
     for name in NAMES:
         arrays[name].setflags(write=False)
-        digest.update(name.encode() + len(arrays[name]).to_bytes(8, "big") + arrays[name].tobytes())
-    digest.update(forest.slots.tobytes() + forest.leaves.tobytes())
-    digest.update(repr((labels, apns, rate_names)).encode())
-    return Tariffs(tuple(versions), tuple(arrays[name] for name in NAMES), forest.slots, forest.leaves, labels,
-                   tuple(apns), tuple(rate_names), digest.hexdigest())
+    tables = tuple(arrays[name] for name in NAMES)
+    return Tariffs(tuple(versions), tables, forest.slots, forest.leaves, labels, tuple(apns), tuple(rate_names),
+                   content_hash(tables, forest.slots, forest.leaves, labels, apns, rate_names))
+
+
+def content_hash(tables: Sequence[I64], slots: npt.NDArray[np.int32], leaves: I64, *named: object) -> str:
+    """Of the tables as kernels take them, the prefix forest, and the names behind their numbers."""
+    digest = hashlib.sha256()
+    for name, table in zip(NAMES, tables, strict=True):
+        digest.update(name.encode() + len(table).to_bytes(8, "big") + table.tobytes())
+    digest.update(slots.tobytes() + leaves.tobytes())
+    digest.update(repr(named).encode())
+    return digest.hexdigest()
 
 
 def _decks(versions: list[TariffVersion], axes: Axes) -> tuple[list[PrefixTrie], dict[tuple[int, str], int]]:
