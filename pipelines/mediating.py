@@ -20,7 +20,7 @@ from pipelines.collect import Collector
 from pipelines.commands import command_cells, read_commands, to_journal
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
-from pipelines.ledger import Ledger, StagedFile
+from pipelines.ledger import Ledger, Rows, StagedFile
 from pipelines.ledger.log import Positions
 from pipelines.reading import Batch, FileProgress, file_audit
 from pipelines.vault import Vault
@@ -164,8 +164,8 @@ class Mediator:
         suspense["estimate_nanos"] = estimate_nanos(suspense["service"], suspense["quantity"], self._reference.tariffs)
         rows = {table: getattr(result, table) for table in TABLES}
         rows.update(zip(STATE_TABLES, (result.partials.held, result.partials.sessions), strict=True))
-        return self._stream.stage_many({table: cells.to_arrow(self._lexicon.labels) for table, cells in rows.items()
-                                        if len(cells)}, self._threads)
+        return self._stream.stage_many({table: Rows(cells, self._lexicon.labels) for table, cells in rows.items()},
+                                       self._threads)
 
     def write_state(self) -> None:
         """Replace the deltas of open sessions by one whole, and the list of sequence gaps, in one commit."""
@@ -181,7 +181,7 @@ class Mediator:
             self._stream.commit(staged, removed=removed, kind="state")
 
     def _stage_partials(self, partials: PartialDelta) -> list[StagedFile]:
-        return [self._stream.stage(name, cells.to_arrow(self._lexicon.labels))
+        return [self._stream.stage(name, Rows(cells, self._lexicon.labels))
                 for name, cells in zip(STATE_TABLES, (partials.held, partials.sessions), strict=True) if len(cells)]
 
     def _restore(self) -> None:

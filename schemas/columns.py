@@ -95,7 +95,8 @@ class Cells:
 
     @classmethod
     def concat(cls, columns: ColumnSet, parts: Iterable["Cells"]) -> "Cells":
-        matrices = [p.matrix for p in parts]
+        """`parts` one behind the other; the matrix itself where only one has rows."""
+        matrices = [p.matrix for p in parts if len(p)]
         if len(matrices) == 1:
             return cls(columns, matrices[0])
         return cls(columns, np.concatenate(matrices, axis=1)) if matrices else cls.empty(columns)

@@ -18,7 +18,7 @@ from pipelines.corrections.correction import Correction, corrected_book, read_co
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
 from pipelines.journal import Block, Command, Entry, Journal
-from pipelines.ledger import Ledger, StagedFile
+from pipelines.ledger import Ledger, Rows, StagedFile
 from pipelines.snapshots import Snapshots
 from rating.book import BalanceBook
 from rating.charging import Charged, charge, check_postings
@@ -130,7 +130,7 @@ class ChargingNode:
         rows = {"rated": Cells.concat(RATED, [p.rated for p in parts]),
                 "posting": Cells.concat(POSTING, [p.posting for p in parts]),
                 "suspense": Cells.concat(SUSPENSE, [p.suspense for p in parts])}
-        staged = self._stream.stage_many({name: cells.to_arrow(self._labels) for name, cells in rows.items()},
+        staged = self._stream.stage_many({name: Rows(cells, self._labels) for name, cells in rows.items()},
                                          self._threads)
         stop = first + len(entries)
         self._stream.commit(staged, kind=CHARGED, positions={"journal": (first, stop)},
@@ -192,7 +192,7 @@ class ChargingNode:
         """Write the book's balances as a ledger table, replacing the ones before: what the roll-forward closes on."""
         before = [file.path for file in self._stream.files("balance")]
         cells = self.book.balances(self._reference.tariffs, self.position)
-        staged = [self._stream.stage("balance", cells.to_arrow(self._labels))] if len(cells) else []
+        staged = [self._stream.stage("balance", Rows(cells, self._labels))] if len(cells) else []
         self._stream.commit(staged, removed=before, state=self._stream.state, kind=BALANCES)
 
     def close(self) -> None:

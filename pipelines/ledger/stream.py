@@ -16,7 +16,7 @@ import hashlib
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pipelines.durable import Payload, reached
 from pipelines.ledger.catalogue import check_table_name, product_schemas, publish
+from pipelines.ledger.cells_file import Rows
 from pipelines.ledger.head import check_head, write_head
 from pipelines.ledger.log import (
     FORMAT,
@@ -88,6 +89,7 @@ class Stream:
         self._staged_count = 0
         self._lock = threading.Lock()
         self._broken = False
+        self._pool: ThreadPoolExecutor | None = None
         store.confirm(f"{LOG_FOLDER}/{name}")
         self._log = Log(store, name).refresh()
         check_head(store, self._log)
@@ -111,11 +113,11 @@ class Stream:
         """Live files, oldest first; of one table (or of one purpose, for other kinds)."""
         return [each for each in self._live.values() if table is None or each.table == table]
 
-    def stage(self, table: str, rows: pa.Table) -> StagedFile:
+    def stage(self, table: str, rows: pa.Table | Rows) -> StagedFile:
         """Write `rows` as one Parquet file of `table`, synced. It exists once a commit names it."""
         return self._stage_as(self._next_name(), table, rows)
 
-    def stage_many(self, tables: Mapping[str, pa.Table], threads: int = 2) -> list[StagedFile]:
+    def stage_many(self, tables: Mapping[str, pa.Table | Rows], threads: int = 2) -> list[StagedFile]:
         """As `stage`, each table on a thread: encoding and syncing wait for no lock of Python's. In the given order.
 
         Tables without rows are left out.
@@ -125,9 +127,11 @@ class Stream:
             return [self._stage_as(*each) for each in named]
         # The largest first, so that the last thread to finish has little left.
         order = sorted(range(len(named)), key=lambda i: -named[i][2].num_rows * named[i][2].num_columns)
-        with ThreadPoolExecutor(max_workers=threads) as pool:
-            running = {i: pool.submit(self._stage_as, *named[i]) for i in order}
-            return [running[i].result() for i in range(len(named))]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(threads, f"stage-{self.name}")
+        running = {i: self._pool.submit(self._stage_as, *named[i]) for i in order}
+        wait(running.values())
+        return [running[i].result() for i in range(len(named))]
 
     def stage_bytes(self, kind: str, name: str, payload: Payload) -> StagedFile:
         """Write `payload`, synced: a file that is no table (a run of the duplicate index, a state delta).
@@ -181,11 +185,14 @@ class Stream:
 
     def close(self) -> None:
         """Sign the head. The stream may be opened again, by anyone."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
         if not self._broken:
             self.sign_head()
 
-    def _stage_as(self, name: str, table: str, rows: pa.Table) -> StagedFile:
-        encoded = encode_table(rows)
+    def _stage_as(self, name: str, table: str, rows: pa.Table | Rows) -> StagedFile:
+        encoded = rows.encode() if isinstance(rows, Rows) else encode_table(rows)
         self._announce(table, rows.schema)
         path = f"{table}/{name}.parquet"
         self._store.write(path, (encoded.payload,))
