@@ -1,4 +1,4 @@
-"""The ledger's own Parquet writer, against Arrow's: same types, values, nulls and log facts, whatever the columns hold."""
+"""The ledger's own Parquet writer, against Arrow's: same types, values, nulls and facts, whatever a column holds."""
 
 from pathlib import Path
 
