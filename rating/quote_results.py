@@ -16,7 +16,6 @@ from reference_data.tariffs.compile import Tariffs, definition_key
 from schemas.codes import LedgerAccount, PostingReason, RatingStatus, Reason, Unit
 from schemas.columns import Cells
 from schemas.money import format_money
-from schemas.rated import RATED
 from schemas.tariff_tables import BUCKET_DAY_BITS
 
 Result = dict[str, Any]
@@ -129,8 +128,8 @@ class Teller:
             "zone": labels["zone"][row["zone"]], "band": labels["band"][row["band"]],
             "rate": tariffs.rate_names[row["rate_row"]], "quantity": row["quantity"], "unit": _UNITS[Unit(row["unit"])],
             "billed_quantity": row["billed_quantity"], "allowance_quantity": row["allowance_quantity"]}
-        for name in RATED.names:
-            if name in _MORE_MONEY and row[name] >= 0:
+        for name in _MORE_MONEY:
+            if row.get(name, -1) >= 0:
                 told[name.removesuffix("_nanos")] = format_money(row[name])
         if row["session_quantity_before"] > 0:
             told["session_quantity_before"] = row["session_quantity_before"]

@@ -1,5 +1,7 @@
 """Units of usage: which service counts what, and quantities written with their unit."""
 
+import re
+
 from schemas.codes import Service, Unit
 
 SERVICE_UNIT = {Service.VOICE: Unit.SECOND, Service.SMS: Unit.MESSAGE, Service.MMS: Unit.MESSAGE,
@@ -22,14 +24,15 @@ def counts(service: Service, unit: Unit) -> bool:
 
 
 def parse_quantity(text: str, unit: Unit) -> int:
-    """Whole units of "60", "60 s", "10 MiB". Raises ValueError on fractions, signs and suffixes of other units."""
-    digits, _, suffix = text.partition(" ")
-    if not (digits.isascii() and digits.isdigit()):
+    """Whole units of "60", "60 s", "10MiB". Raises ValueError on fractions, signs and suffixes of other units."""
+    parts = re.fullmatch(r"([0-9]{1,30})\s*([A-Za-z]*)", text)
+    if parts is None:
         raise ValueError(f"{text!r} is no whole quantity")
+    digits, suffix = parts.groups()
     if not suffix:
         return int(digits)
     factors = _SUFFIX.get(unit, {})
-    if suffix.strip() not in factors:
+    if suffix not in factors:
         known = ", ".join(factors) or "none"
-        raise ValueError(f"{suffix.strip()!r} is no unit of {unit.name.lower()}s (known: {known})")
-    return int(digits) * factors[suffix.strip()]
+        raise ValueError(f"{suffix!r} is no unit of {unit.name.lower()}s (known: {known})")
+    return int(digits) * factors[suffix]

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,31 +27,38 @@ def refuse(file: str, line: int, found: str, expected: str = "", remedy: str = "
 
 @dataclass(frozen=True)
 class Node:
-    """A piece of a file: text, a list, or a mapping in the order written."""
+    """A piece of a file: text, a list, or a mapping in the order written. key: what it stands under, if anything."""
 
     file: str
     line: int
     value: "str | list[Node] | dict[str, Node]"
+    key: str = ""
 
     def refuse(self, found: str, expected: str = "", remedy: str = "") -> ReferenceDataError:
-        return refuse(self.file, self.line, found, expected, remedy)
+        return refuse(self.file, self.line, found, expected, remedy or (f"correct `{self.key}`" if self.key else ""))
 
     def text(self) -> str:
         if not isinstance(self.value, str):
-            raise self.refuse("a list or mapping was found", "plain text")
+            raise self.refuse(f"{self._kind()} was found", "plain text")
         return self.value
+
+    def _kind(self) -> str:
+        """What stands here, for a message."""
+        if isinstance(self.value, str):
+            return "text" if self.value else "nothing"
+        return "a list" if isinstance(self.value, list) else "a mapping"
 
     def items(self) -> "list[Node]":
         """The elements of a list; a lone text is a list of one."""
         if isinstance(self.value, str):
             return [self]
         if not isinstance(self.value, list):
-            raise self.refuse("a mapping was found", "a list")
+            raise self.refuse("a mapping was found", "a list: `- ...` on lines of their own, or [...]")
         return self.value
 
     def entries(self) -> "Iterator[tuple[str, Node]]":
         if not isinstance(self.value, dict):
-            raise self.refuse("text or a list was found", "a mapping of names")
+            raise self.refuse(f"{self._kind()} was found", "a mapping of names: `name: ...`, or {name: ...}")
         return iter(self.value.items())
 
     def fields(self, required: tuple[str, ...], optional: tuple[str, ...]) -> "dict[str, Node]":
@@ -59,7 +67,7 @@ class Node:
         for name, node in found.items():
             if name not in required and name not in optional:
                 raise node.refuse(f"unknown key {name!r}", "one of " + ", ".join((*required, *optional)),
-                                  "correct the spelling or remove it")
+                                  meant(name, (*required, *optional)) or "correct the spelling or remove it")
         for name in required:
             if name not in found:
                 raise self.refuse(f"key {name!r} is missing", f"{name}: ...", "add it")
@@ -97,17 +105,28 @@ class Node:
 
     def choice(self, names: tuple[str, ...]) -> str:
         if self.text() not in names:
-            raise self.refuse(f"{self.text()!r}", "one of " + ", ".join(names))
+            near = meant(self.text(), names)
+            raise self.refuse(f"{self.text()!r}", "one of " + ", ".join(names),
+                              f"correct `{self.key}`: {near}" if near and self.key else near)
         return self.text()
+
+
+def meant(name: str, names: tuple[str, ...]) -> str:
+    """The name that a slip of the pen was meant for, as a question; nothing when none is near."""
+    near = get_close_matches(name, names, 1)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def read_yaml(path: Path, name: str) -> Node:
     """The file as nodes. `name` stands for it in messages. Raises ReferenceDataError."""
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as problem:
         line = problem.problem_mark.line + 1 if problem.problem_mark else 1
-        raise refuse(name, line, f"not YAML: {problem.problem}", "", "correct the line") from None
+        if "\t" in "".join(text.splitlines()[line - 1 : line]):
+            raise refuse(name, line, "a tab", "spaces: YAML indents with nothing else", "replace the tab") from None
+        raise refuse(name, line, f"not YAML: {problem.problem}", "", "correct the line, or the one above") from None
     except (UnicodeDecodeError, OSError) as problem:
         raise refuse(name, 1, f"cannot be read: {problem}", "a UTF-8 text file") from None
     if root is None:
@@ -129,5 +148,6 @@ def _node(node: yaml.Node, file: str) -> Node:
         if key.value in found:
             raise refuse(file, key.start_mark.line + 1, f"{key.value!r} appears twice",
                          "each name once", f"the first is on line {found[key.value].line}; remove one")
-        found[str(key.value)] = _node(value, file)
+        child = _node(value, file)
+        found[str(key.value)] = Node(child.file, child.line, child.value, str(key.value))
     return Node(file, line, found)

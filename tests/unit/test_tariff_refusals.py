@@ -82,6 +82,12 @@ CASES = {
     "allowance zone": ("services: [voice], zones: [near]", "services: [voice], zones: [moon]", "zone 'moon'"),
     "allowance twice": ("    prices:", "      - {name: minutes, unit: message, amount: 1, cycle: day, "
                         "services: [sms]}\n    prices:", "named twice"),
+    "tab": ("  cheap: {", "\tcheap: {", "t.yaml:11: a tab; expected spaces"),
+    "near name": ("prices:\n", "price:\n", "did you mean 'prices'?"),
+    "near choice": ("unit: message", "unit: messages", "correct `unit`: did you mean 'message'?"),
+    "nothing": ("plans:\n", "plans:\n  empty:\n", "nothing was found; expected a mapping of names"),
+    "text for a list": ("slots: [{price: 0.10, per: 60, step: 1}]", "slots: {price: 1}",
+                        "a mapping was found; expected a list"),
     "overflow": ("price: 0.10, per: 60", "price: 9000000000.123456789, per: 7919", "overflow 64 bits"),
 }
 DECKS = {
