@@ -1,7 +1,7 @@
 """Charge a block: select prices, fold events into the book, check the laws. Same arguments, same bytes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,9 +13,14 @@ from rating.kernels.layout import (
     CANDIDATE_WORDS,
     CHOICE,
     G_NEXT,
+    G_NOTIFIED,
     G_POSTED,
     G_RATED,
+    G_TURNS,
+    MARK_WORDS,
     MAX_CANDIDATES,
+    MAX_COUNTERS,
+    PROGRESS,
     WALK,
 )
 from rating.kernels.select import select_nb
@@ -25,21 +30,27 @@ from schemas.codes import LedgerAccount, Reason, Stage
 from schemas.columns import ABSENT, I64, Cells
 from schemas.errors import InvariantError
 from schemas.money import exact_sum
-from schemas.rated import POSTING, RATED
+from schemas.rated import NOTIFICATION, POSTING, RATED
+from schemas.tariff_tables import COUNTER_THRESHOLD_FIRST, ENTRY_COUNTER_FIRST, FAMILY_SCOPE, RATE_COUNTER, SCOPE_DAY
 from schemas.usage import SUSPENSE, USAGE
 
 CHUNK = 8192
-_WORST_POSTINGS = 4 * MAX_CANDIDATES + 6
+_WORST_POSTINGS = 4 * MAX_CANDIDATES + 8
 _OWN = len(USAGE.columns)
 
 
 @dataclass(frozen=True)
 class Charged:
-    """rated, posting and suspense cells, in the order of the events; the book was changed in place."""
+    """rated, posting, suspense and notification cells, in the order of the events; the book was changed in place.
+
+    turns: pieces into which sessions were cut to price them.
+    """
 
     rated: Cells
     posting: Cells
     suspense: Cells
+    notification: Cells = field(default_factory=lambda: Cells.empty(NOTIFICATION))
+    turns: int = 0
 
 
 def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: Tariffs, book: BalanceBook,
@@ -53,41 +64,43 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
     choice = np.empty((CHOICE, count), np.int64)
     rated = Cells.empty(RATED, count)
     posting = Cells.empty(POSTING, 2 * count + _WORST_POSTINGS)
-    progress = np.zeros(4, np.int64)
+    notification = Cells.empty(NOTIFICATION, _worst_notifications(tariffs))
+    rows_per_event = _rows_per_event(tariffs)
+    progress = np.zeros(PROGRESS, np.int64)
     plan_of, currency_of, apn_of = _places(tariffs, book, labels)
     scratch = np.zeros((MAX_CANDIDATES, CANDIDATE_WORDS), np.int64)
     walk = np.zeros(WALK, np.int64)
+    marks = np.zeros((MAX_COUNTERS, MARK_WORDS), np.int64)
     usage = block.matrix
     for low in range(start, stop, CHUNK):
         high = min(low + CHUNK, stop)
         chosen = np.empty((CHOICE, high - low), np.int64)
         select_nb(usage, low, high, tariffs.tables, tariffs.slots, tariffs.leaves, book.index, book.profile,
                   book.nodes, plan_of, currency_of, apn_of, chosen)
-        book.make_room(high - low)
+        book.make_room((high - low) * rows_per_event)
         progress[G_NEXT] = low
         while True:
             fold_nb(usage, low, high, chosen, tariffs.tables, journal_position, book.records, book.profile, book.spill,
-                    book.sessions, book.scalars, book.zones, scratch, walk,
-                    rated.matrix, posting.matrix, progress)
+                    book.sessions, book.scalars, book.zones, scratch, walk, marks,
+                    rated.matrix, posting.matrix, notification.matrix, progress)
             if progress[G_NEXT] >= high:
                 break
-            # It stopped for room: of postings, or of spilled buckets.
-            if progress[G_POSTED] + _WORST_POSTINGS > posting.matrix.shape[1]:
-                larger = Cells.empty(POSTING, 2 * posting.matrix.shape[1] + _WORST_POSTINGS)
-                larger.matrix[:, : posting.matrix.shape[1]] = posting.matrix
-                posting = larger
+            # It stopped for room: of postings, of notifications, or of spilled buckets.
+            posting = _roomier(posting, int(progress[G_POSTED]), _WORST_POSTINGS)
+            notification = _roomier(notification, int(progress[G_NOTIFIED]), _worst_notifications(tariffs))
             if book.scalars[B_SPILLED] + MAX_CANDIDATES > book.spill.shape[0]:
                 book.grow_spill()
         choice[:, low - start : high - start] = chosen
     charged = Charged(_rated(rated, block, start, stop, choice[C_REASON], int(progress[G_RATED])),
                       Cells(POSTING, np.ascontiguousarray(posting.matrix[:, : progress[G_POSTED]])),
-                      _suspense(block, start, choice[C_REASON], tariffs))
+                      _suspense(block, start, choice[C_REASON], tariffs),
+                      notification.slice(0, int(progress[G_NOTIFIED])), int(progress[G_TURNS]))
     check_postings(charged, count)
     return charged
 
 
 def check_postings(charged: Charged, events: int) -> None:
-    """Every event came out once; every leg sums to zero; charges equal what was posted as revenue."""
+    """Every event came out once; every leg sums to zero; charges equal what was posted as revenue, tax included."""
     if len(charged.rated) + len(charged.suspense) != events:
         raise InvariantError(f"{events} events came in; {len(charged.rated)} rated and {len(charged.suspense)} "
                              "suspended came out")
@@ -96,13 +109,39 @@ def check_postings(charged: Charged, events: int) -> None:
     if (amount[0::2] + amount[1::2]).any() or (unit[0::2] != unit[1::2]).any() or (
             currency[0::2] != currency[1::2]).any() or (amount == 0).any():
         raise InvariantError("a movement does not sum to zero")
-    revenue = exact_sum(amount[matrix["ledger_account"] == LedgerAccount.REVENUE])
+    taxed = exact_sum(amount[matrix["ledger_account"] == LedgerAccount.TAX])
+    revenue = exact_sum(amount[matrix["ledger_account"] == LedgerAccount.REVENUE]) + taxed
     charges = exact_sum(charged.rated["charge_nanos"])
     if revenue != charges:
         raise InvariantError(f"charges of {charges} nanos, postings of {revenue}")
+    tax = charged.rated["tax_nanos"]
+    if taxed != exact_sum(tax[tax != ABSENT]):
+        raise InvariantError(f"tax: {taxed} nanos posted, {exact_sum(tax[tax != ABSENT])} rated")
     lost = -exact_sum(amount[matrix["ledger_account"] == LedgerAccount.UNCOLLECTED])
     if lost != exact_sum(charged.rated["uncollected_nanos"]):
         raise InvariantError(f"uncollected: {lost} nanos posted, {exact_sum(charged.rated['uncollected_nanos'])} rated")
+
+
+def _roomier(cells: Cells, used: int, worst: int) -> Cells:
+    """The cells, twice as long when the next event may need more than they have."""
+    if used + worst <= len(cells):
+        return cells
+    larger = Cells.empty(cells.columns, 2 * len(cells) + worst)
+    larger.matrix[:, :used] = cells.matrix[:, :used]
+    return larger
+
+
+def _rows_per_event(tariffs: Tariffs) -> int:
+    """Rows of the table of open sessions that an event may add: its own, its counters', its price's over a cycle."""
+    first = tariffs.tables[ENTRY_COUNTER_FIRST]
+    counted = int(np.diff(first).max(initial=0))
+    adds_up = bool((tariffs.tables[FAMILY_SCOPE] == SCOPE_DAY).any() or (tariffs.tables[RATE_COUNTER] >= 0).any())
+    return 1 + counted + int(adds_up)
+
+
+def _worst_notifications(tariffs: Tariffs) -> int:
+    """Thresholds that one event may reach."""
+    return int(np.diff(tariffs.tables[COUNTER_THRESHOLD_FIRST]).max(initial=0)) * MAX_COUNTERS
 
 
 def _places(tariffs: Tariffs, book: BalanceBook, labels: Mapping[str, Sequence[str]] | None) -> tuple[I64, I64, I64]:

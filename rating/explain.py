@@ -5,13 +5,25 @@ A second hand on the same compiled tariff: it checks the kernel's charge and say
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from reference_data.tariffs.compile import Tariffs
 from schemas.codes import RatingStatus, Unit
+from schemas.columns import ABSENT
 from schemas.money import NANOS, Rounding, format_money, round_ratio
-from schemas.tariff_tables import BUCKET_DAY_BITS, INDEX
+from schemas.tariff_tables import (
+    BUCKET_DAY_BITS,
+    F_SESSION_START,
+    F_SPLIT,
+    F_VOLUME,
+    FLAT_STEP,
+    INDEX,
+    SCOPE_DAY,
+    SCOPE_REPORT,
+    SCOPE_SESSION,
+)
 from schemas.timepoint import SECOND_US, WEEK_S, format_time
 
 _MONDAY_S = 3 * 86_400
@@ -37,8 +49,7 @@ def explain_rated(row: Mapping[str, int], tariffs: Tariffs,
 
     consumed: (bucket_id, units) of the movement's allowance postings in their order; without them the row's
     `allowance_quantity` is taken as one bucket. Returns version, plan, zone, bands, each piece of the walk with its
-    slot and exact price, the rounding, and `agrees`: whether the recomputed charge is the row's. A session whose
-    earlier reports met a higher minimum charge than this one shows `agrees` false with `minimum` as its reason.
+    slot and exact price, discounts, rounding and tax, and `agrees`: whether the recomputed charge is the row's.
     """
     tables = _Tables(tariffs)
     version = tariffs.versions[row["tariff_version"]]
@@ -101,51 +112,202 @@ def _band(tables: _Tables, timing: int, time_us: int) -> tuple[int, int, int | N
 
 def _walk(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int],
           purse: list[list[int]]) -> dict[str, Any]:
-    family, timing = tables.get("ENTRY_FAMILY", entry), tables.get("ENTRY_TIMING", entry)
-    rates = tables.get("ENTRY_RATE_FIRST", entry)
-    denominator, quantum = tables.get("FAMILY_DENOMINATOR", family), tables.get("FAMILY_QUANTUM", family)
-    rule = Rounding(tables.get("FAMILY_RULE", family))
-    paid, numerator = row["session_billed_before"], row["session_numerator_before"]
-    before, total = row["session_quantity_before"], row["session_quantity_before"] + row["quantity"]
-    minimum, connect, pieces = 0, row["connect_fee_nanos"] * denominator, []
-    numerator += connect
-    while paid < total:
-        moment = row["event_time_us"]
-        if row["unit"] == Unit.SECOND:
-            moment += (paid - before) * SECOND_US
-        place, band, left_us = _band(tables, timing, moment)
-        limit = total
-        if left_us is not None and row["unit"] == Unit.SECOND:
-            limit = min(limit, paid + -(-left_us // SECOND_US))
-        rate = tables.get("ENTRY_RATE", rates + place)
-        slot, last = tables.get("RATE_SLOT_FIRST", rate), tables.get("RATE_SLOT_FIRST", rate + 1)
-        starts = tables.span("SLOT_FROM", slot, last)
-        slot += bisect_right(starts, paid) - 1
-        if slot + 1 < last:
-            limit = min(limit, tables.get("SLOT_FROM", slot + 1))
-        price, step = tables.get("SLOT_PRICE", slot), tables.get("SLOT_STEP", slot)
-        piece = {"from": paid, "band": tariffs.labels["band"][band], "rate": tariffs.rate_names[rate]}
-        if price > 0 and purse:
-            units = min(-(-(limit - paid) // purse[0][0]) * purse[0][0], purse[0][1])
+    """The walk and what it comes to, from what the row says of the price before it."""
+    family = tables.get("ENTRY_FAMILY", entry)
+    denominator = tables.get("FAMILY_DENOMINATOR", family)
+    before = row["session_quantity_before"] if row["counter_before"] == ABSENT else row["counter_before"]
+    price = _Price(
+        paid=row["session_billed_before"], numerator=row["session_numerator_before"],
+        steps=_known(row, "tier_steps_before"), minimum=_known(row, "session_minimum_before"),
+        maximum=None if row["session_maximum"] == ABSENT else row["session_maximum"])
+    exact_before = _settle(tables, family, price)[0]
+    price.numerator += row["connect_fee_nanos"] * denominator
+    if _form(tables, entry) & F_VOLUME:
+        pieces = _volume(tables, tariffs, entry, row, before, price)
+    else:
+        pieces = _steps(tables, tariffs, entry, row, purse, before, price)
+    exact, discounts = _settle(tables, family, price)
+    rounded, due, scope = _round(tables, family, row, exact, exact_before)
+    said: dict[str, Any] = {"connect_fee": format_money(row["connect_fee_nanos"]), "pieces": pieces,
+                            "minimum": _exact(price.minimum, denominator)}
+    if price.maximum is not None:
+        said["maximum"] = _exact(price.maximum, denominator)
+    said["usage_price"] = _exact(price.numerator, denominator)
+    if discounts:
+        said["discounts"] = discounts
+    quantum, rule = tables.get("FAMILY_QUANTUM", family), Rounding(tables.get("FAMILY_RULE", family))
+    said |= {"session_exact": _exact(exact, denominator),
+             "rounding": f"{rule.name.lower()} to {format_money(quantum)}, once per {scope}",
+             "session_price": format_money(rounded),
+             "charged_before": format_money(row["session_charged_before_nanos"]), "due": format_money(due)}
+    agrees = due == row["charge_nanos"]
+    if tables.get("FAMILY_TAX_NUMERATOR", family):
+        before_nanos = row["session_charged_before_nanos"]
+        tax = _tax(tables, family, rounded) - _tax(tables, family, before_nanos)
+        said["tax"] = format_money(tax)
+        agrees = agrees and tax == row["tax_nanos"]
+    return said | {"agrees": agrees}
+
+
+@dataclass
+class _Price:
+    """A price so far, over the family's denominator."""
+
+    paid: int
+    numerator: int
+    steps: int
+    minimum: int
+    maximum: int | None
+
+
+def _known(row: Mapping[str, int], name: str) -> int:
+    return max(row[name], 0)
+
+
+def _form(tables: _Tables, entry: int) -> int:
+    return tables.get("RATE_FORM", tables.get("ENTRY_RATE", tables.get("ENTRY_RATE_FIRST", entry)))
+
+
+@dataclass(frozen=True)
+class _Region:
+    """Where one rate and slot hold: until which position, and until where the slot alone would."""
+
+    band: str
+    rate: int
+    slot: int
+    edge: int
+    slot_end: int
+
+
+def _region(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int], before: int,
+            position: int) -> _Region:
+    form = _form(tables, entry)
+    moving = row["unit"] == Unit.SECOND and not form & F_SESSION_START
+    moment = row["session_began_us"] if form & F_SESSION_START else row["event_time_us"]
+    if moving:
+        moment += (position - before) * SECOND_US
+    place, band, left_us = _band(tables, tables.get("ENTRY_TIMING", entry), moment)
+    rate = tables.get("ENTRY_RATE", tables.get("ENTRY_RATE_FIRST", entry) + place)
+    first, last = tables.get("RATE_SLOT_FIRST", rate), tables.get("RATE_SLOT_FIRST", rate + 1)
+    slot = first + bisect_right(tables.span("SLOT_FROM", first, last), position) - 1
+    slot_end = tables.get("SLOT_FROM", slot + 1) if slot + 1 < last else FLAT_STEP
+    edge = slot_end if left_us is None or not moving else min(slot_end, position + -(-left_us // SECOND_US))
+    return _Region(tariffs.labels["band"][band], rate, slot, edge, slot_end)
+
+
+def _begin(tables: _Tables, rate: int, price: _Price, total: int) -> int:
+    """The position to walk to: a session that begins is billed at least its minimum quantity."""
+    return max(total, tables.get("RATE_MINIMUM_QUANTITY", rate)) if price.paid == 0 else total
+
+
+def _steps(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int], purse: list[list[int]], before: int,
+           price: _Price) -> list[dict[str, Any]]:
+    """Pieces of graduated slots."""
+    total, pieces = before + row["quantity"], []
+    denominator = tables.get("FAMILY_DENOMINATOR", tables.get("ENTRY_FAMILY", entry))
+    if price.paid < total:
+        total = _begin(tables, _region(tables, tariffs, entry, row, before, price.paid).rate, price, total)
+    while price.paid < total:
+        region = _region(tables, tariffs, entry, row, before, price.paid)
+        limit = min(total, region.edge)
+        cost, step = tables.get("SLOT_PRICE", region.slot), tables.get("SLOT_STEP", region.slot)
+        piece: dict[str, Any] = {"from": price.paid, "band": region.band, "rate": tariffs.rate_names[region.rate]}
+        at_maximum = price.maximum is not None and max(price.numerator, price.minimum) >= price.maximum
+        if cost > 0 and purse and not at_maximum:
+            units = min(-(-(limit - price.paid) // purse[0][0]) * purse[0][0], purse[0][1])
             purse[0][1] -= units
             if not purse[0][1]:
                 purse.pop(0)
-            paid += units
+            price.paid += units
             pieces.append({**piece, "allowance_units": units})
             continue
-        steps = -(-(limit - paid) // step)
-        paid += steps * step
-        numerator += steps * price
-        minimum = max(minimum, tables.get("RATE_MINIMUM", rate))
-        pieces.append({**piece, "step": step, "steps": steps, "price_of_step": _exact(price, denominator),
-                       "cost": _exact(steps * price, denominator)})
-    rounded = round_ratio(max(numerator, minimum), denominator * quantum, rule) * quantum
-    due = rounded - row["session_charged_before_nanos"]
-    return {"connect_fee": format_money(row["connect_fee_nanos"]), "pieces": pieces,
-            "minimum": _exact(minimum, denominator), "session_exact": _exact(numerator, denominator),
-            "rounding": f"{rule.name.lower()} to {format_money(quantum)}, once per session",
-            "session_price": format_money(rounded), "charged_before": format_money(row["session_charged_before_nanos"]),
-            "due": format_money(due), "agrees": due == row["charge_nanos"]}
+        price.minimum = max(price.minimum, tables.get("RATE_MINIMUM", region.rate))
+        if tables.get("SLOT_FLAT", region.slot):
+            price.paid, price.numerator = region.slot_end, price.numerator + cost
+            pieces.append({**piece, "flat": _exact(cost, denominator), "cost": _exact(cost, denominator)})
+            continue
+        steps = -(-(limit - price.paid) // step)
+        split = bool(_form(tables, entry) & F_SPLIT) and price.paid + steps * step > region.edge
+        steps -= split
+        if steps:
+            pieces.append({**piece, "step": step, "steps": steps, "price_of_step": _exact(cost, denominator),
+                           "cost": _exact(steps * cost, denominator)})
+        price.paid += steps * step
+        price.numerator += steps * cost
+        stop = price.paid + step if split else price.paid
+        while price.paid < stop:
+            part = _region(tables, tariffs, entry, row, before, price.paid)
+            units, by_unit = min(part.edge, stop) - price.paid, tables.get("SLOT_UNIT_PRICE", part.slot)
+            pieces.append({"from": price.paid, "band": part.band, "rate": tariffs.rate_names[part.rate],
+                           "units_of_split_step": units, "price_of_unit": _exact(by_unit, denominator),
+                           "cost": _exact(units * by_unit, denominator)})
+            price.paid += units
+            price.numerator += units * by_unit
+    return pieces
+
+
+def _volume(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int], before: int,
+            price: _Price) -> list[dict[str, Any]]:
+    """The one piece of volume tiers: every step so far at the price of the slot where the last one begins."""
+    total = before + row["quantity"]
+    region = _region(tables, tariffs, entry, row, before, price.paid)
+    denominator = tables.get("FAMILY_DENOMINATOR", tables.get("ENTRY_FAMILY", entry))
+    first, last = tables.get("RATE_SLOT_FIRST", region.rate), tables.get("RATE_SLOT_FIRST", region.rate + 1)
+    starts, step = tables.span("SLOT_FROM", first, last), tables.get("SLOT_STEP", first)
+
+    def tier(steps: int, paid: int) -> int:
+        slot = first + bisect_right(starts, paid - step) - 1
+        return steps * tables.get("SLOT_PRICE", slot) if steps else 0
+
+    if price.paid >= total:
+        return []
+    total = _begin(tables, region.rate, price, total)
+    price.minimum = max(price.minimum, tables.get("RATE_MINIMUM", region.rate))
+    price.numerator -= tier(price.steps, price.paid)
+    more = -(-(total - price.paid) // step)
+    price.paid, price.steps = price.paid + more * step, price.steps + more
+    cost = tier(price.steps, price.paid)
+    price.numerator += cost
+    return [{"from": 0, "band": region.band, "rate": tariffs.rate_names[region.rate], "step": step,
+             "steps": price.steps, "price_of_step": _exact(cost // price.steps, denominator),
+             "cost": _exact(cost, denominator)}]
+
+
+def _settle(tables: _Tables, family: int, price: _Price) -> tuple[int, list[dict[str, str]]]:
+    """(exact price, what each discount took)."""
+    exact = max(price.numerator, price.minimum)
+    if price.maximum is not None:
+        exact = min(exact, price.maximum)
+    denominator, discounts = tables.get("FAMILY_DENOMINATOR", family), []
+    for d in range(tables.get("FAMILY_DISCOUNT_FIRST", family), tables.get("FAMILY_DISCOUNT_FIRST", family + 1)):
+        share, of = tables.get("DISCOUNT_NUMERATOR", d), tables.get("DISCOUNT_DENOMINATOR", d)
+        taken = min(exact * share // of + tables.get("DISCOUNT_AMOUNT", d), tables.get("DISCOUNT_CAP", d), exact)
+        exact -= taken
+        discounts.append({"share": f"{share}/{of}" if share else "amount", "taken": _exact(taken, denominator)})
+    return exact, discounts
+
+
+def _round(tables: _Tables, family: int, row: Mapping[str, int], exact: int, before: int) -> tuple[int, int, str]:
+    """(rounded price of what is rounded once, what this report owes, what that is)."""
+    quantum = tables.get("FAMILY_QUANTUM", family)
+    scope = SCOPE_SESSION if row["counter_before"] != ABSENT else tables.get("FAMILY_SCOPE", family)
+    if scope == SCOPE_REPORT:
+        exact -= before
+    elif scope == SCOPE_DAY:
+        exact += row["scope_numerator_before"] - before
+    rule = Rounding(tables.get("FAMILY_RULE", family))
+    sign = -1 if exact < 0 else 1
+    rounded = sign * round_ratio(abs(exact), tables.get("FAMILY_DENOMINATOR", family) * quantum, rule) * quantum
+    name = "cycle" if row["counter_before"] != ABSENT else ("session", "report", "day")[scope]
+    return rounded, rounded - row["session_charged_before_nanos"], name
+
+
+def _tax(tables: _Tables, family: int, gross: int) -> int:
+    """The tax in an amount."""
+    quantum, of = tables.get("FAMILY_QUANTUM", family), tables.get("FAMILY_TAX_DENOMINATOR", family)
+    share = abs(gross) * tables.get("FAMILY_TAX_NUMERATOR", family)
+    tax = round_ratio(share, of * quantum, Rounding(tables.get("FAMILY_RULE", family))) * quantum
+    return tax if gross >= 0 else -tax
 
 
 def _exact(numerator: int, denominator: int) -> str:

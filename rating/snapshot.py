@@ -37,7 +37,8 @@ from schemas.errors import LedgerError
 
 VERSION = 1
 SESSION_COLUMNS = ("key_hi", "key_lo", "position", "paid_position", "numerator", "charged_nanos",
-                   "minimum_numerator", "family_key", "connected", "last_time_us")
+                   "minimum_numerator", "family_key", "connected", "last_time_us", "maximum_numerator", "tax_nanos",
+                   "began_us", "steps", "tier_numerator", "reached_at")
 _SCALARS = {"clock_us": B_CLOCK, "lateness_us": B_LATENESS, "horizon_us": B_HORIZON}
 
 
@@ -94,8 +95,11 @@ def from_arrow(tables: dict[str, pa.Table]) -> BalanceBook:
     buckets = tables["buckets"]
     book.set_buckets(book.rows_of(buckets["account_id"].to_numpy()), buckets["bucket_id"].to_numpy(),
                      buckets["remaining"].to_numpy())
-    written = np.ascontiguousarray(
-        np.stack([tables["sessions"][name].to_numpy() for name in SESSION_COLUMNS], axis=1).astype(np.int64))
+    sessions = tables["sessions"]
+    written = np.zeros((sessions.num_rows, SESSION_WORDS), np.int64)
+    for word, name in enumerate(SESSION_COLUMNS):  # what an older snapshot does not know had not begun
+        if name in sessions.column_names:
+            written[:, word] = sessions[name].to_numpy()
     capacity = 1024
     while capacity < 2 * written.shape[0]:
         capacity *= 2

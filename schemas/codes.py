@@ -202,6 +202,7 @@ class LedgerAccount(IntEnum):
     ADJUSTMENT = 9
     CLEARING = 10       # between two accounts of a transfer; comes back to zero
     FEES = 11           # revenue that is no usage
+    TAX = 12            # the part of revenue that is tax
 
 
 class PostingReason(IntEnum):
@@ -224,6 +225,7 @@ class PostingReason(IntEnum):
     FEE_UNCOLLECTED_LOSS = 14
     RERATE = 15                 # a correction: what a rerating moves
     BACKOUT = 16                # a correction: what a bad delivery had moved
+    TAX = 17                    # the tax in a charge, from revenue
 
 
 class StateCause(IntEnum):

@@ -141,8 +141,11 @@ class Cells:
 
 def _to_arrow(column: Column, values: I64, labels: Labels | None) -> pa.Array:
     mask = values == ABSENT if column.nullable else None
-    if mask is not None and not mask.any():
-        mask = None
+    if mask is not None:
+        if mask.all() and column.kind not in ("code", "label"):  # most of what few tariffs have
+            return pa.nulls(values.size, _PLAIN[column.kind])
+        if not mask.any():
+            mask = None
     if column.kind in ("code", "label"):
         if column.kind == "code":
             assert column.codes is not None

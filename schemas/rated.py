@@ -33,6 +33,14 @@ RATED = ColumnSet("rated", 1, (
     Column("uncollected_nanos", "int64", "part that no balance covered", nullable=False),
     Column("currency", "label", "ISO 4217"),
     Column("status", "code", "how the charge came about", RatingStatus, nullable=False),
+    Column("tax_nanos", "int64", "part of the charge that is tax; absent where the plan has none"),
+    Column("maximum_reached_at", "int64", "position at which the price reached a maximum that disconnects"),
+    Column("counter_before", "int64", "position on the counter over which the price counts, before this report"),
+    Column("scope_numerator_before", "int64", "exact price so far of what is rounded once, where that is a day"),
+    Column("session_began_us", "time", "when the session began, where its band prices all of it"),
+    Column("session_minimum_before", "int64", "minimum charge of earlier reports, over the plan's denominator"),
+    Column("session_maximum", "int64", "maximum charge of the session or cycle, over the plan's denominator"),
+    Column("tier_steps_before", "int64", "steps that volume tiers had counted before this report"),
 ))
 
 POSTING = ColumnSet("posting", 1, (
@@ -48,6 +56,20 @@ POSTING = ColumnSet("posting", 1, (
     Column("currency", "label", "ISO 4217; absent for units"),
     Column("amount", "int64", "nano-units or units; a movement sums to zero per unit and currency", nullable=False),
     Column("reason", "code", "what the movement is for", PostingReason, nullable=False),
+))
+
+NOTIFICATION = ColumnSet("notification", 1, (
+    Column("event_id_hi", "uint64", "the event with which the counter reached it", nullable=False),
+    Column("event_id_lo", "uint64", "lower half", nullable=False),
+    Column("journal_position", "int64", "journal entry", nullable=False),
+    Column("event_time_us", "time", "time of the event"),
+    Column("account_id", "int64", "whose counter", nullable=False),
+    Column("counter", "label", "which counter", nullable=False),
+    Column("cycle_start_day", "int64", "first day of the cycle, days since 1970-01-01 in the account's zone",
+           nullable=False),
+    Column("threshold", "int64", "value that was reached, in what the counter counts: units, nano-units, events",
+           nullable=False),
+    Column("value", "int64", "value after the event", nullable=False),
 ))
 
 BALANCE = ColumnSet("balance", 1, (

@@ -28,7 +28,7 @@ from reference_data.accounts import Accounts
 from reference_data.snapshot import Snapshot
 from schemas.columns import Cells
 from schemas.errors import LedgerError
-from schemas.rated import POSTING, RATED
+from schemas.rated import NOTIFICATION, POSTING, RATED
 from schemas.usage import SUSPENSE, USAGE
 
 NO_FILE = bytes(32)
@@ -124,12 +124,14 @@ class ChargingNode:
                if isinstance(entry, Command) and "line" not in _read(entry.content)] if len(entries) < 3 else []
         if own and _read(own[0][1]).get("kind") == CORRECT:
             return self._charge_correction(first, entries, own)
-        known = len(self.book)
         parts = self._fold(first, entries, usage)
         reached("charge.folded")
         rows = {"rated": Cells.concat(RATED, [p.rated for p in parts]),
                 "posting": Cells.concat(POSTING, [p.posting for p in parts]),
                 "suspense": Cells.concat(SUSPENSE, [p.suspense for p in parts])}
+        notified = Cells.concat(NOTIFICATION, [p.notification for p in parts])
+        if len(notified):
+            rows["notification"] = notified
         staged = self._stream.stage_many({name: Rows(cells, self._labels) for name, cells in rows.items()},
                                          self._threads)
         stop = first + len(entries)

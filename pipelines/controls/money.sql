@@ -7,7 +7,7 @@
 -- currency           ISO 4217
 -- events             rated events
 -- charged_nanos      their charges
--- revenue_nanos      what was posted as revenue
+-- revenue_nanos      what was posted as revenue, the tax that was posted from it included
 -- uncollected_nanos  the part of the charges that no balance covered
 -- posted_uncollected_nanos  what was posted to `uncollected`
 -- unequal            movements whose own charge and postings differ
@@ -18,9 +18,9 @@ WITH charged AS (
     FROM rated WHERE currency IS NOT NULL GROUP BY ALL),
 posted AS (
     SELECT movement_hi AS hi, movement_lo AS lo, currency,
-           coalesce(sum(amount) FILTER (ledger_account = 'revenue'), 0) AS revenue,
+           coalesce(sum(amount) FILTER (ledger_account IN ('revenue', 'tax')), 0) AS revenue,
            coalesce(-sum(amount) FILTER (ledger_account = 'uncollected'), 0) AS uncollected
-    FROM posting WHERE unit = 'money' AND ledger_account IN ('revenue', 'uncollected') GROUP BY ALL),
+    FROM posting WHERE unit = 'money' AND ledger_account IN ('revenue', 'tax', 'uncollected') GROUP BY ALL),
 movements AS (
     SELECT coalesce(c.currency, p.currency) AS currency, coalesce(c.events, 0) AS events,
            coalesce(c.charged, 0) AS charged, coalesce(p.revenue, 0) AS revenue,

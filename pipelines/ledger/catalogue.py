@@ -11,13 +11,14 @@ from pipelines.ledger.parquet import decode_table, encode_table, schema_hash
 from pipelines.ledger.store import Store, is_aside
 from schemas.audit import COLLECTED, COMMAND, FILE_AUDIT, SEQUENCE_GAP
 from schemas.columns import ColumnSet
-from schemas.rated import BALANCE, CORRECTION, POSTING, RATED, WITHDRAWN
+from schemas.rated import BALANCE, CORRECTION, NOTIFICATION, POSTING, RATED, WITHDRAWN
 from schemas.usage import DUPLICATE, FILTERED, HELD, MATCHED, MERGED, OPEN_SESSION, SETTLED, SUSPENSE, USAGE
 
 SCHEMA_FOLDER = "_schema"
 SCRIPT = "ledger.sql"
 KNOWN: tuple[ColumnSet, ...] = (USAGE, SUSPENSE, DUPLICATE, FILTERED, MATCHED, HELD, MERGED, FILE_AUDIT, RATED, POSTING,
-                                BALANCE, COLLECTED, COMMAND, SEQUENCE_GAP, OPEN_SESSION, SETTLED, CORRECTION, WITHDRAWN)
+                                BALANCE, COLLECTED, COMMAND, SEQUENCE_GAP, OPEN_SESSION, SETTLED, CORRECTION, WITHDRAWN,
+                                NOTIFICATION)
 _VIEWS_MARK = "-- views --\n"
 # Views over views: what they need, and what they say. Rows of one key say the same: which of them is open is all one.
 _SUSPENSE_KEY = "file_id, record_offset, container_index, event_id_hi, event_id_lo, stage, reason"

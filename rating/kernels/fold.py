@@ -7,9 +7,20 @@ import numpy as np
 from numba import types
 
 from rating.kernels.candidates import gather_nb, post_taken_nb
+from rating.kernels.cycles import (
+    DAY,
+    GUARD,
+    PRICE,
+    count_nb,
+    end_us_nb,
+    find_or_add_nb,
+    local_day_nb,
+    meet_counters_nb,
+    row_key_nb,
+    thresholds_of_nb,
+)
 from rating.kernels.layout import (
     B_HORIZON,
-    B_SESSIONS,
     B_SPILLED,
     BUCKET_ID,
     C_ENTRY,
@@ -23,31 +34,50 @@ from rating.kernels.layout import (
     C_ZONE,
     CELLS_IN,
     CELLS_OUT,
+    CONNECTED,
+    DISCONNECTS,
+    F_ACCOUNT,
     F_CREDIT,
+    F_TRAITS,
     G_NEXT,
+    G_NOTIFIED,
     G_POSTED,
     G_RATED,
     G_SINK,
+    G_TURNS,
     I64_IN,
     I64_OUT,
+    M_COUNTER,
+    M_DAY,
+    M_END,
+    M_HI,
+    M_LO,
     MONEY,
     R_ALLOWANCE,
     R_BAND,
+    R_BEGAN,
     R_BILLED,
     R_BILLED_BEFORE,
     R_BUCKET,
     R_CHARGE,
     R_CHARGED_BEFORE,
     R_CONNECT,
+    R_COUNTER_BEFORE,
     R_CURRENCY,
     R_LEG,
+    R_MAXIMUM,
+    R_MINIMUM_BEFORE,
     R_NUMERATOR_BEFORE,
     R_PLAN,
     R_POSITION,
     R_QUANTITY_BEFORE,
     R_RATE,
+    R_REACHED,
     R_REVISION,
+    R_SCOPE_BEFORE,
     R_STATUS,
+    R_STEPS_BEFORE,
+    R_TAX,
     R_UNCOLLECTED,
     R_VERSION,
     R_ZONE,
@@ -63,57 +93,76 @@ from rating.kernels.layout import (
     W_BAND,
     W_CONNECT,
     W_CONNECTED,
+    W_MAXIMUM,
     W_MINIMUM,
     W_NUMERATOR,
     W_PAID,
     W_PRICED,
     W_RATE,
+    W_REACHED,
+    W_STEPS,
+    W_TURNS,
+    X_BEGAN,
     X_CHARGED,
     X_CONNECTED,
     X_FAMILY,
-    X_HI,
-    X_LO,
-    X_MINIMUM,
     X_NUMERATOR,
     X_PAID,
     X_POSITION,
+    X_TAX,
     X_TIME,
 )
-from rating.kernels.pay import collect_nb
-from rating.kernels.price import round_nb
-from rating.kernels.sessions import find_session_nb, session_key_nb
-from rating.kernels.walk import walk_nb
+from rating.kernels.pay import collect_nb, post_tax_nb
+from rating.kernels.price import exact_price_nb, rounded_nb, tax_in_nb
+from rating.kernels.sessions import find_session_nb, load_price_nb, session_key_nb, store_price_nb
+from rating.kernels.walk import volume_nb, walk_nb
 from schemas.codes import RatingStatus, Reason
 from schemas.jit import kernel
 from schemas.tariff_tables import (
+    COUNTER_KEY,
+    CYCLE_DAY,
+    ENTRY_COUNTER_FIRST,
     ENTRY_FAMILY,
+    ENTRY_RATE,
+    ENTRY_RATE_FIRST,
+    F_SESSION_START,
+    F_VOLUME,
     FAMILY_BOUND,
     FAMILY_DENOMINATOR,
     FAMILY_KEY,
-    FAMILY_QUANTUM,
-    FAMILY_RULE,
+    FAMILY_LATE,
+    FAMILY_SCOPE,
+    FAMILY_TAX_NUMERATOR,
     FAMILY_UNIT,
+    FLAT_STEP,
+    NO_CAP,
+    RATE_COUNTER,
+    RATE_FORM,
+    SCOPE_DAY,
+    SCOPE_REPORT,
+    SCOPE_SESSION,
     SET_FIRST,
     TABLES,
     VERSION_CURRENCY,
 )
 
 RATED, FREE, BY_ALLOWANCE, PARTLY_UNCOLLECTED = (int(s) for s in RatingStatus)
-BEYOND_BOUND = int(Reason.QUANTITY_BEYOND_BOUND)
+BEYOND_BOUND, PERIOD_CLOSED = int(Reason.QUANTITY_BEYOND_BOUND), int(Reason.PERIOD_CLOSED)
 BLOCK = 256
 
 
 @kernel(types.void(CELLS_IN, types.int64, types.int64, CELLS_OUT, TABLES, types.int64, CELLS_OUT, CELLS_OUT, CELLS_OUT,
-                   CELLS_OUT, I64_OUT, types.UniTuple(I64_IN, 3), CELLS_OUT, I64_OUT, CELLS_OUT, CELLS_OUT, I64_OUT),
+                   CELLS_OUT, I64_OUT, types.UniTuple(I64_IN, 3), CELLS_OUT, I64_OUT, CELLS_OUT, CELLS_OUT, CELLS_OUT,
+                   CELLS_OUT, I64_OUT),
         error_model="numpy")
 def fold_nb(usage, start, stop, choice, tables, position, records, profile, spill, sessions, scalars, zones,
-            candidates, walk, rated, posting, progress):
-    """Charge usage rows from progress[G_NEXT] to stop, or until `posting` or `spill` may lack room.
+            candidates, walk, marks, rated, posting, notification, progress):
+    """Charge usage rows from progress[G_NEXT] to stop, or until `posting`, `notification` or `spill` may lack room.
 
     choice (CHOICE, stop - start): what `select_nb` found; a reason found here is written back into it. rated: a row
-    for each charged event from progress[G_RATED], its own columns only. posting: rows from progress[G_POSTED].
-    candidates (MAX_CANDIDATES, CANDIDATE_WORDS) and walk (WALK,) are scratch. sessions has room for every
-    event; `position` is the journal's.
+    for each charged event from progress[G_RATED], its own columns only. posting: rows from progress[G_POSTED],
+    notification: rows from progress[G_NOTIFIED]. candidates (MAX_CANDIDATES, CANDIDATE_WORDS), walk (WALK,) and
+    marks (MAX_COUNTERS, MARK_WORDS) are scratch. sessions has room for every event; `position` is the journal's.
     """
     i = progress[G_NEXT]
     while i < stop:
@@ -133,13 +182,17 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
         own_set, shared_set = choice[C_SET, at], choice[C_SHARED_SET, at]
         sets = tables[SET_FIRST]
         worst = sets[own_set + 1] - sets[own_set] + sets[shared_set + 1] - sets[shared_set]
-        if progress[G_POSTED] + 4 * worst + 6 > posting.shape[1] or scalars[B_SPILLED] + worst > spill.shape[0]:
+        if progress[G_POSTED] + 4 * worst + 8 > posting.shape[1] or scalars[B_SPILLED] + worst > spill.shape[0]:
             break
         family = tables[ENTRY_FAMILY][entry]
         time_us, quantity = usage[U_TIME, i], usage[U_QUANTITY, i]
         event_hi, event_lo = usage[U_EVENT_HI, i], usage[U_EVENT_LO, i]
 
         # The session so far.
+        account, traits = profile[row, F_ACCOUNT], profile[row, F_TRAITS]
+        key = tables[FAMILY_KEY][family]
+        first_rate = tables[ENTRY_RATE][tables[ENTRY_RATE_FIRST][entry]]
+        form = tables[RATE_FORM][first_rate]
         hi, lo, session = np.int64(0), np.int64(0), np.int64(0)
         partial = usage[U_SESSION_HI, i] != event_hi or usage[U_SESSION_LO, i] != event_lo
         known = False
@@ -148,48 +201,126 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
                                     usage[U_SERVICE_ID, i])
             session = find_session_nb(sessions, hi, lo)
             known = session >= 0
-        before, charged = np.int64(0), np.int64(0)
+        before, began_us, price_row = np.int64(0), time_us, np.int64(-1)
         walk[:] = 0
         fresh = known and time_us - sessions[session, X_TIME] > scalars[B_HORIZON]
         if known and not fresh:
-            before = sessions[session, X_POSITION]
+            before, began_us = sessions[session, X_POSITION], sessions[session, X_BEGAN]
             walk[W_PAID] = sessions[session, X_PAID]
-            walk[W_CONNECTED] = sessions[session, X_CONNECTED]
-            if sessions[session, X_FAMILY] == tables[FAMILY_KEY][family]:
-                charged = sessions[session, X_CHARGED]
-                walk[W_NUMERATOR] = sessions[session, X_NUMERATOR]
-                walk[W_MINIMUM] = sessions[session, X_MINIMUM]
+            walk[W_CONNECTED] = sessions[session, X_CONNECTED] & CONNECTED
+            if sessions[session, X_FAMILY] == key:
+                price_row = session
         if quantity > tables[FAMILY_BOUND][family] - before:
             choice[C_REASON, at] = BEYOND_BOUND
             i += 1
             continue
+
+        # What it counts on, and whether its price does.
+        start_at, over, met = before, np.int64(-1), np.int64(0)
+        over_hi, over_lo = np.int64(0), np.int64(0)
+        if tables[ENTRY_COUNTER_FIRST][entry + 1] > tables[ENTRY_COUNTER_FIRST][entry]:
+            if progress[G_NOTIFIED] + thresholds_of_nb(tables, entry) > notification.shape[1]:
+                break
+            met = meet_counters_nb(tables, entry, tables[FAMILY_LATE][family], traits, account, zones, scalars,
+                                   time_us, marks)
+            if met < 0:
+                choice[C_REASON, at] = PERIOD_CLOSED
+                i += 1
+                continue
+            for m in range(met):
+                if marks[m, M_COUNTER] == tables[RATE_COUNTER][first_rate]:
+                    over = np.int64(m)
+        if over >= 0:
+            place = find_session_nb(sessions, marks[over, M_HI], marks[over, M_LO])
+            start_at = sessions[place, X_POSITION] if place >= 0 else np.int64(0)
+            over_hi, over_lo = row_key_nb(PRICE, key ^ tables[COUNTER_KEY][marks[over, M_COUNTER]], account,
+                                          marks[over, M_DAY])
+            price_row = find_session_nb(sessions, over_hi, over_lo)
+            walk[W_PAID] = max(start_at, sessions[price_row, X_PAID]) if price_row >= 0 else start_at
+        charged, taxed = np.int64(0), np.int64(0)
+        if price_row >= 0:
+            load_price_nb(sessions, price_row, walk)
+            charged, taxed = sessions[price_row, X_CHARGED], sessions[price_row, X_TAX]
+        scope = tables[FAMILY_SCOPE][family] if over < 0 else SCOPE_SESSION
+        scope_sum, day, day_hi, day_lo = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+        if scope == SCOPE_DAY:
+            day = local_day_nb(zones, traits, time_us)
+            day_hi, day_lo = row_key_nb(DAY, key, account, day)
+            place = find_session_nb(sessions, day_hi, day_lo)
+            charged, taxed = np.int64(0), np.int64(0)
+            if place >= 0:
+                scope_sum = sessions[place, X_NUMERATOR]
+                charged, taxed = sessions[place, X_CHARGED], sessions[place, X_TAX]
+        if (scope_sum > GUARD or walk[W_NUMERATOR] > GUARD
+                or quantity > tables[FAMILY_BOUND][family] - start_at):
+            choice[C_REASON, at] = BEYOND_BOUND
+            i += 1
+            continue
         paid_before, numerator_before = walk[W_PAID], walk[W_NUMERATOR]
+        minimum_before, steps_before = walk[W_MINIMUM], walk[W_STEPS]
+        exact_before = np.int64(0)
+        if scope != SCOPE_SESSION:
+            exact_before = exact_price_nb(tables, family, walk[W_NUMERATOR], walk[W_MINIMUM], walk[W_MAXIMUM])
 
         count, posted = gather_nb(tables, records, profile, spill, scalars, zones, row, own_set, shared, shared_set,
                                   time_us, event_hi, event_lo, position, posting, progress[G_POSTED], candidates)
         index = posted - progress[G_POSTED]
-        walk_nb(tables, entry, tables[FAMILY_UNIT][family], time_us, before, before + quantity, records, spill,
-                candidates, count, walk)
+        if form & F_VOLUME:
+            volume_nb(tables, entry, time_us, start_at + quantity, walk)
+        else:
+            walk_nb(tables, entry, tables[FAMILY_UNIT][family], time_us, began_us, start_at, start_at + quantity,
+                    records, spill, candidates, count, walk)
 
-        # One rounding of the whole session's price; this report owes the difference.
-        denominator, quantum = tables[FAMILY_DENOMINATOR][family], tables[FAMILY_QUANTUM][family]
-        price = round_nb(max(walk[W_NUMERATOR], walk[W_MINIMUM]), denominator * quantum,
-                         tables[FAMILY_RULE][family]) * quantum
-        due = price - charged
+        # One rounding of what is rounded once; this report owes the difference.
+        exact = exact_price_nb(tables, family, walk[W_NUMERATOR], walk[W_MINIMUM], walk[W_MAXIMUM])
+        if scope == SCOPE_SESSION:
+            price = rounded_nb(tables, family, exact)
+        elif scope == SCOPE_REPORT:
+            charged, taxed = np.int64(0), np.int64(0)
+            price = rounded_nb(tables, family, exact - exact_before)
+        else:
+            price = rounded_nb(tables, family, scope_sum + exact - exact_before)
+        due, tax = price - charged, np.int64(-1)
+        if tables[FAMILY_TAX_NUMERATOR][family] != 0:
+            tax = tax_in_nb(tables, family, price) - taxed
+            taxed += tax
         if partial:
             if not known:
-                session = ~session
-                scalars[B_SESSIONS] += 1
-            sessions[session, X_HI] = hi
-            sessions[session, X_LO] = lo
+                session = find_or_add_nb(sessions, scalars, hi, lo)
+            if fresh or not known:
+                sessions[session, X_BEGAN] = time_us
+                sessions[session, X_TIME] = time_us
+                sessions[session, X_PAID] = 0
+            if over < 0:
+                sessions[session, X_PAID] = walk[W_PAID]
+                sessions[session, X_FAMILY] = key
+                sessions[session, X_CHARGED] = price if scope == SCOPE_SESSION else np.int64(0)
+                sessions[session, X_TAX] = taxed if scope == SCOPE_SESSION else np.int64(0)
+                store_price_nb(sessions, session, walk)
+            else:
+                if fresh or not known:
+                    sessions[session, X_FAMILY] = 0
+                sessions[session, X_PAID] = max(sessions[session, X_PAID], before + quantity)
+                sessions[session, X_CONNECTED] = (sessions[session, X_CONNECTED] & DISCONNECTS
+                                                  | walk[W_CONNECTED] & CONNECTED)
             sessions[session, X_POSITION] = before + quantity
-            sessions[session, X_PAID] = walk[W_PAID]
-            sessions[session, X_NUMERATOR] = walk[W_NUMERATOR]
-            sessions[session, X_CHARGED] = price
-            sessions[session, X_MINIMUM] = walk[W_MINIMUM]
-            sessions[session, X_FAMILY] = tables[FAMILY_KEY][family]
-            sessions[session, X_CONNECTED] = walk[W_CONNECTED]
-            sessions[session, X_TIME] = time_us if fresh or not known else max(time_us, sessions[session, X_TIME])
+            sessions[session, X_TIME] = max(time_us, sessions[session, X_TIME])
+        if over >= 0:
+            place = find_or_add_nb(sessions, scalars, over_hi, over_lo)
+            sessions[place, X_PAID] = walk[W_PAID]
+            sessions[place, X_CHARGED] = price
+            sessions[place, X_TAX] = taxed
+            sessions[place, X_TIME] = marks[over, M_END]
+            store_price_nb(sessions, place, walk)
+        elif scope == SCOPE_DAY:
+            place = find_or_add_nb(sessions, scalars, day_hi, day_lo)
+            sessions[place, X_NUMERATOR] = scope_sum + exact - exact_before
+            sessions[place, X_CHARGED] = price
+            sessions[place, X_TAX] = taxed
+            sessions[place, X_TIME] = end_us_nb(zones, traits, CYCLE_DAY, day)
+        if met > 0:
+            progress[G_NOTIFIED] = count_nb(tables, marks, met, sessions, scalars, account, quantity, due, time_us,
+                                            event_hi, event_lo, position, notification, progress[G_NOTIFIED])
 
         # Postings: units taken, then money, own before shared, then what no balance covers.
         currency = tables[VERSION_CURRENCY][choice[C_VERSION, at]]
@@ -197,7 +328,11 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
                                                     posting, posted, index)
         left, posted = collect_nb(tables, records, profile, family, row, shared, due, currency, time_us, event_hi,
                                   event_lo, position, posting, posted, index)
+        if tax != -1:
+            posted = post_tax_nb(account, tax, currency, time_us, event_hi, event_lo, position, posting, posted,
+                                 posted - progress[G_POSTED])
         progress[G_POSTED] = posted
+        progress[G_TURNS] += walk[W_TURNS]
 
         k = progress[G_RATED]
         rated[R_LEG, k] = 0
@@ -212,16 +347,26 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
         rated[R_BILLED_BEFORE, k] = paid_before
         rated[R_NUMERATOR_BEFORE, k] = numerator_before
         rated[R_CHARGED_BEFORE, k] = charged
-        rated[R_BILLED, k] = walk[W_PAID] - paid_before
+        # The last flat slot has no end: what was billed of it is what was used.
+        rated[R_BILLED, k] = ((walk[W_PAID] if walk[W_PAID] < FLAT_STEP else start_at + quantity)
+                              - (paid_before if paid_before < FLAT_STEP else start_at))
         rated[R_ALLOWANCE, k] = walk[W_ALLOWANCE]
         rated[R_BUCKET, k] = first_bucket
-        rated[R_CONNECT, k] = walk[W_CONNECT] // denominator
+        rated[R_CONNECT, k] = walk[W_CONNECT] // tables[FAMILY_DENOMINATOR][family]
         rated[R_CHARGE, k] = due
         rated[R_UNCOLLECTED, k] = left
         rated[R_CURRENCY, k] = currency
+        rated[R_TAX, k] = tax
+        rated[R_REACHED, k] = walk[W_REACHED] if 0 < walk[W_REACHED] < FLAT_STEP else np.int64(-1)
+        rated[R_COUNTER_BEFORE, k] = start_at if over >= 0 else np.int64(-1)
+        rated[R_SCOPE_BEFORE, k] = scope_sum if scope == SCOPE_DAY else np.int64(-1)
+        rated[R_BEGAN, k] = began_us if form & F_SESSION_START else np.int64(-1)
+        rated[R_MINIMUM_BEFORE, k] = minimum_before if minimum_before > 0 else np.int64(-1)
+        rated[R_MAXIMUM, k] = walk[W_MAXIMUM] if 0 < walk[W_MAXIMUM] < NO_CAP else np.int64(-1)
+        rated[R_STEPS_BEFORE, k] = steps_before if form & F_VOLUME else np.int64(-1)
         if left > 0:
             rated[R_STATUS, k] = PARTLY_UNCOLLECTED
-        elif due > 0:
+        elif due != 0:
             rated[R_STATUS, k] = RATED
         elif walk[W_ALLOWANCE] > 0:
             rated[R_STATUS, k] = BY_ALLOWANCE

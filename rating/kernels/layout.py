@@ -3,7 +3,7 @@
 from numba import types
 
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, I64_OUT
-from schemas.rated import POSTING, RATED
+from schemas.rated import NOTIFICATION, POSTING, RATED
 from schemas.usage import USAGE
 
 I32_IN = types.Array(types.int32, 1, "C", readonly=True)
@@ -30,6 +30,14 @@ R_BILLED, R_ALLOWANCE, R_BUCKET = (RATED.index("billed_quantity"), RATED.index("
 R_CONNECT, R_CHARGE = RATED.index("connect_fee_nanos"), RATED.index("charge_nanos")
 R_UNCOLLECTED, R_CURRENCY, R_STATUS = (RATED.index("uncollected_nanos"), RATED.index("currency"),
                                        RATED.index("status"))
+R_TAX, R_REACHED = RATED.index("tax_nanos"), RATED.index("maximum_reached_at")
+R_COUNTER_BEFORE, R_SCOPE_BEFORE = RATED.index("counter_before"), RATED.index("scope_numerator_before")
+R_BEGAN, R_MINIMUM_BEFORE = RATED.index("session_began_us"), RATED.index("session_minimum_before")
+R_MAXIMUM, R_STEPS_BEFORE = RATED.index("session_maximum"), RATED.index("tier_steps_before")
+
+# Notification
+(N_HI, N_LO, N_POSITION, N_TIME, N_ACCOUNT, N_COUNTER, N_CYCLE, N_THRESHOLD, N_VALUE) = (
+    NOTIFICATION.index(name) for name in NOTIFICATION.names)
 
 # Posting
 P_HI, P_LO, P_INDEX = POSTING.index("movement_hi"), POSTING.index("movement_lo"), POSTING.index("posting_index")
@@ -54,9 +62,14 @@ NODE_WORDS, N_FROM, N_PLAN, N_NEXT = 3, 0, 1, 2
 # Spilled buckets: bucket id, remaining, next of the account (-1: no more), account row.
 SPILL_WORDS, S_BUCKET, S_REMAINING, S_NEXT, S_ROW = 4, 0, 1, 2, 3
 
-# Open session: what pricing must remember between its reports.
-SESSION_WORDS = 10
-(X_HI, X_LO, X_POSITION, X_PAID, X_NUMERATOR, X_CHARGED, X_MINIMUM, X_FAMILY, X_CONNECTED, X_TIME) = range(10)
+# Open session: what pricing must remember between its reports. The same row, under a key of its own, keeps a counter
+# of a cycle (position: its value; paid: its highest value), the price over a counter's cycle, and what is rounded once
+# for a day; X_TIME is then the end of the cycle.
+# X_CONNECTED has bits: the fee was charged, the maximum disconnects. X_MAXIMUM is 0 until the price begins.
+SESSION_WORDS = 16
+(X_HI, X_LO, X_POSITION, X_PAID, X_NUMERATOR, X_CHARGED, X_MINIMUM, X_FAMILY, X_CONNECTED, X_TIME, X_MAXIMUM, X_TAX,
+ X_BEGAN, X_STEPS, X_TIER, X_REACHED) = range(16)
+CONNECTED, DISCONNECTS = 1, 2
 
 # Scalars of the book.
 B_CLOCK, B_LATENESS, B_HORIZON, B_SESSIONS, B_SPILLED = range(5)
@@ -71,10 +84,19 @@ MAX_CANDIDATES, CANDIDATE_WORDS = 60, 5
 K_ROW, K_PLACE, K_STEP, K_TAKEN, K_BUCKET = range(5)
 
 # A session's price while it is walked: what a walk begins with and leaves behind.
-(W_PAID, W_NUMERATOR, W_MINIMUM, W_CONNECTED, W_ALLOWANCE, W_CONNECT, W_PRICED, W_RATE, W_BAND) = range(9)
-WALK = 9
+# W_STEPS, W_TIER: steps under volume tiers and what they come to. W_REACHED: where a maximum that disconnects was
+# reached, 0 for nowhere yet. W_TURNS: pieces it took.
+(W_PAID, W_NUMERATOR, W_MINIMUM, W_CONNECTED, W_ALLOWANCE, W_CONNECT, W_PRICED, W_RATE, W_BAND, W_MAXIMUM, W_STEPS,
+ W_TIER, W_REACHED, W_TURNS) = range(14)
+WALK = 14
 
-# Progress of a fold that may stop for room: next event, rated rows, posting rows, and a sink for prefetched reads.
-G_NEXT, G_RATED, G_POSTED, G_SINK = range(4)
+# Counters that an event counts on: row of COUNTER_*, key of its row, first day and end of its cycle.
+MAX_COUNTERS, MARK_WORDS = 16, 5
+M_COUNTER, M_HI, M_LO, M_DAY, M_END = range(5)
+
+# Progress of a fold that may stop for room: next event, rated rows, posting rows, a sink for prefetched reads,
+# notification rows, pieces of walks.
+G_NEXT, G_RATED, G_POSTED, G_SINK, G_NOTIFIED, G_TURNS = range(6)
+PROGRESS = 6
 
 __all__ = ["CELLS_IN", "CELLS_OUT", "I32_IN", "I64_IN", "I64_OUT"]

@@ -17,6 +17,7 @@ from schemas.tariff_tables import (
 BALANCE, REVENUE, UNCOLLECTED = int(LedgerAccount.BALANCE), int(LedgerAccount.REVENUE), int(LedgerAccount.UNCOLLECTED)
 CHARGED, DEBT, LOSS = (int(PostingReason.CHARGE), int(PostingReason.UNCOLLECTED_DEBT),
                        int(PostingReason.UNCOLLECTED_LOSS))
+TAX, TAXED = int(LedgerAccount.TAX), int(PostingReason.TAX)
 MONEY_UNIT = int(Unit.MONEY)
 
 
@@ -36,6 +37,11 @@ def collect_nb(tables, records, profile, family, row, shared, due, currency, tim
     Returns (uncollected, posted).
     """
     account = profile[row, F_ACCOUNT]
+    if due < 0:  # the price of what was used before has fallen
+        records[row, MONEY] -= due
+        put_pair_nb(posting, posted, event_hi, event_lo, index, position, time_us, account, -1, MONEY_UNIT, currency,
+                    -due, BALANCE, REVENUE, CHARGED)
+        return np.int64(0), posted + 2
     left = due
     if left > 0:
         paid = pay_nb(records, profile, row, left)
@@ -58,3 +64,13 @@ def collect_nb(tables, records, profile, family, row, shared, due, currency, tim
                         currency, -left, UNCOLLECTED, REVENUE, DEBT if tables[FAMILY_DEBT][family] else LOSS)
             posted += 2
     return left, posted
+
+
+@kernel(None, error_model="numpy", forceinline=True)
+def post_tax_nb(account, tax, currency, time_us, event_hi, event_lo, position, posting, posted, index):
+    """Post the tax in a charge from revenue to tax; returns `posted`."""
+    if tax == 0:
+        return posted
+    put_pair_nb(posting, posted, event_hi, event_lo, index, position, time_us, account, -1, MONEY_UNIT, currency,
+                -tax, REVENUE, TAX, TAXED)
+    return posted + 2

@@ -7,7 +7,27 @@ command removes it, so that neither the size of a batch nor of the table decides
 import numpy as np
 from numba import types
 
-from rating.kernels.layout import SESSION_WORDS, X_HI, X_LO, X_TIME
+from rating.kernels.layout import (
+    DISCONNECTS,
+    SESSION_WORDS,
+    W_CONNECTED,
+    W_MAXIMUM,
+    W_MINIMUM,
+    W_NUMERATOR,
+    W_REACHED,
+    W_STEPS,
+    W_TIER,
+    X_CONNECTED,
+    X_HI,
+    X_LO,
+    X_MAXIMUM,
+    X_MINIMUM,
+    X_NUMERATOR,
+    X_REACHED,
+    X_STEPS,
+    X_TIER,
+    X_TIME,
+)
 from schemas.hashing import absorb_hi_nb, absorb_lo_nb
 from schemas.jit import CELLS_IN, CELLS_OUT, kernel
 
@@ -44,3 +64,27 @@ def rehash_nb(old, new, heard_since_us):
                 new[place, word] = old[i, word]
             moved += 1
     return moved
+
+
+@kernel(None, error_model="numpy", forceinline=True)
+def load_price_nb(table, place, walk):
+    """The price of a session or a cycle, to be walked on. Whether the connect fee was charged is the session's."""
+    walk[W_NUMERATOR] = table[place, X_NUMERATOR]
+    walk[W_MINIMUM] = table[place, X_MINIMUM]
+    walk[W_MAXIMUM] = table[place, X_MAXIMUM]
+    walk[W_CONNECTED] |= table[place, X_CONNECTED] & DISCONNECTS
+    walk[W_STEPS] = table[place, X_STEPS]
+    walk[W_TIER] = table[place, X_TIER]
+    walk[W_REACHED] = table[place, X_REACHED]
+
+
+@kernel(None, error_model="numpy", forceinline=True)
+def store_price_nb(table, place, walk):
+    """The price after a walk."""
+    table[place, X_NUMERATOR] = walk[W_NUMERATOR]
+    table[place, X_MINIMUM] = walk[W_MINIMUM]
+    table[place, X_MAXIMUM] = walk[W_MAXIMUM]
+    table[place, X_CONNECTED] = walk[W_CONNECTED]
+    table[place, X_STEPS] = walk[W_STEPS]
+    table[place, X_TIER] = walk[W_TIER]
+    table[place, X_REACHED] = walk[W_REACHED]

@@ -84,6 +84,14 @@ def allowance_cells(version: TariffVersion, plan: Plan, axes: Axes) -> list[tupl
     return [(i, _cells(version, plan, plan.allowances[i].scope, axes)) for i in order]
 
 
+def scope_mask(version: TariffVersion, plan: Plan, scopes: list[Scope], axes: Axes) -> I64:
+    """Bit n of every cell that scope n covers."""
+    mask = np.zeros(axes.shape, np.int64)
+    for number, scope in enumerate(scopes):
+        mask[_cells(version, plan, scope, axes)] |= 1 << number
+    return mask
+
+
 def _cells(version: TariffVersion, plan: Plan, scope: Scope, axes: Axes) -> tuple[I64, ...]:
     deck = set(version.decks[plan.deck].values())
     classes = {c.name for c in version.data_classes}
@@ -95,8 +103,11 @@ def _cells(version: TariffVersion, plan: Plan, scope: Scope, axes: Axes) -> tupl
         elif scope.zones == ANY:
             zones |= {axes.zones[name] for name in (classes if service == Service.DATA else deck)}
         else:
+            others = classes | deck | set(BUILT_IN_ZONES) if len(scope.services) > 1 else known
             for name in scope.zones:
                 if name not in known:
+                    if name in others:
+                        continue  # a zone of another of the services
                     kind = "data class" if service == Service.DATA else f"zone of deck {plan.deck!r}"
                     raise refuse(version.file, scope.line, f"zone {name!r} is no {kind}",
                                  "one of " + ", ".join(sorted(known)[:12]), "correct the name or add it to the deck")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reference_data.prefix_trie import PrefixForest, PrefixTrie
-from reference_data.tariffs.bounds import Family, prove
+from reference_data.tariffs.bounds import prove
 from reference_data.tariffs.cells import FREE_BY_CLASS, Axes, allowance_cells, axes_of, price_cells
 from reference_data.tariffs.model import (
     CYCLES,
@@ -23,6 +23,8 @@ from reference_data.tariffs.model import (
     TariffVersion,
 )
 from reference_data.tariffs.parse import ALL_DAY, read_version
+from reference_data.tariffs.pricing import Terms, add_family, add_rate
+from reference_data.tariffs.rows import Rows, stable_key
 from reference_data.tariffs.source import refuse
 from schemas.codes import Service
 from schemas.columns import I64
@@ -49,21 +51,6 @@ class Tariffs:
     apns: tuple[str, ...]
     rate_names: tuple[str, ...]
     content_hash: str
-
-
-class _Rows:
-    """Rows that are numbered as they first appear, and lists of them that are laid end to end."""
-
-    def __init__(self) -> None:
-        self.vectors: dict[str, list[int]] = {name: [] for name in NAMES}
-        self.seen: dict[object, int] = {}
-
-    def add(self, **values: int) -> None:
-        for name, value in values.items():
-            self.vectors[name].append(value)
-
-    def size(self, name: str) -> int:
-        return len(self.vectors[name])
 
 
 def load_tariffs(folder: Path) -> Tariffs:
@@ -93,12 +80,6 @@ def check_tariff(folder: Path) -> list[str]:
     return problems
 
 
-def stable_key(*parts: str, bits: int = 63) -> int:
-    """The same number for the same names in every compilation."""
-    digest = hashlib.sha256("\0".join(parts).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> (64 - bits)
-
-
 def definition_key(plan: str, allowance: Allowance) -> int:
     """Bucket id of an allowance before the first day of its cycle is added; see `schemas.tariff_tables`."""
     return (stable_key(plan, allowance.name, bits=40) << BUCKET_UNIT_SHIFT + 3
@@ -119,12 +100,13 @@ def compile_versions(versions: list[TariffVersion]) -> Tariffs:
         "zone": [*axes.zones, *(f"roaming:{name}" for name in axes.roaming)],
         "band": [ALL_DAY, *sorted({b for v in versions for t in v.timings.values() for b in t.bands} - {ALL_DAY})],
         "currency": sorted({v.currency for v in versions}),
+        "counter": sorted({c for v in versions for c in v.counters}),
     }
     cells = sum(len(v.plans) for v in versions) * int(np.prod(axes.shape))
     if cells > MAX_CELLS:
         raise ReferenceDataError(f"plans x services x roaming zones x zones come to {cells} cells",
                                  f"at most {MAX_CELLS}", "merge zones that cost the same, or retire old versions")
-    rows = _Rows()
+    rows = Rows()
     apns = sorted({a for v in versions for c in v.data_classes for a in c.apns or ()})
     tries, deck_rows = _decks(versions, axes)
     forest = PrefixForest.stack(tries)
@@ -149,7 +131,9 @@ def compile_versions(versions: list[TariffVersion]) -> Tariffs:
             cell_parts.append(_plan_cells(rows, version, plan, axes, labels, rate_names))
     for first, count in (("PLMN_FIRST", "PLMN_CODE"), ("CLASS_FIRST", "CLASS_ZONE"), ("TIMING_FIRST", "SEGMENT_START"),
                          ("ENTRY_RATE_FIRST", "ENTRY_RATE"), ("RATE_SLOT_FIRST", "SLOT_FROM"),
-                         ("ZONE_FIRST", "ZONE_AT"), ("SET_FIRST", "SET_DEFINITION")):
+                         ("ZONE_FIRST", "ZONE_AT"), ("SET_FIRST", "SET_DEFINITION"),
+                         ("ENTRY_COUNTER_FIRST", "ENTRY_COUNTER"), ("FAMILY_DISCOUNT_FIRST", "DISCOUNT_CAP"),
+                         ("COUNTER_THRESHOLD_FIRST", "THRESHOLD")):
         rows.vectors[first].append(rows.size(count))
     arrays = {name: np.array(values, np.int64) for name, values in rows.vectors.items()}
     # Kinds that no plan prices are left out: the cells of those in use should stay near the processor.
@@ -199,7 +183,7 @@ def _decks(versions: list[TariffVersion], axes: Axes) -> tuple[list[PrefixTrie],
     return tries, rows
 
 
-def _networks(rows: _Rows, version: TariffVersion, axes: Axes) -> None:
+def _networks(rows: Rows, version: TariffVersion, axes: Axes) -> None:
     country = [UNKNOWN_NETWORK] * 1000
     exact: dict[int, int] = {}
     claimed: dict[str, str] = {}
@@ -222,7 +206,7 @@ def _networks(rows: _Rows, version: TariffVersion, axes: Axes) -> None:
         rows.add(PLMN_CODE=code, PLMN_ZONE=exact[code])
 
 
-def _classes(rows: _Rows, version: TariffVersion, axes: Axes, apns: list[str]) -> None:
+def _classes(rows: Rows, version: TariffVersion, axes: Axes, apns: list[str]) -> None:
     rows.add(CLASS_FIRST=rows.size("CLASS_ZONE"))
     for item in version.data_classes:
         for group in item.rating_groups or (-1,):
@@ -230,57 +214,49 @@ def _classes(rows: _Rows, version: TariffVersion, axes: Axes, apns: list[str]) -
                 rows.add(CLASS_GROUP=group, CLASS_APN=apns.index(apn) if apn else -1, CLASS_ZONE=axes.zones[item.name])
 
 
-def _plan_cells(rows: _Rows, version: TariffVersion, plan: Plan, axes: Axes, labels: dict[str, list[str]],
+def _plan_cells(rows: Rows, version: TariffVersion, plan: Plan, axes: Axes, labels: dict[str, list[str]],
                 rate_names: list[str]) -> I64:
     """The plan's cells; adds its families, entries, rates and allowance sets to `rows`."""
     rule_of = price_cells(version, plan, axes)
-    entry_of_rule: dict[int, int] = {}
+    sets = _allowance_sets(rows, version, plan, axes)
+    terms = Terms(rows, version, plan, axes, labels["counter"])
     free = Rate("free", SERVICE_UNIT[Service.VOICE], 0, 0, (Slot(0, 0, 1, 1, plan.line),), plan.line)
     entry_plus_one = np.zeros(axes.shape, np.int64)
     for service in Service:
         block = slice(service * 3, service * 3 + 3)
-        numbers = sorted(set(rule_of[block].ravel().tolist()) - {-1})
-        if not numbers:
-            continue
-        used = {name: version.rates[name] for n in numbers if n >= 0 for name in plan.prices[n].rates.values()}
-        family = prove(version, plan, SERVICE_UNIT[service], list(used.values()))
-        family_row = _family(rows, version, plan, service, family)
-        rate_row = {name: _rate(rows, rate, family, rate_names) for name, rate in used.items()}
-        for n in numbers:
-            if n == FREE_BY_CLASS:
-                timing, chosen = "", [_rate(rows, free, family, rate_names)]
-            else:
-                rule = plan.prices[n]
-                timing = rule.timing or ""
-                bands = version.timings[timing].bands if timing else (ALL_DAY,)
-                chosen = [rate_row[rule.rates[band]] for band in bands]
-            rows.add(ENTRY_FAMILY=family_row, ENTRY_TIMING=_timing(rows, version, timing, labels["band"]),
-                     ENTRY_RATE_FIRST=rows.size("ENTRY_RATE"))
-            rows.vectors["ENTRY_RATE"] += chosen
-            entry_of_rule[n] = rows.size("ENTRY_FAMILY")
-            entry_plus_one[block][rule_of[block] == n] = entry_of_rule[n]
-    return entry_plus_one | _allowance_sets(rows, version, plan, axes) << 32
+        rules, unit = rule_of[block], SERVICE_UNIT[service]
+        discounts, counters = terms.combined(service, unit)
+        for chain_bits in sorted(set(discounts[rules != -1].tolist())):
+            inside = (rules != -1) & (discounts == chain_bits)
+            numbers = sorted(set(rules[inside].tolist()))
+            used = {name: version.rates[name] for n in numbers if n >= 0 for name in plan.prices[n].rates.values()}
+            chain = terms.chain(chain_bits)
+            family = prove(version, plan, unit, list(used.values()), chain)
+            family_row = add_family(rows, version, plan, service, unit, family, chain)
+            rate_rows: dict[tuple[str, int], int] = {}
+            for n in numbers:
+                for counter_bits in sorted(set(counters[inside & (rules == n)].tolist())):
+                    cells = inside & (rules == n) & (counters == counter_bits)
+                    timing, bands, over = "", {ALL_DAY: free}, -1
+                    if n != FREE_BY_CLASS:
+                        rule = plan.prices[n]
+                        timing = rule.timing or ""
+                        names = version.timings[timing].bands if timing else (ALL_DAY,)
+                        bands = {band: used[rule.rates[band]] for band in names}
+                        over = terms.over(rule, list({r.name: r for r in bands.values()}.values()), counter_bits,
+                                          bool(sets[block][cells].any()))
+                    for rate in bands.values():
+                        if (rate.name, over) not in rate_rows:
+                            rate_rows[rate.name, over] = add_rate(rows, plan, rate, over, family, rate_names)
+                    rows.add(ENTRY_FAMILY=family_row, ENTRY_TIMING=_timing(rows, version, timing, labels["band"]),
+                             ENTRY_RATE_FIRST=rows.size("ENTRY_RATE"), ENTRY_COUNTER_FIRST=rows.size("ENTRY_COUNTER"))
+                    rows.vectors["ENTRY_RATE"] += [rate_rows[rate.name, over] for rate in bands.values()]
+                    rows.vectors["ENTRY_COUNTER"] += terms.counters(counter_bits)
+                    entry_plus_one[block][cells] = rows.size("ENTRY_FAMILY")
+    return entry_plus_one | sets << 32
 
 
-def _family(rows: _Rows, version: TariffVersion, plan: Plan, service: Service, family: Family) -> int:
-    rows.add(FAMILY_KEY=stable_key(version.name, plan.name, service.name, str(family), plan.rounding.name),
-             FAMILY_SERVICE=int(service), FAMILY_UNIT=int(SERVICE_UNIT[service]),
-             FAMILY_DENOMINATOR=family.denominator, FAMILY_QUANTUM=family.quantum_nanos,
-             FAMILY_RULE=int(plan.rounding), FAMILY_BOUND=family.bound, FAMILY_DEBT=int(plan.debt))
-    return rows.size("FAMILY_KEY") - 1
-
-
-def _rate(rows: _Rows, rate: Rate, family: Family, rate_names: list[str]) -> int:
-    rows.add(RATE_CONNECT=rate.connect_fee_nanos * family.denominator,
-             RATE_MINIMUM=rate.minimum_nanos * family.denominator, RATE_SLOT_FIRST=rows.size("SLOT_FROM"))
-    rate_names.append(rate.name)
-    for slot in rate.slots:
-        rows.add(SLOT_FROM=slot.start, SLOT_STEP=slot.step,
-                 SLOT_PRICE=family.step_price(slot.price_nanos, slot.step, slot.per))
-    return rows.size("RATE_CONNECT") - 1
-
-
-def _timing(rows: _Rows, version: TariffVersion, name: str, bands: list[str]) -> int:
+def _timing(rows: Rows, version: TariffVersion, name: str, bands: list[str]) -> int:
     key = ("timing", version.name if name else "", name)
     if key not in rows.seen:
         rows.seen[key] = rows.size("TIMING_ZONE")
@@ -292,7 +268,7 @@ def _timing(rows: _Rows, version: TariffVersion, name: str, bands: list[str]) ->
     return rows.seen[key]
 
 
-def _time_zone(rows: _Rows, name: str) -> int:
+def _time_zone(rows: Rows, name: str) -> int:
     if ("zone", name) not in rows.seen:
         rows.seen["zone", name] = rows.size("ZONE_FIRST")
         rows.add(ZONE_FIRST=rows.size("ZONE_AT"))
@@ -301,7 +277,7 @@ def _time_zone(rows: _Rows, name: str) -> int:
     return rows.seen["zone", name]
 
 
-def _allowance_sets(rows: _Rows, version: TariffVersion, plan: Plan, axes: Axes) -> I64:
+def _allowance_sets(rows: Rows, version: TariffVersion, plan: Plan, axes: Axes) -> I64:
     """Set row of each cell. A set is a list of definitions in the order of use; set 0 is the empty one."""
     mask = np.zeros(axes.shape, np.int64)  # bit p: the p-th allowance in order of use
     order = allowance_cells(version, plan, axes)
