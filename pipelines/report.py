@@ -16,7 +16,7 @@ from pipelines.ledger import Ledger
 from pipelines.ledger.sql import open_duckdb
 from pipelines.run import RunSummary
 
-CLASSES = ("rated", "suspended", "duplicate", "filtered", "matched", "merged", "held")
+CLASSES = ("rated", "suspended", "duplicate", "filtered", "matched", "merged", "held", "withdrawn")
 
 # Units that were charged and money, per source; value at risk is an estimate and says so.
 _UNITS_AND_MONEY = """

@@ -247,6 +247,14 @@ class RatingStatus(IntEnum):
     PARTLY_UNCOLLECTED = 3
 
 
+class Withdrawal(IntEnum):
+    """Why an event that was charged, or a container that was held, is neither now."""
+
+    BACKED_OUT = 0
+    SET_ASIDE = 1   # a rerating could not price it: it is in suspense
+    RELEASED = 2    # held for its session when its delivery was backed out
+
+
 class CorrectionKind(IntEnum):
     """What a correction of the past was for."""
 

@@ -6,6 +6,7 @@ from schemas.codes import (
     PostingReason,
     RatingStatus,
     Unit,
+    Withdrawal,
 )
 from schemas.columns import Column, ColumnSet
 from schemas.usage import ORIGIN, USAGE
@@ -95,13 +96,16 @@ CORRECTION = ColumnSet("correction", 1, (
     Column("who", "label", "who made it", nullable=False),
     Column("why", "label", "why", nullable=False),
 ))
-# Usage that was backed out: class `withdrawn` of the conservation law, one row per container.
+# Events that were charged, or containers that were held, and are neither now. Those that were backed out are class
+# `withdrawn` of the conservation law.
 WITHDRAWN = ColumnSet("withdrawn", 1, (
     *ORIGIN,
     Column("event_id_hi", "uint64", "upper half of the event id", nullable=False),
     Column("event_id_lo", "uint64", "lower half", nullable=False),
     Column("journal_position", "int64", "the correction that took it back", nullable=False),
     Column("revision", "int16", "revision that the event has if it comes again", nullable=False),
+    Column("quantity", "int64", "what it would have been charged for"),
+    Column("state", "code", "why", Withdrawal, nullable=False),
 ))
 _EXTENSIVE = ("duration_s", "uplink_octets", "downlink_octets", "quantity", "billed_quantity", "allowance_quantity")
 # Columns that a reversal negates.

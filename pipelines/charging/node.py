@@ -15,6 +15,8 @@ from typing import Any
 from pipelines.collect import COMMANDS
 from pipelines.corrections.correction import KIND as CORRECT
 from pipelines.corrections.correction import Correction, corrected_book, read_correction
+from pipelines.corrections.kept import OPENED, opened_rows
+from pipelines.corrections.withdrawn import renumber, withdrawn_events
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
 from pipelines.journal import Block, Command, Entry, Journal
@@ -32,7 +34,7 @@ from schemas.rated import NOTIFICATION, POSTING, RATED
 from schemas.usage import SUSPENSE, USAGE
 
 NO_FILE = bytes(32)
-LEDGER_TABLES = ("rated", "posting", "suspense", "correction")  # that a correction adds to
+LEDGER_TABLES = ("rated", "posting", "suspense", "correction", "withdrawn")  # that a correction adds to
 OPENING = "open_accounts"
 OWN_COMMANDS = "own_commands"  # file of a commit: commands of no command file, [position, content] a line
 CHARGED, BALANCES = "append", "balances"  # kinds of commits
@@ -74,6 +76,7 @@ class ChargingNode:
         self._snapshots = Snapshots(home.snapshots, disk)
         self._events_since_snapshot = 0
         self.journaled_version = int(self._stream.state.get("mediation_version", 0))
+        self._again = withdrawn_events(ledger)
         self.book = self._recover()
 
     def open_accounts(self) -> None:
@@ -88,7 +91,8 @@ class ChargingNode:
     @property
     def settled(self) -> bool:
         """Whether balances and a snapshot were written after all that is charged, as a run does at its end."""
-        ops = [entry.op for entry in self._ledger.logs()["charging"].entries if entry.op in (CHARGED, BALANCES)]
+        ops = [entry.op for entry in self._ledger.logs()["charging"].entries
+               if entry.op in (CHARGED, CORRECT, BALANCES)]
         return ops[-1:] == [BALANCES] and self._snapshots.positions()[-1:] == [self.position]
 
     def pending(self) -> Iterator[tuple[int, list[Entry]]]:
@@ -120,11 +124,12 @@ class ChargingNode:
 
     def charge(self, first: int, entries: Sequence[Entry], usage: Cells) -> int:
         """Steps 2 and 3: fold the group over the book, commit what it did. Returns rows rated."""
-        own = [(place, entry.content) for place, entry in enumerate(entries, first)
-               if isinstance(entry, Command) and "line" not in _read(entry.content)] if len(entries) < 3 else []
+        own = _own_commands(first, entries)
         if own and _read(own[0][1]).get("kind") == CORRECT:
             return self._charge_correction(first, entries, own)
         parts = self._fold(first, entries, usage)
+        for part in parts:
+            renumber(part.rated, self._again)
         reached("charge.folded")
         rows = {"rated": Cells.concat(RATED, [p.rated for p in parts]),
                 "posting": Cells.concat(POSTING, [p.posting for p in parts]),
@@ -134,6 +139,11 @@ class ChargingNode:
             rows["notification"] = notified
         staged = self._stream.stage_many({name: Rows(cells, self._labels) for name, cells in rows.items()},
                                          self._threads)
+        if own:
+            staged.append(self._stage_own(own))
+        if own and self._operator is not None and len(self.book) > known:
+            staged.append(self._stream.stage_bytes("opened", OPENED,
+                                                   opened_rows(self._operator, self.book.account_ids[known:])))
         stop = first + len(entries)
         self._stream.commit(staged, kind=CHARGED, positions={"journal": (first, stop)},
                             state={"mediation_version": _version_of(entries)},
@@ -155,6 +165,7 @@ class ChargingNode:
                             state={"mediation_version": _version_of(entries)},
                             reference={"snapshot": self._reference.content_hash})
         self.position = stop
+        self._again = withdrawn_events(self._ledger)
         return 0
 
     def _apply_correction(self, command: dict[str, Any]) -> Correction:
@@ -281,6 +292,13 @@ def _read(content: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
+
+
+def _own_commands(first: int, entries: Sequence[Entry]) -> list[tuple[int, bytes]]:
+    """Commands that the node gave to itself, with their positions: always one, alone with the block of its group."""
+    if len(entries) != 2 or not isinstance(entries[0], Command) or "line" in _read(entries[0].content):
+        return []
+    return [(first, entries[0].content)]
 
 
 def _version_of(entries: Sequence[Entry]) -> int:

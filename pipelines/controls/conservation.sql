@@ -1,6 +1,7 @@
 -- Conservation: every usage container that came in is accounted for, per source.
 --
--- Proves law 3: in + recycled = rated + waiting + suspended + duplicate + filtered + matched + merged + held.
+-- Proves law 3: in + recycled = rated + waiting + suspended + duplicate + filtered + matched + merged + held +
+-- withdrawn.
 -- Counts containers, the unit that can be priced on its own: a call, a message, one rating group of one partial.
 -- kind: law            tolerance: zero
 --
@@ -16,14 +17,18 @@
 -- matched       charged online already
 -- merged        went into another container's event
 -- held          wait for the rest of their session
+-- withdrawn     of a delivery that was backed out: no longer rated or held
 -- difference    must be zero
 WITH counted AS (
     SELECT source, 'containers' AS class, sum(container_count) AS n FROM file_audit GROUP BY source
     UNION ALL SELECT source, 'records', sum(record_count) FROM file_audit WHERE source <> 'commands' GROUP BY source
     UNION ALL SELECT source, 'recycled', sum(container_count) FROM settled WHERE action = 'recycled' GROUP BY source
-    UNION ALL SELECT source, 'rated', count(*) FROM rated WHERE leg = 0 AND revision = 0 GROUP BY source
+    -- An odd revision takes the one before it back.
+    UNION ALL SELECT source, 'rated', sum(1 - revision % 2 * 2) FROM rated WHERE leg = 0 GROUP BY source
+    UNION ALL SELECT source, 'withdrawn', count(*) FROM withdrawn WHERE state <> 'set_aside' GROUP BY source
     UNION ALL SELECT source, 'waiting', count(*) FROM usage GROUP BY source
-    UNION ALL SELECT source, 'waiting', -count(*) FROM rated WHERE leg = 0 AND revision = 0 GROUP BY source
+    UNION ALL SELECT source, 'waiting', -sum(1 - revision % 2 * 2) FROM rated WHERE leg = 0 GROUP BY source
+    UNION ALL SELECT source, 'waiting', -count(*) FROM withdrawn WHERE state = 'backed_out' GROUP BY source
     UNION ALL SELECT source, 'waiting', -count(*) FROM suspense
               WHERE stage = 'charge' AND record_type IS DISTINCT FROM 'command' GROUP BY source
     UNION ALL SELECT source, 'suspended', count(*) FROM suspense
@@ -45,9 +50,10 @@ by_source AS (
            coalesce(sum(n) FILTER (class = 'filtered'), 0) AS filtered,
            coalesce(sum(n) FILTER (class = 'matched'), 0) AS matched,
            coalesce(sum(n) FILTER (class = 'merged'), 0) AS merged,
-           coalesce(sum(n) FILTER (class = 'held'), 0) AS held
+           coalesce(sum(n) FILTER (class = 'held'), 0) AS held,
+           coalesce(sum(n) FILTER (class = 'withdrawn'), 0) AS withdrawn
     FROM counted WHERE source <> 'commands'
     GROUP BY ROLLUP (source))
 SELECT *, containers + recycled - rated - waiting - suspended - duplicate - filtered - matched - merged - held
-       AS difference
+       - withdrawn AS difference
 FROM by_source ORDER BY source NULLS LAST;

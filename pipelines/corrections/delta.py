@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.corrections.replay import Ids
+from pipelines.corrections.withdrawn import IDS, Ids
 from rating.charging import Charged
 from schemas.codes import PostingReason
 from schemas.columns import I64, Cells, ColumnSet
 from schemas.errors import InvariantError
-from schemas.rated import MEASURES, POSTING, RATED
+from schemas.rated import MEASURES, POSTING, RATED, WITHDRAWN
 from schemas.usage import SUSPENSE, USAGE
 
 CHUNK_ROWS = 100_000
@@ -141,6 +141,22 @@ class Delta:
             WHERE n.record_type IS DISTINCT FROM 'command'
             ORDER BY file_id, record_offset, container_index, event_id_hi, event_id_lo""")
 
+    def withdrawn(self) -> Iterator[pa.Table]:
+        """Events that are charged no more."""
+        yield from self._chunks(WITHDRAWN, f"""
+            SELECT any_value(source) AS source, any_value(file_id) AS file_id,
+                   any_value(record_offset) AS record_offset, any_value(record_length) AS record_length,
+                   any_value(container_index) AS container_index, event_id_hi, event_id_lo,
+                   CAST({self._position} AS BIGINT) AS journal_position,
+                   CAST(max(revision) + 2 AS SMALLINT) AS revision,
+                   any_value(quantity) FILTER (leg = 0) AS quantity,
+                   CASE WHEN (event_id_hi, event_id_lo) IN (SELECT (event_id_hi, event_id_lo) FROM removed)
+                        THEN 'backed_out' ELSE 'set_aside' END AS state
+            FROM taken_back t WHERE NOT EXISTS (SELECT 1 FROM new_rated n WHERE n.leg = 0
+                AND n.event_id_hi = t.event_id_hi AND n.event_id_lo = t.event_id_lo)
+            GROUP BY event_id_hi, event_id_lo ORDER BY file_id, record_offset, container_index, event_id_hi, event_id_lo
+            """)
+
     def sums(self) -> Sums:
         def one(query: str) -> int:
             return int(self._sql.execute(query).fetchall()[0][0])
@@ -184,7 +200,7 @@ class Delta:
         self._sql.register("_concerned", concerned)
         self._sql.execute("CREATE TEMP TABLE concerned AS SELECT * FROM _concerned")
         self._where = "WHERE account_id IN (SELECT account_id FROM concerned)" if accounts is not None else ""
-        ids = removed if removed is not None else np.empty(0, [("hi", np.int64), ("lo", np.int64)])
+        ids = removed if removed is not None else np.empty(0, IDS)
         self._sql.register("_removed", pa.table({"event_id_hi": ids["hi"].view(np.uint64).copy()
                                                  if ids.size else pa.array([], pa.uint64()),
                                                  "event_id_lo": ids["lo"].view(np.uint64).copy()

@@ -20,8 +20,9 @@ from pipelines.corrections.delta import Delta, Outcome, Sums
 from pipelines.corrections.history import History, is_correction
 from pipelines.corrections.kept import kept_tariffs, tariffs_of_snapshot
 from pipelines.corrections.layers import FAR_AHEAD_US, LONG_AGO_US, Layer, Layers
-from pipelines.corrections.replay import IDS, Exclusions, Ids, Replay, replay
+from pipelines.corrections.replay import Exclusions, Replay, replay
 from pipelines.corrections.scope import concerned, couples
+from pipelines.corrections.withdrawn import IDS, Ids
 from pipelines.durable import Disk
 from pipelines.home import Home, Input
 from pipelines.keys import Keys
@@ -110,7 +111,8 @@ def prepare(source: Input, home: Home, wanted: Wanted, reference: tuple[str, Tar
         at_hand = wanted.tariffs or (reference[1] if reference else load_tariffs(source.operator / "tariffs"))
         if before is not None and not wanted.trust:
             _prove(connection, before, at_hand)
-        delta = Delta(connection, outcome, accounts, base, wanted.made_us, _REASONS[wanted.kind])
+        delta = Delta(connection, outcome, accounts, base, wanted.made_us, _REASONS[wanted.kind],
+                      wanted.removed)
         delta.check()
         sums = delta.sums()
         facts = {"kind": wanted.kind.name.lower(), "base": base, "made_us": wanted.made_us, "from_us": wanted.from_us,
@@ -207,7 +209,7 @@ def _prove(connection: duckdb.DuckDBPyConnection, before: Replay, tariffs: Tarif
 def _tables(delta: Delta, found: Prepared, wanted: Wanted, corrected: Replay, before: Replay | None
             ) -> Iterator[tuple[str, pa.Table]]:
     """What the correction's file holds."""
-    for name in ("rated", "posting", "suspense"):
+    for name in ("rated", "posting", "suspense", "withdrawn"):
         for table in getattr(delta, name)():
             yield name, table
     yield "correction", _said(found, wanted)

@@ -12,6 +12,7 @@ from pipelines.collect import COMMANDS
 from pipelines.corrections.history import Group, History, is_correction
 from pipelines.corrections.kept import accounts_among
 from pipelines.corrections.layers import Layers
+from pipelines.corrections.withdrawn import IDS, Ids, ids_of
 from rating.book import BalanceBook
 from rating.charging import Charged, charge
 from rating.commands import Origin, apply_command
@@ -23,8 +24,6 @@ from schemas.usage import SUSPENSE
 
 # Told of everything that the replay charges: (what, labels behind its label columns).
 Sink = Callable[[Charged, dict[str, list[str]]], None]
-IDS = np.dtype([("hi", np.int64), ("lo", np.int64)])
-Ids = npt.NDArray[np.void]
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,6 @@ class Exclusions:
         if self.only_at.size:
             counted &= ~np.isin(ids, self.only_at) | np.isin(ids, self.only_at[self.only_at_position == position])
         return counted
-
-
-def ids_of(cells: Cells) -> Ids:
-    """Event ids as one array."""
-    ids = np.empty(len(cells), IDS)
-    ids["hi"], ids["lo"] = cells["event_id_hi"], cells["event_id_lo"]
-    return ids
 
 
 class Replay:

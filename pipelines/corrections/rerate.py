@@ -95,8 +95,10 @@ class Correcting(Run):
         self.close()
 
     def catch_up(self) -> int:
-        """Charge what is left over from before. Returns the journal's position."""
+        """Charge what is left over from before, and settle it. Returns the journal's position."""
         self._catch_up()
+        if not self._node.settled:
+            self._settle()
         return self._node.position
 
     def commit(self, prepared: Prepared) -> None:

@@ -1,20 +1,25 @@
 """Rerating: two days with a wrong tariff row, corrected, are as two days that had the right one."""
 
+import copy
 import csv
 import datetime
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines.controls import run_controls
 from pipelines.corrections.rerate import Request, rerate
+from pipelines.home import Home, Input
 from pipelines.ledger.sql import open_duckdb
 from pipelines.sample.generate import generate
 from pipelines.sample.tariffs import WRONG_PREFIX
+from schemas.errors import LedgerError, ReferenceDataError
 from schemas.rated import RATED
-from tests.integration.site import Site
+from tests.integration.site import Site, in_order, put_commands
 
 MADE_US = 1_800_000_000_000_000
 NOT_COMPARED = {"revision", "journal_position", "rate_row", "session_numerator_before"}
@@ -39,12 +44,21 @@ def right(two_days: Path, tmp_path_factory: pytest.TempPathFactory, keys: Path) 
     yield site
 
 
-@pytest.fixture
-def wrong(two_days: Path, tmp_path: Path, keys: Path) -> Site:
-    """A site that ran with the wrong row."""
-    site = Site(two_days, tmp_path, keys, own_inbox=True)
+@pytest.fixture(scope="module")
+def ran(two_days: Path, tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Site:
+    """A site that ran with the wrong row. Not to be changed."""
+    site = Site(two_days, tmp_path_factory.mktemp("ran"), keys, own_inbox=True)
     site.deliver(two_days.glob("inbox/*/*"))
     site.run()
+    return site
+
+
+@pytest.fixture
+def wrong(ran: Site, tmp_path: Path) -> Site:
+    """A copy of it."""
+    shutil.copytree(ran.home.root.parent, tmp_path / "site")
+    site = copy.copy(ran)
+    site.home, site.input = Home(tmp_path / "site" / "home"), Input(tmp_path / "site" / "input")
     return site
 
 
@@ -93,3 +107,116 @@ def test_rerated_days_are_as_days_with_the_right_tariff(wrong: Site, right: Site
     assert (correction["kind"], correction["who"], correction["why"]) == ("rerate", "tester", "a wrong row")
     assert correction["reversed_count"] == done.sums.reversed_rows
     assert rerate(wrong.input, wrong.home, request()).changes is False
+
+
+def charges(site: Site) -> dict[tuple[str, str], int]:
+    """Charge by event."""
+    return {(hi, lo): nanos for hi, lo, nanos in
+            ask(site, "SELECT event_id_hi, event_id_lo, charge_nanos FROM rated_current")}
+
+
+def test_only_usage_of_the_stretch_has_the_new_prices(wrong: Site, right: Site) -> None:
+    noon = 1_772_449_200_000_000  # 2026-03-02 11:00 UTC
+    mend(wrong)
+    before, mended = charges(wrong), charges(right)
+    done = rerate(wrong.input, wrong.home, request(from_us=noon))
+    assert done.proved and done.changes
+    after = charges(wrong)
+    whole = {(hi, lo) for hi, lo in ask(wrong, "SELECT event_id_hi, event_id_lo FROM rated_current "
+                                        "WHERE session_quantity_before IS NULL OR session_quantity_before = 0")}
+    early = {(hi, lo) for hi, lo in ask(wrong, f"SELECT event_id_hi, event_id_lo FROM rated_current "
+                                               f"WHERE event_time_us < make_timestamptz({noon})")}
+    assert all(after[event] == before[event] for event in early)
+    assert all(after[event] == mended[event] for event in whole - early)
+    laws_hold(wrong)
+    # The rest of it: what was corrected already stays so, and both together are the whole.
+    rerate(wrong.input, wrong.home, request(to_us=noon))
+    assert says(wrong) == says(right)
+    laws_hold(wrong)
+
+
+def test_chosen_accounts_and_whoever_shares_with_them_are_computed_and_nobody_else_moves(wrong: Site, right: Site
+                                                                                          ) -> None:
+    mend(wrong)
+    [(account,)] = ask(wrong, "SELECT account_id FROM rated_current WHERE zone = 'satellite' ORDER BY 1 LIMIT 1")
+    done = rerate(wrong.input, wrong.home, request(accounts=np.array([account])))
+    assert done.changes and done.accounts < 20
+    query = "SELECT bucket_id, amount FROM balance WHERE account_id = {} ORDER BY ALL"
+    assert ask(wrong, query.format(account)) == ask(right, query.format(account))
+    laws_hold(wrong)
+    rerate(wrong.input, wrong.home, request())
+    assert says(wrong) == says(right)
+
+
+def test_a_dry_run_says_the_same_and_commits_nothing(wrong: Site) -> None:
+    mend(wrong)
+    before = wrong.said()
+    dry = rerate(wrong.input, wrong.home, request(), dry_run=True)
+    assert wrong.said() == before
+    assert dry.sums == rerate(wrong.input, wrong.home, request()).sums
+
+
+def test_a_journal_that_moves_meanwhile_is_caught_up_with(wrong: Site, right: Site) -> None:
+    mend(wrong)
+    late = [put_commands(site.input.inbox, 99, "20260304000000", [
+        {"id": "late", "kind": "adjust", "time": "2026-03-03T23:00:00Z", "account_id": 1, "amount": "0.01",
+         "currency": "EUR"}]) for site in (wrong, right)]
+    ran: list[object] = []
+
+    def meanwhile() -> None:
+        if not ran:
+            ran.append(wrong.run())
+
+    before = wrong.ledger.logs()["charging"].positions()["journal"]
+    done = rerate(wrong.input, wrong.home, request(), between=meanwhile)
+    assert done.base > before
+    right.run()
+    try:
+        assert says(wrong) == says(right)
+        laws_hold(wrong)
+    finally:
+        for path in late:
+            path.unlink()
+
+
+def test_the_folder_or_version_that_is_asked_for_holds(wrong: Site, right: Site, tmp_path: Path) -> None:
+    shutil.copytree(right.input.operator / "tariffs", tmp_path / "mended")
+    rerate(wrong.input, wrong.home, request(tariff=str(tmp_path / "mended")))
+    assert says(wrong) == says(right)
+    versions = sorted(path.stem for path in (wrong.input.operator / "tariffs").glob("*.yaml"))
+    done = rerate(wrong.input, wrong.home, request(tariff=versions[0]))
+    assert done.changes
+    assert ask(wrong, "SELECT DISTINCT tariff_version FROM rated_current") == [(versions[0],)]
+    laws_hold(wrong)
+    with pytest.raises(ReferenceDataError, match=versions[0]):
+        rerate(wrong.input, wrong.home, request(tariff="no-such-version"))
+
+
+def test_usage_after_a_rerating_goes_on_from_the_corrected_balances(two_days: Path, right: Site, tmp_path: Path,
+                                                                     keys: Path) -> None:
+    site = Site(two_days, tmp_path, keys, own_inbox=True)
+    files = in_order(two_days / "inbox")
+    site.deliver(files[:len(files) * 3 // 4])
+    site.run()
+    mend(site)
+    assert rerate(site.input, site.home, request()).changes
+    site.deliver(files[len(files) * 3 // 4:])
+    site.run()
+    assert says(site) == says(right)
+    laws_hold(site)
+
+
+def test_who_and_why_must_be_said(wrong: Site) -> None:
+    with pytest.raises(LedgerError, match="why"):
+        rerate(wrong.input, wrong.home, Request(MADE_US, "tester", " "))
+
+
+def test_a_past_that_does_not_replay_is_not_corrected(wrong: Site, tmp_path: Path) -> None:
+    """Tariffs given as those of the past that are not those of the past."""
+    mend(wrong)
+    shutil.copytree(wrong.input.operator / "tariffs", tmp_path / "mended")
+    with pytest.raises(LedgerError, match="replaying the past as it was"):
+        rerate(wrong.input, wrong.home, request(as_charged=tmp_path / "mended"))
+    done = rerate(wrong.input, wrong.home, request(as_charged=tmp_path / "mended", trust=True))
+    assert done.changes
+    laws_hold(wrong)

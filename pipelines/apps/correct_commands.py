@@ -1,0 +1,101 @@
+"""`tarifa rerate`, `tarifa whatif`."""
+
+import getpass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from pipelines.apps.opening import BesideOption, now_us, places
+from pipelines.apps.options import HomeOption, LedgerOption, console
+from pipelines.corrections.layers import FAR_AHEAD_US, LONG_AGO_US
+from pipelines.corrections.prepare import Prepared
+from pipelines.corrections.rerate import Request, rerate
+from pipelines.home import Input
+from reference_data.operator import load_operator
+from schemas.columns import I64
+from schemas.errors import ChargingError
+from schemas.money import format_money
+from schemas.timepoint import parse_time
+
+FromOption = Annotated[str, typer.Option(
+    "--from", help="Usage from then on: 2026-10-21, or with a time; the operator's zone unless it has an offset.")]
+ToOption = Annotated[str, typer.Option("--to", help="Usage before then.")]
+DryOption = Annotated[bool, typer.Option("--dry-run", help="Say what would come of it; commit nothing.")]
+WhoOption = Annotated[str, typer.Option("--who", help="On whose account. Default: the user of this machine.")]
+WhyOption = Annotated[str, typer.Option("--why", help="Why, in a few words; it is kept with the correction.")]
+AsChargedOption = Annotated[Path | None, typer.Option(
+    "--as-charged", help="Folder of the tariffs that the past was charged under, for homes that did not keep them.")]
+TrustOption = Annotated[bool, typer.Option(
+    "--trust-ledger", help="Correct even where the past, replayed as it was, gives other balances.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Hang this module's commands into the command line."""
+    app.command("rerate")(rerate_command)
+
+
+def rerate_command(
+    start: FromOption = "", stop: ToOption = "",
+    tariff: Annotated[str, typer.Option("--tariff", help="A version of the operator's, or a folder of tariffs. "
+                                        "Default: the operator's as they are now.")] = "",
+    accounts: Annotated[str, typer.Option("--accounts", help="Only usage of these: ids, comma separated, or a file "
+                                          "with one a line. Who shares a balance with them comes along.")] = "",
+    dry_run: DryOption = False, who: WhoOption = "", why: WhyOption = "", as_charged: AsChargedOption = None,
+    trust: TrustOption = False,
+    home: HomeOption = None, input_folder: BesideOption = None, ledger: LedgerOption = "",
+) -> None:
+    """Charge the past again under other tariffs, and post the differences."""
+    source, place = places(home, input_folder, ledger)
+    chosen = account_ids(accounts)
+    done = rerate(source, place, Request(
+        now_us(), who or getpass.getuser(), why, point(source, start, LONG_AGO_US), point(source, stop, FAR_AHEAD_US),
+        tariff, chosen, as_charged, trust), dry_run)
+    print_correction(done, dry_run)
+
+
+def print_correction(done: Prepared, dry_run: bool) -> None:
+    """What a correction did, or would do."""
+    sums = done.sums
+    console.print(f"{done.accounts:,} accounts and {done.events:,} events computed again"
+                  + ("" if done.proved else "; that the past replays as it was could not be shown"))
+    if not done.changes:
+        console.print("Nothing differs.")
+        return
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("", "count"):
+        table.add_column(name, justify="right" if name else "left")
+    for name, count in (("charges taken back", sums.reversed_rows), ("charges in their place", sums.replaced_rows),
+                        ("events set aside", sums.suspended), ("postings", sums.postings),
+                        ("accounts that differ", sums.accounts)):
+        table.add_row(name, f"{count:,}")
+    for title, nanos in (("charges", sums.charge_nanos), ("of it uncollected", sums.uncollected_nanos),
+                         ("balances", sums.balance_nanos)):
+        for currency, amount in nanos.items():
+            table.add_row(f"{title}, {currency}", f"{'+' if amount > 0 else ''}{format_money(amount)}")
+    console.print(table)
+    console.print("Nothing was committed." if dry_run else f"Committed at journal position {done.base:,}.")
+
+
+def point(source: Input, text: str, otherwise: int) -> int:
+    """Microseconds UTC of a date or time as an operator writes it."""
+    if not text:
+        return otherwise
+    try:
+        return parse_time(text, load_operator(source.operator / "operator.yaml").time_zone)
+    except ValueError:
+        raise ChargingError(f"time {text!r}", "2026-10-21, or 2026-10-21T08:00 with or without an offset") from None
+
+
+def account_ids(text: str) -> I64 | None:
+    """Ids, ascending; None when none are given."""
+    if not text:
+        return None
+    words = Path(text).read_text().split() if Path(text).is_file() else text.split(",")
+    try:
+        return np.unique(np.array([int(word) for word in words], np.int64))
+    except ValueError:
+        raise ChargingError(f"accounts {text!r}", "numbers, comma separated, or a file with one a line") from None
