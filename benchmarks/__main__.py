@@ -15,6 +15,7 @@ JOBS = (
     ("end_to_end", "--format", "ts32298-gprs"),
     ("text_formats",),
     ("rating",),
+    ("exactness",),
     ("ledger",),
     ("duplicates",),
 )

@@ -66,15 +66,32 @@ def make_accounts(rows):
     return accounts_from_arrow(accounts, plans)
 
 
-def events_to_cells(events, apns=()):
-    """Events as the oracle takes them, as a usage block."""
+def snssai_code(text):
+    """SST << 32 | SD + 1 of `SST` or `SST-SD`; absent: -1."""
+    if not text:
+        return -1
+    kind, _, differentiator = text.partition("-")
+    return int(kind, 16) << 32 | (int(differentiator, 16) + 1 if differentiator else 0)
+
+
+def events_to_cells(events, labels=(), friends=None):
+    """Events as the oracle takes them, as a usage block. labels: names by column, or of APNs only.
+
+    friends: account -> tokens of the other parties that are its friends.
+    """
+    labels = labels if isinstance(labels, dict) else {"apn": list(labels)}
     cells = Cells.empty(USAGE, len(events), fill=-1)
+
+    def label(column, name):
+        return labels[column].index(name) if name else -1
+
     for i, event in enumerate(events):
         service = Service[event["service"].upper()]
         plmn = event.get("plmn")
         session = event.get("session")
         for name, value in {
-            "source": 0, "file_id": 1, "record_offset": 100 * i, "record_length": 100, "container_index": 0,
+            "source": 0, "file_id": 1, "record_offset": 100 * event.get("id", i + 1), "record_length": 100,
+            "container_index": 0,
             "event_id_hi": event.get("id", i + 1), "event_id_lo": 77,
             "session_hi": event.get("id", i + 1) if session is None else 1000 + session,
             "session_lo": 77 if session is None else 88, "service": service,
@@ -83,11 +100,17 @@ def events_to_cells(events, apns=()):
             "other_class": NumberClass[event.get("other_class", "ordinary").upper()],
             "other_prefix": pack(event["number"]) if event.get("number") else -1,
             "rating_group": event.get("rating_group", -1),
-            "apn": apns.index(event["apn"]) if event.get("apn") else -1,
+            "apn": label("apn", event.get("apn")), "category": label("category", event.get("category")),
+            "other_network": label("other_network", event.get("other_network")),
+            "service_identifier": event.get("service_identifier", -1), "rat_type": event.get("rat", -1),
+            "snssai": snssai_code(event.get("snssai")), "segments": event.get("segments", -1),
+            "calling_prefix": pack(event["calling"]) if event.get("calling") else -1,
             "serving_plmn": int(plmn[:3]) * 1000 + int(plmn[3:]) if plmn else -1, "roaming": int(bool(plmn)),
             "merged_count": 1, "incomplete": 0, "account_id": event["account_id"], "group_id": event["account_id"],
         }.items():
             cells[name][i] = value
+        if friends is not None and "friend" in USAGE.names:
+            cells["friend"][i] = int(event.get("other_token") in friends.get(event["account_id"], ()))
     return cells
 
 

@@ -77,7 +77,7 @@ def convert(version, value, currency, wanted, us):
     if currency == wanted:
         return value
     for here, there, inverse in ((currency, wanted, False), (wanted, currency, True)):
-        pairs = [(local_time(item["valid_from"], version["time_zone"]), amount(item["rate"]))
+        pairs = [(local_time(item.get("valid_from", "1970-01-01"), version["time_zone"]), amount(item["rate"]))
                  for item in version.get("exchange", []) if (item["from"], item["to"]) == (here, there)]
         known = [pair for pair in pairs if pair[0] <= us]
         if known:

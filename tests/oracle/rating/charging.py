@@ -16,6 +16,11 @@ from tests.oracle.rating.states import first_use, refusal_of
 NOTHING = Fraction(0)
 
 
+def session_key(event, leg):
+    """Reports of one session, rating group and service identifier are priced together; each leg for itself."""
+    return event.get("session"), event.get("rating_group"), event.get("service_identifier"), leg
+
+
 @dataclass
 class Oracle:
     versions: list                       # dicts with version, active_from_us, ...
@@ -23,9 +28,10 @@ class Oracle:
     accounts: dict
     lateness_us: int
     horizon_us: int
-    sessions: dict = field(default_factory=dict)      # (session, leg) -> Session
+    sessions: dict = field(default_factory=dict)      # session_key -> Session
     cycle_prices: dict = field(default_factory=dict)  # (account, counter, first day, terms) -> Price
     days: dict = field(default_factory=dict)          # (account, terms, local day) -> Price
+    bands: dict = field(default_factory=dict)         # (version, timing, second) -> band
     clock_us: int | None = None
     closed_by_command: int | None = None
     applied: set = field(default_factory=set)
@@ -99,11 +105,13 @@ class Oracle:
             start = max(price.paid, before)
         else:
             over = None
-            if session.price.terms != terms:
-                session.price = Price(terms)
-            price, before, start = session.price, session.position, session.paid
+            before, start = session.position, session.paid
+            # A report whose units lie within what was billed already costs nothing, and begins no price.
+            price = session.price if session.price.terms == terms else Price(terms)
+            if start < before + quantity:
+                session.price = price
 
-        tape = Tape(choice, happy, event, session, before)
+        tape = Tape(self, choice, happy, event, session, before)
         steps = [(amount(d.get("percent", 0)), tape.money(d, d["cap"]) if "cap" in d else None,
                   tape.money(d, d["amount"]) if "amount" in d else None) for _, d in chain]
         tax = choice.terms.get("tax", {"percent": 0, "prices": "inclusive"})
@@ -121,7 +129,7 @@ class Oracle:
         session.position += quantity
         session.time = max(us, session.time)
         if event.get("session") is not None:
-            self.sessions[event["session"], leg] = session
+            self.sessions[session_key(event, leg)] = session
 
         payable = due if before_block is None else max(NOTHING, min(due, before_block))
         left, blocked = self.pay(account, groups, us, due, payable)
@@ -132,7 +140,7 @@ class Oracle:
 
     def session_of(self, event, leg):
         us = event["time_us"]
-        known = self.sessions.get((event.get("session"), leg))
+        known = self.sessions.get(session_key(event, leg))
         return known if known is not None and us - known.time <= self.horizon_us else Session(us, us)
 
     def pay(self, account, groups, us, due, payable):

@@ -47,7 +47,7 @@ def top_up(oracle, account, command, us):
     if version is None or version["currency"] != account.currency:
         return
     for rule in version.get("top_ups", []):
-        if amount(rule.get("from", 0)) <= value and ("to" not in rule or value < amount(rule["to"])):
+        if amount(rule.get("from", 0)) <= value and ("to" not in rule or value <= amount(rule["to"])):
             account.money += amount(rule.get("bonus", 0))
             account.money += value * amount(rule.get("bonus_percent", 0)) / 100 // NANO * NANO
             if "bucket" in rule:

@@ -68,40 +68,36 @@ class Walk:
 class Tape:
     """What each position of a report costs: the rate of its moment, the slot of its place."""
 
-    def __init__(self, choice, happy, event, session, before):
-        self.choice, self.happy, self.event, self.before = choice, happy, event, before
+    def __init__(self, oracle, choice, happy, event, session, before):
+        self.oracle, self.choice, self.happy, self.event, self.before = oracle, choice, happy, event, before
         self.version, self.us = choice.version, event["time_us"]
-        rates = rates_of(self.version, choice.rule)
-        self.straddling = rates[0].get("straddling", "begin")
+        self.straddling = rates_of(self.version, choice.rule)[0].get("straddling", "begin")
         self.began = session.began
-        self.seen = {}
+        self.places = {}  # (rate, what happy hours leave) -> its slots, so that they are read once a report
 
     def moment(self, at):
         """When the unit at a position is used: seconds follow each other, other units have the report's time."""
         return self.us + (at - self.before) * SECOND_US if self.choice.unit == "second" else self.us
 
-    def priced_at(self, at):
-        """The moment whose band prices the unit at a position."""
-        return self.began if self.straddling == "session_start" else self.moment(at)
+    def band(self, timing, us):
+        """The band of a timing; looked up once for each second."""
+        key = (self.version["version"], timing, us // SECOND_US)
+        if key not in self.oracle.bands:
+            self.oracle.bands[key] = band_at(self.version, timing, us)
+        return self.oracle.bands[key]
 
     def rate(self, at):
-        """(rate, what happy hours leave of its prices)."""
-        moment = self.priced_at(at) // SECOND_US
-        if moment not in self.seen:
-            self.seen[moment] = self.rate_then(moment * SECOND_US)
-        return self.seen[moment]
-
-    def rate_then(self, us):
-        rule = self.choice.rule
+        """(rate, what happy hours leave of its prices) of the unit at a position."""
+        us, rule = self.began if self.straddling == "session_start" else self.moment(at), self.choice.rule
         if rule is FREE:
             rate = FREE_RATE
         elif "timing" in rule:
-            rate = self.version["rates"][rule["rates"][band_at(self.version, rule["timing"], us)]]
+            rate = self.version["rates"][rule["rates"][self.band(rule["timing"], us)]]
         else:
             rate = self.version["rates"][rule["rate"]]
         left = Fraction(1)
         for discount in self.happy:
-            if band_at(self.version, discount["timing"], us) in discount["bands"]:
+            if self.band(discount["timing"], us) in discount["bands"]:
                 left *= 1 - amount(discount["percent"]) / 100
         return rate, left
 
@@ -113,18 +109,27 @@ class Tape:
     def slot(self, at):
         """(price of a unit or of the flat slot, step, position of the slot's end, whether flat) at a position."""
         rate, left = self.rate(at)
+        key = (id(rate), left)
+        if key not in self.places:
+            self.places[key] = self.slots(rate, left)
+        return next(slot[1:] for slot in reversed(self.places[key]) if slot[0] <= at)
+
+    def slots(self, rate, left):
+        """(first position, and what `slot` says) of each slot, ascending."""
+        # What is free has no steps. Seconds each have their band; other units of a report have one, and go at once.
         free = units(rate.get("free_quantity", 0))
+        leap = 1 if self.choice.unit == "second" else NEVER
         if true(rate.get("free")):
-            return Fraction(0), 1, NEVER, False
-        if at < free:
-            return Fraction(0), 1, free, False
-        starts = [free + units(s.get("from", 0)) for s in rate["slots"]]
-        number = max(n for n, start in enumerate(starts) if start <= at)
-        slot, end = rate["slots"][number], [*starts[1:], NEVER][number]
-        if "flat" in slot:
-            return left * self.money(rate, slot["flat"]), 1, end, True
-        return (left * self.money(rate, slot["price"]) / units(slot.get("per", 1)), units(slot.get("step", 1)), end,
-                False)
+            return [(0, Fraction(0), leap, NEVER, False)]
+        found = [(0, Fraction(0), min(leap, free), free, False)] if free else []
+        starts = [*(free + units(slot.get("from", 0)) for slot in rate["slots"]), NEVER]
+        for slot, start, end in zip(rate["slots"], starts, starts[1:], strict=False):
+            if "flat" in slot:
+                found.append((start, left * self.money(rate, slot["flat"]), 1, end, True))
+            else:
+                found.append((start, left * self.money(rate, slot["price"]) / units(slot.get("per", 1)),
+                              units(slot.get("step", 1)), end, False))
+        return found
 
 
 def own_price(tape, definition):
@@ -172,6 +177,8 @@ def walk(tape, price, session, groups, start, total, over, exact):
         elif flat:
             price.cost += cost
             at = end
+        elif step == NEVER or end <= units(rate.get("free_quantity", 0)):
+            at = min(at + step, end, target)
         elif tape.straddling == "split":
             at = split_step(tape, price, at, step)
         else:

@@ -120,7 +120,8 @@ def covers(oracle, version, plan, scope, event, seen):
         return False
     if "network" in scope and (scope["network"] == "on_net") != seen.on_net:
         return False
-    if "categories" in scope and seen.category not in listed(scope["categories"]):
+    categories = listed(scope.get("categories"))
+    if categories not in (None, ["any"]) and seen.category not in categories:
         return False
     wanted = listed(scope.get("roaming", ["home"]))
     if wanted != ["any"] and seen.roaming not in wanted:
@@ -133,4 +134,5 @@ def specificity(scope):
     zones = listed(scope.get("zones"))
     return (0 if zones is None else 1 if zones == ["any"] else 2,
             listed(scope.get("calling_zones")) not in (None, ["any"]), true(scope.get("friends")), "network" in scope,
-            "categories" in scope, listed(scope.get("roaming")) != ["any"], "direction" in scope, "valid" in scope)
+            listed(scope.get("categories")) not in (None, ["any"]), listed(scope.get("roaming")) != ["any"],
+            "direction" in scope, "valid" in scope)

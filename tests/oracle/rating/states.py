@@ -3,7 +3,7 @@
 from tests.oracle.rating.amounts import SECOND_US, listed, units
 
 DEFAULT = {
-    "pre_active": {}, "active": {}, "one_way": {"permits": ["terminating"], "refusal": "4010"},
+    "pre_active": {}, "active": {}, "one_way": {"permits": ["any:terminating"], "refusal": "4010"},
     "barred": {"permits": [], "refusal": "4010"}, "terminated": {"permits": [], "refusal": "5030"},
     "quarantined": {"permits": [], "refusal": "5030"},
 }
@@ -20,7 +20,7 @@ def refusal_of(version, account, event, seen):
         return 0
     service, direction = event["service"], event["direction"]
     permitted = listed(terms["permits"])
-    if {service, f"{service}:{direction}"} & set(permitted) or direction in permitted:
+    if {"any", service, f"any:{direction}", f"{service}:{direction}"} & set(permitted):
         return 0
     return int(terms["refusal"])
 

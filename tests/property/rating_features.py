@@ -1,0 +1,3 @@
+"""What of the tariff language the kernels have: generated worlds use these; the oracle alone is run on all."""
+
+LANDED = frozenset(())
