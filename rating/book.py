@@ -24,6 +24,7 @@ from rating.kernels.layout import (
     F_SHARED,
     F_SPILL,
     F_TRAITS,
+    FRIEND_WORDS,
     MONEY,
     N_FROM,
     N_NEXT,
@@ -73,7 +74,8 @@ class BalanceBook:
     """State of the accounts, one row each; the layout is in `rating.kernels.layout`.
 
     records (n, 16), profile (n, 8), index (capacity, 2) account id to row, nodes (k, 3) older plans, spill (s, 4)
-    buckets beyond the record, sessions (capacity, 10), scalars (5,), applied: digests of command ids.
+    buckets beyond the record, sessions (capacity, 10), scalars (5,), friends (capacity, 4) see `rating.friends`,
+    applied: digests of command ids. plans: names; several plans at once are one, joined by PLAN_SEPARATOR.
     """
 
     records: I64 = field(default_factory=lambda: aligned(0, RECORD_WORDS))
@@ -83,6 +85,7 @@ class BalanceBook:
     spill: I64 = field(default_factory=lambda: np.zeros((1024, SPILL_WORDS), np.int64))
     sessions: I64 = field(default_factory=lambda: np.zeros((1024, SESSION_WORDS), np.int64))
     scalars: I64 = field(default_factory=lambda: np.zeros(SCALARS, np.int64))
+    friends: I64 = field(default_factory=lambda: np.full((8, FRIEND_WORDS), -1, np.int64))
     applied: set[bytes] = field(default_factory=set)
     plans: list[str] = field(default_factory=list)
     currencies: list[str] = field(default_factory=list)

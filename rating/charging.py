@@ -20,10 +20,12 @@ from rating.kernels.layout import (
     MARK_WORDS,
     MAX_CANDIDATES,
     MAX_COUNTERS,
+    MAX_PLANS,
     PROGRESS,
     WALK,
 )
-from rating.kernels.select import select_nb
+from rating.kernels.select import UNKNOWN_PLAN, select_nb
+from reference_data.accounts import PLAN_SEPARATOR
 from reference_data.tariffs.compile import Tariffs
 from reference_data.tariffs.estimate import estimate_nanos
 from schemas.codes import LedgerAccount, Reason, Stage
@@ -57,7 +59,7 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
            labels: Mapping[str, Sequence[str]] | None = None) -> Charged:
     """Price usage rows [start, stop) of `block` and debit them.
 
-    labels: names behind the block's label columns; "apn" is the one that prices look at. Label columns that
+    labels: names behind the block's label columns; prices look at "apn", "other_network" and "category". Those that
     charging adds index `tariffs.labels`. Raises InvariantError: charges and postings differ.
     """
     count = stop - start
@@ -67,7 +69,7 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
     notification = Cells.empty(NOTIFICATION, _worst_notifications(tariffs))
     rows_per_event = _rows_per_event(tariffs)
     progress = np.zeros(PROGRESS, np.int64)
-    plan_of, currency_of, apn_of = _places(tariffs, book, labels)
+    plan_of, places = places_of(tariffs, book, labels)
     scratch = np.zeros((MAX_CANDIDATES, CANDIDATE_WORDS), np.int64)
     walk = np.zeros(WALK, np.int64)
     marks = np.zeros((MAX_COUNTERS, MARK_WORDS), np.int64)
@@ -76,7 +78,7 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
         high = min(low + CHUNK, stop)
         chosen = np.empty((CHOICE, high - low), np.int64)
         select_nb(usage, low, high, tariffs.tables, tariffs.slots, tariffs.leaves, book.index, book.profile,
-                  book.nodes, plan_of, currency_of, apn_of, chosen)
+                  book.nodes, book.friends, plan_of, places, chosen)
         book.make_room((high - low) * rows_per_event)
         progress[G_NEXT] = low
         while True:
@@ -144,13 +146,24 @@ def _worst_notifications(tariffs: Tariffs) -> int:
     return int(np.diff(tariffs.tables[COUNTER_THRESHOLD_FIRST]).max(initial=0)) * MAX_COUNTERS
 
 
-def _places(tariffs: Tariffs, book: BalanceBook, labels: Mapping[str, Sequence[str]] | None) -> tuple[I64, I64, I64]:
-    """The book's plans and currencies as the tariff's labels, the batch's APNs as the tariff's; -1 for unknown."""
+def places_of(tariffs: Tariffs, book: BalanceBook, labels: Mapping[str, Sequence[str]] | None
+              ) -> tuple[I64, tuple[I64, I64, I64, I64]]:
+    """What `select_nb` takes as plan_of and places: names of the book and the batch as places in the tariff."""
     plan = {name: i for i, name in enumerate(tariffs.labels["plan"])}
+    plan_of = np.full((len(book.plans), MAX_PLANS), -1, np.int64)
+    for row, joined in enumerate(book.plans):
+        found = [plan.get(name, UNKNOWN_PLAN) for name in joined.split(PLAN_SEPARATOR)]
+        plan_of[row, : len(found)] = found
+    given = labels or {}
+
+    def named(column: str, known: Sequence[str], first: int, unknown: int) -> I64:
+        place = {name: i for i, name in enumerate(known, first)}
+        return np.array([place.get(name, unknown) for name in given.get(column, ())], np.int64)
+
     apn = {name: i for i, name in enumerate(tariffs.apns)}
-    return (np.array([plan.get(name, -1) for name in book.plans], np.int64),
-            np.array([currency_label(tariffs, name) for name in book.currencies], np.int64),
-            np.array([apn.get(name.lower(), -2) for name in (labels or {}).get("apn", ())], np.int64))
+    return plan_of, (np.array([currency_label(tariffs, name) for name in book.currencies], np.int64),
+                     np.array([apn.get(name.lower(), -2) for name in given.get("apn", ())], np.int64),
+                     named("other_network", tariffs.networks, 0, -1), named("category", tariffs.categories, 1, 0))
 
 
 def _rated(rated: Cells, block: Cells, start: int, stop: int, reason: I64, count: int) -> Cells:

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from rating.book import BalanceBook, aligned, grown, zone_tables
+from rating.friends import friends_to_arrow, restore_friends
 from rating.kernels.layout import (
     B_CLOCK,
     B_HORIZON,
@@ -43,7 +44,7 @@ _SCALARS = {"clock_us": B_CLOCK, "lateness_us": B_LATENESS, "horizon_us": B_HORI
 
 
 def to_arrow(book: BalanceBook) -> dict[str, pa.Table]:
-    """Tables `accounts`, `buckets`, `plans`, `sessions`, `commands`, `scalars`; accounts in the order of opening."""
+    """Tables `accounts`, `buckets`, `plans`, `sessions`, `commands`, `friends`, `scalars`; accounts as opened."""
     profile, records = book.profile, book.records
     traits = profile[:, F_TRAITS]
     shared = profile[:, F_SHARED]
@@ -62,6 +63,7 @@ def to_arrow(book: BalanceBook) -> dict[str, pa.Table]:
         "accounts": accounts, "buckets": buckets, "plans": _plans(book),
         "sessions": pa.table({name: sessions[:, i] for i, name in enumerate(SESSION_COLUMNS)}),
         "commands": pa.table({"digest": pa.array(sorted(book.applied), pa.binary(16))}),
+        "friends": friends_to_arrow(book),
         "scalars": pa.table({name: [int(book.scalars[i])] for name, i in _SCALARS.items()})}
     return {name: t.replace_schema_metadata({"tarifa.book": str(VERSION)}) for name, t in tables.items()}
 
@@ -105,6 +107,8 @@ def from_arrow(tables: dict[str, pa.Table]) -> BalanceBook:
         capacity *= 2
     book.sessions = np.zeros((capacity, SESSION_WORDS), np.int64)
     book.scalars[B_SESSIONS] = rehash_nb(written, book.sessions, -(1 << 62))
+    if "friends" in tables:  # not in the first releases' snapshots
+        restore_friends(book, tables["friends"])
     book.applied = set(tables["commands"]["digest"].to_pylist())
     return book
 

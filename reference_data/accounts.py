@@ -1,6 +1,7 @@
 """Accounts and their plans over time, as columns: accounts.parquet and plans.parquet of the operator's folder."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from schemas.timepoint import is_time_zone
 PAYMENTS = ("prepaid", "postpaid")
 STATES = ("pre_active", "active", "one_way", "barred", "terminated", "quarantined")
 FOREVER_US = 1 << 62
+PLAN_SEPARATOR = "\x1f"  # several plans that an account has at once are one name: theirs by priority, joined
+MAX_PLANS = 4
 
 
 @dataclass(frozen=True)
@@ -79,16 +82,49 @@ def accounts_from_arrow(accounts: pa.Table, plans: pa.Table) -> Accounts:
     start, end = _times(believed, "valid_from"), _times(believed, "valid_to")
     end = np.where(end == ABSENT, FOREVER_US, end)
     owner = _integers(believed, "account_id")
-    clash = (owner[1:] == owner[:-1]) & (start[1:] < end[:-1])
-    if clash.any() or (end <= start).any():
-        at = owner[1:][clash][0] if clash.any() else owner[end <= start][0]
-        raise ReferenceDataError(f"plans.parquet: plans of account {at} overlap or end before they begin",
-                                 "one plan at a time", "close one with recorded_to and write the right one")
+    if (end <= start).any():
+        raise ReferenceDataError(f"plans.parquet: a plan of account {owner[end <= start][0]} ends before it begins",
+                                 "valid_from before valid_to", "close it with recorded_to and write the right one")
     if not np.isin(owner, ids).all():
         raise ReferenceDataError("plans.parquet: a plan of an account that accounts.parquet does not have")
+    reached = np.maximum.accumulate(end) if end.size else end
+    if ((owner[1:] == owner[:-1]) & (start[1:] < reached[:-1])).any():
+        rank = _integers(believed, "priority") if "priority" in believed.column_names else np.zeros_like(owner)
+        owner, plan, start, end, names = _side_by_side(owner, plan, start, end, rank, names)
     return Accounts(ids, shared, _choice(accounts, "payment", PAYMENTS), _choice(accounts, "state", STATES), currency,
                     zone, _money(accounts, "credit_limit"), _money(accounts, "opening_balance"), anchor, owner, plan,
                     start, end, currencies, zones, names)
+
+
+def _side_by_side(owner: I64, plan: I64, start: I64, end: I64, rank: I64, names: tuple[str, ...]
+                  ) -> tuple[I64, I64, I64, I64, tuple[str, ...]]:
+    """Plans that accounts have at once as spans with one joined name each, in the order of priority.
+
+    Raises ReferenceDataError: two plans at once of one priority, or more than MAX_PLANS.
+    """
+    found: list[tuple[int, int, int, str]] = []
+    edges = np.flatnonzero(np.append(True, owner[1:] != owner[:-1])) if owner.size else owner
+    for low, high in pairwise([*edges.tolist(), owner.size]):
+        account = int(owner[low])
+        moments = sorted({*start[low:high].tolist(), *end[low:high].tolist()})
+        for begins, ends in pairwise(moments):
+            held = [i for i in range(low, high) if start[i] <= begins < end[i]]
+            ranks = [int(rank[i]) for i in held]
+            if len(set(ranks)) < len(ranks) or len(held) > MAX_PLANS:
+                raise ReferenceDataError(
+                    f"plans.parquet: plans of account {account} overlap", f"one plan at a time, or up to {MAX_PLANS} "
+                    "with a different `priority` each", "close one with recorded_to and write the right one")
+            if held:
+                joined = PLAN_SEPARATOR.join(names[plan[i]] for i in sorted(held, key=lambda i: int(rank[i])))
+                if found and found[-1][0] == account and found[-1][2] == begins and found[-1][3] == joined:
+                    found[-1] = (account, found[-1][1], ends, joined)
+                else:
+                    found.append((account, begins, ends, joined))
+    joined_names = tuple(sorted({item[3] for item in found}))
+    place = {name: i for i, name in enumerate(joined_names)}
+    columns = np.array([(item[0], place[item[3]], item[1], item[2]) for item in found], np.int64).reshape(-1, 4)
+    account_of, plan_of, from_us, to_us = (np.ascontiguousarray(columns[:, i]) for i in range(4))
+    return account_of, plan_of, from_us, to_us, joined_names
 
 
 def _read(path: Path) -> pa.Table:

@@ -8,9 +8,14 @@ from schemas.tariff_tables import (
     BUCKET_CYCLE_SHIFT,
     CYCLE_DAY,
     CYCLE_MONTH,
+    DAY_PROFILE,
+    FIRST_DAY,
+    LAST_DAY,
+    PROFILE_FIRST,
     SEGMENT_BAND,
     SEGMENT_PLACE,
     SEGMENT_START,
+    TIMING_DAYS,
     TIMING_FIRST,
     TIMING_ZONE,
     ZONE_AT,
@@ -47,9 +52,17 @@ def band_at_nb(tables, timing, time_us):
     zone = tables[TIMING_ZONE][timing]
     last = tables[ZONE_FIRST][zone + 1]
     at = last_at_most_nb(tables[ZONE_AT], tables[ZONE_FIRST][zone], last, second)
-    place = (second + tables[ZONE_OFFSET][at] + _MONDAY) % WEEK_S
+    local = second + tables[ZONE_OFFSET][at]
+    days = tables[TIMING_DAYS][timing]
+    if days < 0:
+        place, whole = (local + _MONDAY) % WEEK_S, WEEK_S
+    else:
+        day = local // DAY_S
+        place, whole = local - day * DAY_S, DAY_S
+        profile = tables[DAY_PROFILE][days + min(max(day, FIRST_DAY), LAST_DAY - 1) - FIRST_DAY]
+        first, stop = tables[PROFILE_FIRST][profile], tables[PROFILE_FIRST][profile + 1]
     segment = last_at_most_nb(tables[SEGMENT_START], first, stop, place)
-    end = tables[SEGMENT_START][segment + 1] if segment + 1 < stop else WEEK_S
+    end = tables[SEGMENT_START][segment + 1] if segment + 1 < stop else whole
     change = second + end - place
     if at + 1 < last and tables[ZONE_AT][at + 1] < change:
         change = tables[ZONE_AT][at + 1]

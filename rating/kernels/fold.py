@@ -23,8 +23,10 @@ from rating.kernels.layout import (
     B_HORIZON,
     B_SPILLED,
     BUCKET_ID,
+    C_CURRENCY,
     C_ENTRY,
     C_PLAN,
+    C_QUANTITY,
     C_REASON,
     C_ROW,
     C_SET,
@@ -84,7 +86,6 @@ from rating.kernels.layout import (
     U_EVENT_HI,
     U_EVENT_LO,
     U_GROUP,
-    U_QUANTITY,
     U_SERVICE_ID,
     U_SESSION_HI,
     U_SESSION_LO,
@@ -132,6 +133,7 @@ from schemas.tariff_tables import (
     FAMILY_KEY,
     FAMILY_LATE,
     FAMILY_SCOPE,
+    FAMILY_SCOPE_KEY,
     FAMILY_TAX_NUMERATOR,
     FAMILY_UNIT,
     FLAT_STEP,
@@ -143,7 +145,6 @@ from schemas.tariff_tables import (
     SCOPE_SESSION,
     SET_FIRST,
     TABLES,
-    VERSION_CURRENCY,
 )
 
 RATED, FREE, BY_ALLOWANCE, PARTLY_UNCOLLECTED = (int(s) for s in RatingStatus)
@@ -185,7 +186,7 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
         if progress[G_POSTED] + 4 * worst + 8 > posting.shape[1] or scalars[B_SPILLED] + worst > spill.shape[0]:
             break
         family = tables[ENTRY_FAMILY][entry]
-        time_us, quantity = usage[U_TIME, i], usage[U_QUANTITY, i]
+        time_us, quantity = usage[U_TIME, i], choice[C_QUANTITY, at]
         event_hi, event_lo = usage[U_EVENT_HI, i], usage[U_EVENT_LO, i]
 
         # The session so far.
@@ -245,7 +246,7 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
         scope_sum, day, day_hi, day_lo = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
         if scope == SCOPE_DAY:
             day = local_day_nb(zones, traits, time_us)
-            day_hi, day_lo = row_key_nb(DAY, key, account, day)
+            day_hi, day_lo = row_key_nb(DAY, tables[FAMILY_SCOPE_KEY][family], account, day)
             place = find_session_nb(sessions, day_hi, day_lo)
             charged, taxed = np.int64(0), np.int64(0)
             if place >= 0:
@@ -323,7 +324,7 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
                                             event_hi, event_lo, position, notification, progress[G_NOTIFIED])
 
         # Postings: units taken, then money, own before shared, then what no balance covers.
-        currency = tables[VERSION_CURRENCY][choice[C_VERSION, at]]
+        currency = choice[C_CURRENCY, at]
         first_bucket, posted, index = post_taken_nb(profile, candidates, count, time_us, event_hi, event_lo, position,
                                                     posting, posted, index)
         left, posted = collect_nb(tables, records, profile, family, row, shared, due, currency, time_us, event_hi,

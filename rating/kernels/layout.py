@@ -16,7 +16,9 @@ U_PREFIX, U_CLASS = USAGE.index("other_prefix"), USAGE.index("other_class")
 U_SESSION_HI, U_SESSION_LO = USAGE.index("session_hi"), USAGE.index("session_lo")
 U_GROUP, U_SERVICE_ID = USAGE.index("rating_group"), USAGE.index("service_identifier")
 U_PLMN, U_ROAMING, U_APN = USAGE.index("serving_plmn"), USAGE.index("roaming"), USAGE.index("apn")
-U_ACCOUNT = USAGE.index("account_id")
+U_ACCOUNT, U_RAT, U_OTHER_TOKEN = USAGE.index("account_id"), USAGE.index("rat_type"), USAGE.index("other_token")
+U_OTHER_NETWORK, U_CATEGORY = USAGE.index("other_network"), USAGE.index("category")
+U_CALLING, U_SLICE, U_SEGMENTS = USAGE.index("calling_prefix"), USAGE.index("snssai"), USAGE.index("segments")
 
 # Rated event: what charging adds
 R_LEG, R_REVISION, R_POSITION = RATED.index("leg"), RATED.index("revision"), RATED.index("journal_position")
@@ -76,8 +78,15 @@ B_CLOCK, B_LATENESS, B_HORIZON, B_SESSIONS, B_SPILLED = range(5)
 SCALARS = 5
 
 # What selection finds for an event.
-(C_REASON, C_ROW, C_ENTRY, C_SET, C_ZONE, C_VERSION, C_PLAN, C_SHARED_ROW, C_SHARED_SET) = range(9)
-CHOICE = 9
+# C_SET, C_SHARED_SET: sets of up to four plans, the first in the lowest 16 bits; 0 ends them. C_VERSION is a label.
+(C_REASON, C_ROW, C_ENTRY, C_SET, C_ZONE, C_VERSION, C_PLAN, C_SHARED_ROW, C_SHARED_SET, C_CURRENCY,
+ C_QUANTITY) = range(11)
+CHOICE = 11
+MAX_PLANS, SET_BITS = 4, 16
+
+# Friends of accounts: hashed by account row and token; account row (-1: empty, -2: removed), token of the number,
+# from and to in microseconds.
+FRIEND_WORDS, E_ROW, E_TOKEN, E_FROM, E_TO = 4, 0, 1, 2, 3
 
 # Candidate buckets of an event, in the order of use: account row, place, step, units taken, bucket id.
 MAX_CANDIDATES, CANDIDATE_WORDS = 60, 5

@@ -4,9 +4,12 @@ import numpy as np
 from numba import types
 
 from rating.kernels.calendar import last_at_most_nb
+from rating.kernels.friends import is_friend_nb
 from rating.kernels.layout import (
+    C_CURRENCY,
     C_ENTRY,
     C_PLAN,
+    C_QUANTITY,
     C_REASON,
     C_ROW,
     C_SET,
@@ -23,46 +26,73 @@ from rating.kernels.layout import (
     F_TRAITS,
     I32_IN,
     I64_IN,
+    MAX_PLANS,
     N_FROM,
     N_NEXT,
     N_PLAN,
+    SET_BITS,
     TRAIT_CURRENCY,
     U_ACCOUNT,
     U_APN,
+    U_CALLING,
+    U_CATEGORY,
     U_CLASS,
     U_DIRECTION,
     U_GROUP,
+    U_OTHER_NETWORK,
+    U_OTHER_TOKEN,
     U_PLMN,
     U_PREFIX,
     U_QUANTITY,
+    U_RAT,
     U_ROAMING,
+    U_SEGMENTS,
     U_SERVICE,
+    U_SERVICE_ID,
+    U_SLICE,
     U_TIME,
     U_UNIT,
 )
-from schemas.codes import Direction, NumberClass, Reason, Service
+from schemas.codes import Direction, NumberClass, Reason, Service, Unit
 from schemas.hashing import mix_nb
 from schemas.jit import kernel
 from schemas.prefix import prefix_leaf_nb
 from schemas.tariff_tables import (
+    CALLING,
     CELL,
     CLASS_APN,
+    CLASS_CATEGORY,
     CLASS_FIRST,
     CLASS_GROUP,
+    CLASS_MORE,
+    CLASS_PLMN,
+    CLASS_RAT,
+    CLASS_SERVICE_ID,
+    CLASS_SLICE,
     CLASS_ZONE,
+    D_CALLINGS,
+    D_CATEGORIES,
+    D_FRIENDS,
+    D_KINDS,
+    D_NETWORKS,
+    D_OWN,
+    D_PLANS,
+    D_ZONES,
     DIMS,
     ENTRY_FAMILY,
     FAMILY_UNIT,
     KIND,
-    PLAN_CELL,
+    PLAN_CURRENCY,
     PLAN_ROOT,
     PLMN_CODE,
     PLMN_COUNTRY,
     PLMN_FIRST,
     PLMN_ZONE,
+    PRICED,
     TABLES,
-    VERSION_CURRENCY,
     VERSION_FROM,
+    VERSION_LABEL,
+    VERSION_OWN,
     VERSION_PLAN,
 )
 
@@ -73,6 +103,10 @@ DATA, CONTENT, SERVICES = int(Service.DATA), int(Service.CONTENT), len(Service)
 DIRECTIONS = len(Direction)
 ORDINARY, CLASSES = int(NumberClass.ORDINARY), len(NumberClass)
 UNKNOWN_NETWORK, UNKNOWN_ZONE = 1, 0
+MESSAGE, SEGMENT = int(Unit.MESSAGE), int(Unit.SEGMENT)
+UNKNOWN_PLAN = -2  # a plan that no version has; -1 stands behind the last one of an account
+# Labels of the batch and the book as places in the tariff.
+CURRENCY_OF, APN_OF, NETWORK_OF, CATEGORY_OF = range(4)
 # Number classes to the built-in zones unknown, emergency, toll_free, premium, short_code, text.
 CLASS_TO_ZONE = (0, 1, 2, 4, 3, 5, 0)
 
@@ -116,50 +150,97 @@ def roaming_zone_nb(tables, version, plmn):
 
 
 @kernel(None, error_model="numpy", forceinline=True)
-def class_zone_nb(tables, version, group, apn):
-    """Zone of a data container: the first class whose rating group and APN match."""
+def class_nb(tables, version, usage, i, apn):
+    """First class whose conditions a data container meets, -1 for none."""
+    group = usage[U_GROUP, i]
     for c in range(tables[CLASS_FIRST][version], tables[CLASS_FIRST][version + 1]):
         wanted_group, wanted_apn = tables[CLASS_GROUP][c], tables[CLASS_APN][c]
         if (wanted_group < 0 or wanted_group == group) and (wanted_apn < 0 or wanted_apn == apn):
-            return tables[CLASS_ZONE][c]
-    return np.int64(UNKNOWN_ZONE)
+            if tables[CLASS_MORE][c] == 0:
+                return c
+            service_id, plmn, rat = tables[CLASS_SERVICE_ID][c], tables[CLASS_PLMN][c], tables[CLASS_RAT][c]
+            wanted, part = tables[CLASS_SLICE][c], usage[U_SLICE, i]
+            if (service_id < 0 or service_id == usage[U_SERVICE_ID, i]) and (rat < 0 or rat == usage[U_RAT, i]) and (
+                    wanted == -1 or wanted == part or (part >= 0 and wanted == -2 - (part >> 32))) and (
+                    plmn == -1 or plmn == usage[U_PLMN, i] or (usage[U_PLMN, i] >= 0
+                                                              and plmn == -2 - usage[U_PLMN, i] // 1000)):
+                return c
+    return np.int64(-1)
 
 
 @kernel(None, error_model="numpy", forceinline=True)
-def plan_row_nb(tables, version, plan_of, plan):
-    """Row of a book's plan in a version, -1 for none."""
-    label = plan_of[plan] if plan >= 0 else np.int64(-1)
-    return tables[VERSION_PLAN][version * tables[DIMS][0] + label] if label >= 0 else np.int64(-1)
+def plan_row_nb(tables, version, plan_of, plan, option):
+    """Row of the option-th plan of a book's plan in a version, -1 for none."""
+    label = plan_of[plan, option] if plan >= 0 else np.int64(-1)
+    return tables[VERSION_PLAN][version * tables[DIMS][D_PLANS] + label] if label >= 0 else np.int64(-1)
 
 
 @kernel(None, error_model="numpy", forceinline=True)
-def zone_nb(tables, slots, leaves, version, root, service, other_class, prefix, group, apn):
-    """Zone of an event by its service."""
-    if service == DATA:
-        return class_zone_nb(tables, version, group, apn)
+def called_zone_nb(slots, leaves, root, other_class, prefix):
+    """Zone of the other party by a deck; special numbers have zones of their own."""
     if other_class > ORDINARY and other_class < CLASSES:
         return np.int64(CLASS_TO_ZONE[other_class])
+    return prefix_zone_nb(slots, leaves, root, prefix)
+
+
+@kernel(None, error_model="numpy", forceinline=True)
+def cell_nb(tables, plan_row, kind, roaming, zone):
+    """What a plan says of a kind of usage: (entry + 1) | allowance set << 32, 0 for nothing."""
+    dims = tables[DIMS]
+    first = tables[KIND][plan_row * dims[D_KINDS] + kind]
+    return tables[CELL][first + roaming * dims[D_ZONES] + zone] if first >= 0 else np.int64(0)
+
+
+@kernel(None, error_model="numpy", forceinline=True)
+def prefix_zone_nb(slots, leaves, root, prefix):
+    """Zone of a prefix by a deck."""
     if prefix <= 0:
         return np.int64(UNKNOWN_ZONE)
     leaf = prefix_leaf_nb(prefix, slots, root, leaves)
     return leaf >> 4 if leaf >= 0 else np.int64(UNKNOWN_ZONE)
 
 
-@kernel(types.void(CELLS_IN, types.int64, types.int64, TABLES, I32_IN, I64_IN, CELLS_IN, CELLS_IN, CELLS_IN,
-                   I64_IN, I64_IN, I64_IN, CELLS_OUT), error_model="numpy")
-def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, plan_of, currency_of, apn_of, choice):
+@kernel(types.int64(TABLES, types.int64, types.int64, types.int64, types.int64, CELLS_IN, types.int64, types.int64,
+                    CELLS_IN, types.UniTuple(I64_IN, 4)), error_model="numpy")
+def kind_nb(tables, version, service, direction, data_class, usage, i, row, friends, places):
+    """Kind of an event without its calling zone, which depends on the deck: see `schemas.tariff_tables`."""
+    dims = tables[DIMS]
+    kind = service * DIRECTIONS + direction
+    if dims[D_FRIENDS] > 1:
+        kind = kind * 2 + is_friend_nb(friends, row, usage[U_OTHER_TOKEN, i], usage[U_TIME, i])
+    if dims[D_NETWORKS] > 1:
+        network = usage[U_OTHER_NETWORK, i]
+        network = places[NETWORK_OF][network] if 0 <= network < places[NETWORK_OF].size else np.int64(-1)
+        kind = kind * 2 + (tables[VERSION_OWN][version * dims[D_OWN] + network] if network >= 0 else 0)
+    if dims[D_CATEGORIES] > 1:
+        category = usage[U_CATEGORY, i]
+        if 0 <= category < places[CATEGORY_OF].size:
+            category = places[CATEGORY_OF][category]
+        else:
+            category = max(tables[CLASS_CATEGORY][data_class], 0) if data_class >= 0 else np.int64(0)
+        kind = kind * dims[D_CATEGORIES] + category
+    return kind
+
+
+@kernel(types.void(CELLS_IN, types.int64, types.int64, TABLES, I32_IN, I64_IN, CELLS_IN, CELLS_IN, CELLS_IN, CELLS_IN,
+                   CELLS_IN, types.UniTuple(I64_IN, 4), CELLS_OUT), error_model="numpy")
+def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, friends, plan_of, places, choice):
     """Fill choice (CHOICE, stop - start) for usage rows start to stop; every column of a row is written.
 
-    plan_of, currency_of: the book's plans and currencies as labels of the tariff. apn_of: the batch's APN labels
-    as the tariff's APNs.
+    plan_of (plans, MAX_PLANS): labels in the tariff of the book's plans, by priority, -1 behind the last. places: the
+    book's currencies, the batch's APNs, networks and categories, as places in the tariff.
     """
     versions = tables[VERSION_FROM].size
-    roaming_count, zone_count = tables[DIMS][2], tables[DIMS][3]
+    dims = tables[DIMS]
+    zone_count, callings = dims[D_ZONES], dims[D_CALLINGS]
+    rich = dims[D_FRIENDS] > 1 or dims[D_NETWORKS] > 1 or dims[D_CATEGORIES] > 1
     for i in range(start, stop):
         at = i - start
         choice[C_ENTRY, at] = choice[C_SET, at] = choice[C_ZONE, at] = choice[C_VERSION, at] = -1
-        choice[C_PLAN, at] = choice[C_SHARED_ROW, at] = -1
+        choice[C_PLAN, at] = choice[C_SHARED_ROW, at] = choice[C_CURRENCY, at] = -1
         choice[C_SHARED_SET, at] = 0
+        quantity = usage[U_QUANTITY, i]
+        choice[C_QUANTITY, at] = quantity
         row = find_account_nb(index, usage[U_ACCOUNT, i])
         choice[C_ROW, at] = row
         if row < 0:
@@ -170,43 +251,87 @@ def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, 
             choice[C_REASON, at] = NO_TARIFF
             continue
         version = last_at_most_nb(tables[VERSION_FROM], 0, versions, time_us)
-        choice[C_VERSION, at] = version
+        choice[C_VERSION, at] = tables[VERSION_LABEL][version]
         plan = plan_at_nb(profile, nodes, row, time_us)
-        plan_row = plan_row_nb(tables, version, plan_of, plan)
-        if plan_row < 0:
-            choice[C_REASON, at] = NO_PLAN
-            continue
-        choice[C_PLAN, at] = plan_of[plan]
         service, direction = usage[U_SERVICE, i], usage[U_DIRECTION, i]
         if direction < 0 or direction >= DIRECTIONS:
             direction = 0
-        kind = tables[KIND][service * DIRECTIONS + direction] if 0 <= service < SERVICES else np.int64(-1)
-        currency = profile[row, F_TRAITS] >> TRAIT_CURRENCY & 0xFFF
-        if kind < 0 or currency_of[currency] != tables[VERSION_CURRENCY][version]:
-            choice[C_REASON, at] = NO_RATE
-            continue
-        if usage[U_QUANTITY, i] < 0:
-            choice[C_REASON, at] = NEGATIVE_QUANTITY
-            continue
-        apn = usage[U_APN, i]
-        apn = apn_of[apn] if 0 <= apn < apn_of.size else np.int64(-2)
-        zone = zone_nb(tables, slots, leaves, version, tables[PLAN_ROOT][plan_row], service, usage[U_CLASS, i],
-                       usage[U_PREFIX, i], usage[U_GROUP, i], apn)
+        known = 0 <= service < SERVICES
+        zone, data_class = np.int64(UNKNOWN_ZONE), np.int64(-1)
+        if service == DATA:
+            apn = usage[U_APN, i]
+            apn = places[APN_OF][apn] if 0 <= apn < places[APN_OF].size else np.int64(-2)
+            data_class = class_nb(tables, version, usage, i, apn)
+            if data_class >= 0:
+                zone = tables[CLASS_ZONE][data_class]
+        kind = service * DIRECTIONS + direction
+        if rich and known:
+            kind = kind_nb(tables, version, service, direction, data_class, usage, i, row, friends, places)
         roaming = roaming_zone_nb(tables, version, usage[U_PLMN, i]) if usage[U_ROAMING, i] == 1 else np.int64(0)
-        choice[C_ZONE, at] = zone if roaming == 0 else zone_count + roaming
-        place = (kind * roaming_count + roaming) * zone_count + zone
-        cell = tables[CELL][tables[PLAN_CELL][plan_row] + place]
-        entry = (cell & 0xFFFFFFFF) - 1
-        if entry < 0 or tables[FAMILY_UNIT][tables[ENTRY_FAMILY][entry]] != usage[U_UNIT, i]:
-            unplaced = (zone == UNKNOWN_ZONE and service < DATA) or roaming == UNKNOWN_NETWORK
-            choice[C_REASON, at] = NO_ZONE if entry < 0 and unplaced else NO_RATE
+        currency = places[CURRENCY_OF][profile[row, F_TRAITS] >> TRAIT_CURRENCY & 0xFFF]
+        reason, sets, filled = np.int64(NO_PLAN), np.int64(0), 0
+        entry, calling, placed = np.int64(-1), np.int64(0), zone
+        for option in range(MAX_PLANS):
+            if plan < 0 or plan_of[plan, option] == -1:
+                break
+            plan_row = plan_row_nb(tables, version, plan_of, plan, option)
+            if plan_row < 0:
+                continue
+            first = reason == NO_PLAN
+            if first:
+                reason = np.int64(NO_RATE)
+                choice[C_PLAN, at] = plan_of[plan, option]
+            if not known or currency != tables[PLAN_CURRENCY][plan_row]:
+                continue
+            here = zone
+            if service != DATA:
+                here = called_zone_nb(slots, leaves, tables[PLAN_ROOT][plan_row], usage[U_CLASS, i],
+                                      usage[U_PREFIX, i])
+            if first:
+                placed = here
+                unplaced = (here == UNKNOWN_ZONE and service < DATA) or roaming == UNKNOWN_NETWORK
+                if unplaced and tables[PRICED][service * DIRECTIONS + direction] == 1:
+                    reason = np.int64(NO_ZONE)
+            if callings > 1:
+                calling = tables[CALLING][prefix_zone_nb(slots, leaves, tables[PLAN_ROOT][plan_row],
+                                                         usage[U_CALLING, i])]
+            cell = cell_nb(tables, plan_row, kind * callings + calling, roaming, here)
+            found = (cell & 0xFFFFFFFF) - 1
+            unit = tables[FAMILY_UNIT][tables[ENTRY_FAMILY][found]] if found >= 0 else usage[U_UNIT, i]
+            if unit != usage[U_UNIT, i] and not (unit == SEGMENT and usage[U_UNIT, i] == MESSAGE):
+                continue
+            if entry < 0 and found >= 0:
+                entry, reason, placed = found, np.int64(OK), here
+                choice[C_PLAN, at] = plan_of[plan, option]
+                choice[C_CURRENCY, at] = tables[PLAN_CURRENCY][plan_row]
+                if unit == SEGMENT and usage[U_SEGMENTS, i] >= 0:
+                    choice[C_QUANTITY, at] = usage[U_SEGMENTS, i]
+            if cell >> 32 > 0:
+                sets |= cell >> 32 << filled
+                filled += SET_BITS
+        if reason != NO_PLAN and quantity < 0:
+            reason = np.int64(NEGATIVE_QUANTITY)
+        choice[C_REASON, at] = reason
+        if reason == NO_PLAN:
             continue
-        choice[C_REASON, at] = OK
+        choice[C_ZONE, at] = placed if roaming == 0 else zone_count + roaming
+        if reason != OK:
+            continue
         choice[C_ENTRY, at] = entry
-        choice[C_SET, at] = cell >> 32
+        choice[C_SET, at] = sets
         shared = profile[row, F_SHARED]
         if shared >= 0:
             choice[C_SHARED_ROW, at] = shared
-            shared_plan = plan_row_nb(tables, version, plan_of, plan_at_nb(profile, nodes, shared, time_us))
-            if shared_plan >= 0:
-                choice[C_SHARED_SET, at] = tables[CELL][tables[PLAN_CELL][shared_plan] + place] >> 32
+            shared_plan = plan_at_nb(profile, nodes, shared, time_us)
+            sets, filled = np.int64(0), 0
+            for option in range(MAX_PLANS):
+                plan_row = plan_row_nb(tables, version, plan_of, shared_plan, option)
+                if plan_row < 0:
+                    if shared_plan < 0 or plan_of[shared_plan, option] == -1:
+                        break
+                    continue
+                cell = cell_nb(tables, plan_row, kind * callings + calling, roaming, placed)
+                if cell >> 32 > 0:
+                    sets |= cell >> 32 << filled
+                    filled += SET_BITS
+            choice[C_SHARED_SET, at] = sets

@@ -1,32 +1,45 @@
 """A family's arithmetic: one denominator, integer prices for each step, and the proof that int64 suffices.
 
-Prices are exact ratios: nanos per `per` units, charged in steps, gross. A step costs price * step / per; over the
-least common denominator of all amounts of a plan and service that is a whole number, and a session's cost is a sum of
-such numbers, rounded once. The denominator is raised until every discount of every such amount is whole too: with g the
-greatest common divisor of the amounts and P the product of the chain's denominators, by P / gcd(P, g).
+Prices are exact ratios: nanos per `per` units, charged in steps, times what tax, exchange and happy hours make of
+them. A step costs price * step / per; over the least common denominator of all steps of a plan and service (of all
+units, for rates that are split; of own prices of allowances) that is a whole number, and a session's cost is a sum of
+such numbers, rounded once. The denominator is raised until every discount of every amount is whole too: with g the
+greatest common divisor of the amounts and P the product of the percentages' denominators, by P / gcd(P, g).
 
 A session of q units takes steps that together reach at most q plus one step, so
-    numerator <= (q + longest step) * dearest price per unit + flat slots + connect fee + minimum,
-which is kept below 2^62; below 2^61 where prices add up over a cycle, so that the sum and one more fit.
+    numerator <= (q + longest step) * dearest price per unit + connect fee + minimum + flat amounts,
+which is kept below 2^62; below 2^61 where prices add up over a cycle, so that the sum and one more fit. A maximum, a
+discount or volume tiers only lower it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import gcd, lcm, prod
+from math import gcd, lcm
 
-from reference_data.tariffs.model import Discount, Plan, Rate, Slot, TariffVersion
+from reference_data.tariffs.model import Plan, Rate, TariffVersion
+from reference_data.tariffs.rates import plain_slots
 from reference_data.tariffs.source import refuse
 from schemas.codes import Unit
 from schemas.money import DECIMALS
 
 LIMIT = 1 << 62
 # What a session must be able to reach: 32 days, 64 GiB, a million messages or units. Cheaper rates reach further.
-REQUIRED = {Unit.SECOND: 32 * 86_400, Unit.OCTET: 1 << 36}
-REQUIRED_COUNT = 1_000_000
+REQUIRED = {Unit.SECOND: 32 * 86_400, Unit.OCTET: 1 << 36, Unit.MESSAGE: 1_000_000, Unit.UNIT: 1_000_000,
+            Unit.SEGMENT: 1_000_000}
 # Beyond this no quantity is believed, whatever the price: ten years, one EiB, and so that times stay in int64.
-BELIEVED = {Unit.SECOND: 3650 * 86_400, Unit.OCTET: 1 << 60}
-BELIEVED_COUNT = 1 << 40
+BELIEVED = {Unit.SECOND: 3650 * 86_400, Unit.OCTET: 1 << 60, Unit.MESSAGE: 1 << 40, Unit.UNIT: 1 << 40,
+            Unit.SEGMENT: 1 << 40}
+
+
+@dataclass(frozen=True)
+class Use:
+    """A rate as a plan uses it. money: what tax and exchange multiply its amounts by; price: and happy hours its
+    slots and connect fee."""
+
+    rate: Rate
+    money: Fraction = Fraction(1)
+    price: Fraction = Fraction(1)
 
 
 @dataclass(frozen=True)
@@ -37,9 +50,9 @@ class Family:
     quantum_nanos: int
     bound: int
 
-    def numerator(self, nanos: Fraction | int) -> int:
-        """An amount over the denominator; exact by construction."""
-        scaled = Fraction(nanos) * self.denominator
+    def numerator(self, nanos: Fraction) -> int:
+        """Of an exact amount; whole by construction."""
+        scaled = nanos * self.denominator
         if scaled.denominator != 1:
             raise ValueError(f"{nanos} nanos are not whole over {self.denominator}")
         return scaled.numerator
@@ -55,46 +68,50 @@ def tax_part(plan: Plan) -> Fraction:
     return plan.tax_percent / (100 + plan.tax_percent)
 
 
-def step_price(slot: Slot) -> Fraction:
-    """Nanos of one step, or of the flat slot."""
-    return Fraction(slot.price_nanos) if slot.flat else Fraction(slot.price_nanos) * slot.step / slot.per
+def prove(version: TariffVersion, plan: Plan, unit: Unit, uses: Sequence[Use], own_prices: Sequence[Fraction] = (),
+          amounts: Sequence[Fraction] = (), shares: int = 1) -> Family:
+    """Raises ReferenceDataError when a session of the required size could overflow.
 
-
-def prove(version: TariffVersion, plan: Plan, unit: Unit, rates: Sequence[Rate],
-          chain: Sequence[Discount] = (), own_prices: Sequence[Fraction] = ()) -> Family:
-    """The arithmetic of `rates` under a chain of discounts.
-
-    own_prices: nanos per unit that buckets cost. Raises ReferenceDataError when a session of the required size could
-    overflow.
+    own_prices: of units that allowances cover. amounts: of discounts and their caps. shares: the product of the
+    denominators of percentages.
     """
-    factor = raised(plan)
-    slots = [s for rate in rates for s in rate.slots]
-    by_unit = [Fraction(s.price_nanos) / s.per for r in rates if r.straddling == "split" for s in r.slots]
-    limits = [Fraction(n) for r in rates for n in (r.connect_fee_nanos, r.minimum_nanos, r.maximum_nanos or 0)]
-    limits += [Fraction(n) for d in chain for n in (d.amount_nanos, d.cap_nanos or 0)]
-    amounts = [a * factor for a in (*map(step_price, slots), *by_unit, *limits, *own_prices)]
-    denominator = lcm(*(a.denominator for a in amounts)) if amounts else 1
-    shares = prod((d.percent / 100).denominator for d in chain)
-    denominator *= shares // gcd(shares, *(int(a * denominator) for a in amounts))
+    exact: list[Fraction] = [*own_prices, *amounts]
+    per_unit: list[Fraction] = list(own_prices)
+    fixed, longest, least_units = Fraction(0), 1, 0
+    for use in uses:
+        rate = use.rate
+        exact += [rate.connect_fee_nanos * use.price, rate.minimum_nanos * use.money,
+                  (rate.maximum_nanos or 0) * use.money]
+        flat = Fraction(0)
+        for slot in plain_slots(rate):
+            price = Fraction(slot.price_nanos) * use.price
+            if slot.flat:
+                exact.append(price)
+                flat += price
+                continue
+            exact.append(price * slot.step / slot.per)
+            if rate.straddling == "split":
+                exact.append(price / slot.per)
+            per_unit.append(price / slot.per)
+            longest = max(longest, slot.step)
+        fixed += flat + rate.connect_fee_nanos * use.price + rate.minimum_nanos * use.money
+        least_units = max(least_units, rate.minimum_quantity)
+    denominator = lcm(*(p.denominator for p in exact))
+    denominator *= shares // gcd(shares, *(int(p * denominator) for p in exact))
     quantum = 10 ** (DECIMALS - plan.decimals)
-
-    dearest = max((step_price(s) / s.step for s in slots if not s.flat), default=Fraction(0))
-    dearest = max(dearest, *own_prices, Fraction(0)) * factor
-    longest = max((s.step for s in slots), default=1)
-    once = max((r.connect_fee_nanos for r in rates), default=0) + max((r.minimum_nanos for r in rates), default=0)
-    fixed = (once + sum(s.price_nanos for s in slots if s.flat)) * factor
-    adds_up = plan.rounding_scope == "day" or any(r.over for r in rates)
+    dearest = max(per_unit, default=Fraction(0))
+    adds_up = plan.rounding_scope == "day" or any(use.rate.over for use in uses)
     tax = tax_part(plan)
     most = min(LIMIT >> adds_up, (LIMIT >> adds_up) // max(tax.numerator, 1) * denominator)
     room = most - fixed * denominator
-    bound, required = BELIEVED.get(unit, BELIEVED_COUNT), REQUIRED.get(unit, REQUIRED_COUNT)
-    required = max(required, *(r.minimum_quantity for r in rates)) if rates else required
+    bound = BELIEVED[unit]
     if dearest > 0:
-        bound = min(bound, int(Fraction(room) / (dearest * denominator)) - longest)
-    if max(denominator, tax.denominator) * quantum >= LIMIT or room <= 0 or bound < required:
-        worst = max(rates, key=lambda r: max(Fraction(s.price_nanos) / s.per for s in r.slots))
-        raise refuse(version.file, worst.line, f"plan {plan.name!r}: {unit.name.lower()} prices over the common "
-                     f"denominator {denominator} overflow 64 bits beyond {max(bound, 0)} {unit.name.lower()}s",
-                     f"room for {required}", "use prices with fewer decimals, or `per` and `step` that divide "
-                     "each other")
+        bound = min(bound, int(room / (dearest * denominator)) - longest - least_units)
+    if max(denominator, tax.denominator) * quantum >= LIMIT or room <= 0 or bound < REQUIRED[unit]:
+        worst = max((use.rate for use in uses),
+                    key=lambda r: max(Fraction(s.price_nanos, s.per) for s in r.slots)) if uses else None
+        raise refuse(version.file, worst.line if worst else plan.line, f"plan {plan.name!r}: {unit.name.lower()} "
+                     f"prices over the common denominator {denominator} overflow 64 bits beyond {max(bound, 0)} "
+                     f"{unit.name.lower()}s", f"room for {REQUIRED[unit]}", "use prices with fewer decimals, or `per` "
+                     "and `step` that divide each other")
     return Family(denominator, quantum, bound)

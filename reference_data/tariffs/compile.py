@@ -3,37 +3,27 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from reference_data.prefix_trie import PrefixForest, PrefixTrie
-from reference_data.tariffs.bounds import prove
-from reference_data.tariffs.cells import FREE_BY_CLASS, Axes, allowance_cells, axes_of, price_cells
-from reference_data.tariffs.model import (
-    CYCLES,
-    UNKNOWN,
-    UNKNOWN_NETWORK,
-    Allowance,
-    Plan,
-    Rate,
-    Slot,
-    TariffVersion,
-)
-from reference_data.tariffs.parse import ALL_DAY, read_version
-from reference_data.tariffs.pricing import Terms, add_family, add_rate
-from reference_data.tariffs.rows import Rows, stable_key
+from reference_data.tariffs.cells import Axes, axes_of, priced_kinds
+from reference_data.tariffs.check import check_version
+from reference_data.tariffs.epochs import epochs_of, signature
+from reference_data.tariffs.model import NEVER_US, UNKNOWN, UNKNOWN_NETWORK, DataClass, TariffVersion
+from reference_data.tariffs.parse import read_version
+from reference_data.tariffs.plans import Compiling, PlanRows
+from reference_data.tariffs.rows import ALL_DAY, Rows, definition_key, stable_key
 from reference_data.tariffs.source import refuse
-from schemas.codes import Service
 from schemas.columns import I64
 from schemas.errors import ReferenceDataError
-from schemas.tariff_tables import BUCKET_CYCLE_SHIFT, BUCKET_UNIT_SHIFT, NAMES
-from schemas.timepoint import zone_offsets
-from schemas.units import SERVICE_UNIT
+from schemas.tariff_tables import NAMES
 
 MAX_CELLS = 1 << 25
+MAX_CLASS_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -41,6 +31,7 @@ class Tariffs:
     """All versions, compiled. `tables` is what kernels take; `labels` name what their results index.
 
     slots (s,) int32 and leaves (n,) int64: the prefix forest of the decks. apns: names that CLASS_APN indexes.
+    networks: own ones that VERSION_OWN indexes. categories: at place 1 on of their dimension.
     """
 
     versions: tuple[TariffVersion, ...]
@@ -51,6 +42,8 @@ class Tariffs:
     apns: tuple[str, ...]
     rate_names: tuple[str, ...]
     content_hash: str
+    networks: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
 
 def load_tariffs(folder: Path) -> Tariffs:
@@ -80,12 +73,6 @@ def check_tariff(folder: Path) -> list[str]:
     return problems
 
 
-def definition_key(plan: str, allowance: Allowance) -> int:
-    """Bucket id of an allowance before the first day of its cycle is added; see `schemas.tariff_tables`."""
-    return (stable_key(plan, allowance.name, bits=40) << BUCKET_UNIT_SHIFT + 3
-            | int(allowance.unit) << BUCKET_UNIT_SHIFT | CYCLES.index(allowance.cycle) << BUCKET_CYCLE_SHIFT)
-
-
 def compile_versions(versions: list[TariffVersion]) -> Tariffs:
     """Raises ReferenceDataError on two versions with one activation time and on all that a plan can get wrong."""
     versions = sorted(versions, key=lambda v: v.active_from_us)
@@ -93,69 +80,76 @@ def compile_versions(versions: list[TariffVersion]) -> Tariffs:
         if before.active_from_us == after.active_from_us:
             raise ReferenceDataError(f"versions {before.name!r} and {after.name!r} come into force at the same time",
                                      "one version at a time", "change active_from of one")
+    for version in versions:
+        check_version(version)
     axes = axes_of(versions)
-    labels = {
+    shared = Compiling(axes, {
         "tariff_version": [v.name for v in versions],
         "plan": sorted({p for v in versions for p in v.plans}),
         "zone": [*axes.zones, *(f"roaming:{name}" for name in axes.roaming)],
         "band": [ALL_DAY, *sorted({b for v in versions for t in v.timings.values() for b in t.bands} - {ALL_DAY})],
-        "currency": sorted({v.currency for v in versions}),
+        "currency": sorted({v.currency for v in versions} | {p.currency for v in versions for p in v.plans.values()
+                                                             if p.currency}),
         "counter": sorted({c for v in versions for c in v.counters}),
-    }
-    cells = sum(len(v.plans) for v in versions) * int(np.prod(axes.shape))
-    if cells > MAX_CELLS:
-        raise ReferenceDataError(f"plans x services x roaming zones x zones come to {cells} cells",
-                                 f"at most {MAX_CELLS}", "merge zones that cost the same, or retire old versions")
-    rows = Rows()
+    })
+    rows, size = shared.rows, int(np.prod(axes.shape))
+    if max(len(v.plans) for v in versions) * size > MAX_CELLS:
+        raise ReferenceDataError(f"plans x services x scopes x roaming zones x zones come to "
+                                 f"{max(len(v.plans) for v in versions) * size} cells", f"at most {MAX_CELLS}",
+                                 "merge zones that cost the same")
     apns = sorted({a for v in versions for c in v.data_classes for a in c.apns or ()})
+    networks = sorted({n for v in versions for n in v.own_networks})
     tries, deck_rows = _decks(versions, axes)
     forest = PrefixForest.stack(tries)
-    rate_names: list[str] = []
-    cell_parts: list[I64] = []
-    rows.add(SET_FIRST=0)
-    rows.seen["set", ()] = 0
+    rows.list_row("FULL_FIRST", "FULL_DEFINITION", ())
+    rows.seen["set", (), ()] = rows.list_row("SET_FIRST", "SET_DEFINITION", ())
     for number, version in enumerate(versions):
-        rows.add(VERSION_FROM=version.active_from_us, VERSION_CURRENCY=labels["currency"].index(version.currency))
-        _networks(rows, version, axes)
-        _classes(rows, version, axes, apns)
-        for name in labels["plan"]:
-            if name not in version.plans:
-                rows.add(VERSION_PLAN=-1)
-                continue
-            plan = version.plans[name]
-            if plan.deck not in version.decks:
-                raise refuse(version.file, plan.line, f"plan {name!r} uses deck {plan.deck!r}",
-                             "one of " + ", ".join(version.decks), "declare it under `decks`")
-            rows.add(VERSION_PLAN=rows.size("PLAN_ROOT"), PLAN_ROOT=int(forest.roots[deck_rows[number, plan.deck]]),
-                     PLAN_CELL=len(cell_parts))
-            cell_parts.append(_plan_cells(rows, version, plan, axes, labels, rate_names))
-    for first, count in (("PLMN_FIRST", "PLMN_CODE"), ("CLASS_FIRST", "CLASS_ZONE"), ("TIMING_FIRST", "SEGMENT_START"),
-                         ("ENTRY_RATE_FIRST", "ENTRY_RATE"), ("RATE_SLOT_FIRST", "SLOT_FROM"),
-                         ("ZONE_FIRST", "ZONE_AT"), ("SET_FIRST", "SET_DEFINITION"),
-                         ("ENTRY_COUNTER_FIRST", "ENTRY_COUNTER"), ("FAMILY_DISCOUNT_FIRST", "DISCOUNT_CAP"),
-                         ("COUNTER_THRESHOLD_FIRST", "THRESHOLD")):
-        rows.vectors[first].append(rows.size(count))
+        plan_rows: dict[tuple[object, ...], int] = {}
+        until_us = versions[number + 1].active_from_us if number + 1 < len(versions) else NEVER_US
+        for at_us in epochs_of(version, until_us):
+            rows.add(VERSION_FROM=at_us, VERSION_LABEL=number)
+            rows.vectors["VERSION_OWN"] += [int(name in version.own_networks) for name in networks]
+            _networks(rows, version, axes)
+            _classes(rows, version, axes, apns)
+            for name in shared.labels["plan"]:
+                if name not in version.plans:
+                    rows.add(VERSION_PLAN=-1)
+                    continue
+                plan = version.plans[name]
+                key = (name, *signature(version, plan, at_us))
+                if key not in plan_rows:
+                    plan_rows[key] = PlanRows(shared, version, plan, at_us).emit()
+                    rows.add(PLAN_ROOT=int(forest.roots[deck_rows[number, plan.deck]]),
+                             PLAN_CURRENCY=shared.labels["currency"].index(plan.currency or version.currency))
+                rows.add(VERSION_PLAN=plan_rows[key])
+    rows.close()
     arrays = {name: np.array(values, np.int64) for name, values in rows.vectors.items()}
-    # Kinds that no plan prices are left out: the cells of those in use should stay near the processor.
-    whole = np.stack(cell_parts)
-    priced = (whole & 0xFFFFFFFF).any(axis=(0, 2, 3))
-    arrays["KIND"] = np.where(priced, np.cumsum(priced) - 1, -1)
-    arrays["CELL"] = np.ascontiguousarray(whole[:, priced]).ravel()
-    arrays["PLAN_CELL"] *= arrays["CELL"].size // len(cell_parts)
-    arrays["DIMS"] = np.array([len(labels["plan"]), int(priced.sum()), *axes.shape[1:], len(axes.zones)], np.int64)
-    keys = arrays["DEFINITION_KEY"]
-    if len(set(keys.tolist())) != len({k for k in rows.seen if isinstance(k, tuple) and k[0] == "name"}):
-        raise ReferenceDataError("two allowances have the same 40-bit key", "distinct keys", "rename one of them")
-    return _freeze(versions, arrays, forest, labels, apns, rate_names)
+    arrays["KIND"] = np.concatenate(shared.kinds)
+    arrays["CELL"] = np.concatenate(shared.cells) if shared.cells else np.zeros(0, np.int64)
+    if max(arrays["KIND"].size, arrays["CELL"].size) > MAX_CELLS:
+        raise ReferenceDataError(f"prices come to {max(arrays['KIND'].size, arrays['CELL'].size)} cells",
+                                 f"at most {MAX_CELLS}", "merge zones that cost the same, or retire old versions")
+    arrays["PRICED"] = priced_kinds(versions)
+    calling = {axes.zones[name]: place for place, name in enumerate(axes.calling, 1)}
+    arrays["CALLING"] = np.array([calling.get(zone, 0) for zone in range(len(axes.zones))], np.int64)
+    arrays["DIMS"] = np.array([len(shared.labels["plan"]), axes.kinds, len(axes.roaming), len(axes.zones),
+                               *axes.lengths, len(networks)], np.int64)
+    named: dict[int, object] = {}
+    for made, value in rows.seen.items():
+        if isinstance(made, tuple) and made[0] == "name" and named.setdefault(value, made) != made:
+            raise ReferenceDataError("two allowances have the same 40-bit key", "distinct keys", "rename one of them")
+    return _freeze(versions, arrays, forest, shared, apns, networks)
 
 
-def _freeze(versions: list[TariffVersion], arrays: dict[str, I64], forest: PrefixForest,
-            labels: dict[str, list[str]], apns: list[str], rate_names: list[str]) -> Tariffs:
+def _freeze(versions: list[TariffVersion], arrays: dict[str, I64], forest: PrefixForest, shared: Compiling,
+            apns: list[str], networks: list[str]) -> Tariffs:
     for name in NAMES:
         arrays[name].setflags(write=False)
     tables = tuple(arrays[name] for name in NAMES)
-    return Tariffs(tuple(versions), tables, forest.slots, forest.leaves, labels, tuple(apns), tuple(rate_names),
-                   content_hash(tables, forest.slots, forest.leaves, labels, apns, rate_names))
+    named = apns, shared.rate_names, networks, list(shared.axes.categories)
+    return Tariffs(tuple(versions), tables, forest.slots, forest.leaves, shared.labels, tuple(apns),
+                   tuple(shared.rate_names), content_hash(tables, forest.slots, forest.leaves, shared.labels, *named),
+                   tuple(networks), shared.axes.categories)
 
 
 def content_hash(tables: Sequence[I64], slots: npt.NDArray[np.int32], leaves: I64, *named: object) -> str:
@@ -209,95 +203,27 @@ def _networks(rows: Rows, version: TariffVersion, axes: Axes) -> None:
 def _classes(rows: Rows, version: TariffVersion, axes: Axes, apns: list[str]) -> None:
     rows.add(CLASS_FIRST=rows.size("CLASS_ZONE"))
     for item in version.data_classes:
-        for group in item.rating_groups or (-1,):
-            for apn in item.apns or ("",):
-                rows.add(CLASS_GROUP=group, CLASS_APN=apns.index(apn) if apn else -1, CLASS_ZONE=axes.zones[item.name])
+        conditions = _conditions(item, apns)
+        count = int(np.prod([len(values) for values in conditions]))
+        if count > MAX_CLASS_ROWS:
+            raise refuse(version.file, item.line, f"conditions of class {item.name!r} come to {count} combinations",
+                         f"at most {MAX_CLASS_ROWS}", "split the class")
+        category = -1 if item.category is None else \
+            1 + axes.categories.index(item.category) if item.category in axes.categories else 0
+        for group, apn, service_id, network_slice, rat, plmn in product(*conditions):
+            more = (service_id, network_slice, rat, plmn, category) != (-1, -1, -1, -1, -1)
+            rows.add(CLASS_GROUP=group, CLASS_APN=apn, CLASS_ZONE=axes.zones[item.name], CLASS_MORE=int(more),
+                     CLASS_SERVICE_ID=service_id, CLASS_SLICE=network_slice, CLASS_RAT=rat, CLASS_PLMN=plmn,
+                     CLASS_CATEGORY=category)
 
 
-def _plan_cells(rows: Rows, version: TariffVersion, plan: Plan, axes: Axes, labels: dict[str, list[str]],
-                rate_names: list[str]) -> I64:
-    """The plan's cells; adds its families, entries, rates and allowance sets to `rows`."""
-    rule_of = price_cells(version, plan, axes)
-    sets = _allowance_sets(rows, version, plan, axes)
-    terms = Terms(rows, version, plan, axes, labels["counter"])
-    free = Rate("free", SERVICE_UNIT[Service.VOICE], 0, 0, (Slot(0, 0, 1, 1, plan.line),), plan.line)
-    entry_plus_one = np.zeros(axes.shape, np.int64)
-    for service in Service:
-        block = slice(service * 3, service * 3 + 3)
-        rules, unit = rule_of[block], SERVICE_UNIT[service]
-        discounts, counters = terms.combined(service, unit)
-        for chain_bits in sorted(set(discounts[rules != -1].tolist())):
-            inside = (rules != -1) & (discounts == chain_bits)
-            numbers = sorted(set(rules[inside].tolist()))
-            used = {name: version.rates[name] for n in numbers if n >= 0 for name in plan.prices[n].rates.values()}
-            chain = terms.chain(chain_bits)
-            family = prove(version, plan, unit, list(used.values()), chain)
-            family_row = add_family(rows, version, plan, service, unit, family, chain)
-            rate_rows: dict[tuple[str, int], int] = {}
-            for n in numbers:
-                for counter_bits in sorted(set(counters[inside & (rules == n)].tolist())):
-                    cells = inside & (rules == n) & (counters == counter_bits)
-                    timing, bands, over = "", {ALL_DAY: free}, -1
-                    if n != FREE_BY_CLASS:
-                        rule = plan.prices[n]
-                        timing = rule.timing or ""
-                        names = version.timings[timing].bands if timing else (ALL_DAY,)
-                        bands = {band: used[rule.rates[band]] for band in names}
-                        over = terms.over(rule, list({r.name: r for r in bands.values()}.values()), counter_bits,
-                                          bool(sets[block][cells].any()))
-                    for rate in bands.values():
-                        if (rate.name, over) not in rate_rows:
-                            rate_rows[rate.name, over] = add_rate(rows, plan, rate, over, family, rate_names)
-                    rows.add(ENTRY_FAMILY=family_row, ENTRY_TIMING=_timing(rows, version, timing, labels["band"]),
-                             ENTRY_RATE_FIRST=rows.size("ENTRY_RATE"), ENTRY_COUNTER_FIRST=rows.size("ENTRY_COUNTER"))
-                    rows.vectors["ENTRY_RATE"] += [rate_rows[rate.name, over] for rate in bands.values()]
-                    rows.vectors["ENTRY_COUNTER"] += terms.counters(counter_bits)
-                    entry_plus_one[block][cells] = rows.size("ENTRY_FAMILY")
-    return entry_plus_one | sets << 32
-
-
-def _timing(rows: Rows, version: TariffVersion, name: str, bands: list[str]) -> int:
-    key = ("timing", version.name if name else "", name)
-    if key not in rows.seen:
-        rows.seen[key] = rows.size("TIMING_ZONE")
-        rows.add(TIMING_FIRST=rows.size("SEGMENT_START"), TIMING_ZONE=_time_zone(rows, version.time_zone))
-        segments = version.timings[name].segments if name else ((0, ALL_DAY),)
-        places = list(version.timings[name].bands) if name else [ALL_DAY]
-        for start, band in segments:
-            rows.add(SEGMENT_START=start, SEGMENT_BAND=bands.index(band), SEGMENT_PLACE=places.index(band))
-    return rows.seen[key]
-
-
-def _time_zone(rows: Rows, name: str) -> int:
-    if ("zone", name) not in rows.seen:
-        rows.seen["zone", name] = rows.size("ZONE_FIRST")
-        rows.add(ZONE_FIRST=rows.size("ZONE_AT"))
-        for at, offset in zip(*zone_offsets(name), strict=True):
-            rows.add(ZONE_AT=at, ZONE_OFFSET=offset)
-    return rows.seen["zone", name]
-
-
-def _allowance_sets(rows: Rows, version: TariffVersion, plan: Plan, axes: Axes) -> I64:
-    """Set row of each cell. A set is a list of definitions in the order of use; set 0 is the empty one."""
-    mask = np.zeros(axes.shape, np.int64)  # bit p: the p-th allowance in order of use
-    order = allowance_cells(version, plan, axes)
-    if len(order) > 30:
-        raise refuse(version.file, plan.line, f"plan {plan.name!r} has {len(order)} allowances", "at most 30")
-    definitions = []
-    for place, (number, cells) in enumerate(order):
-        mask[cells] |= 1 << place
-        allowance = plan.allowances[number]
-        rows.seen["name", plan.name, allowance.name, int(allowance.unit), allowance.cycle] = 0
-        definitions.append(rows.size("DEFINITION_KEY"))
-        rows.add(DEFINITION_KEY=definition_key(plan.name, allowance), DEFINITION_AMOUNT=allowance.amount,
-                 DEFINITION_STEP=allowance.step)
-    sets = np.zeros(axes.shape, np.int64)
-    for bits in sorted(set(mask.ravel().tolist()) - {0}):
-        members = tuple(d for place, d in enumerate(definitions) if bits >> place & 1)
-        rows.add(SET_FIRST=rows.size("SET_DEFINITION"))
-        rows.vectors["SET_DEFINITION"] += members
-        sets[mask == bits] = rows.size("SET_FIRST") - 1
-    return sets
+def _conditions(item: DataClass, apns: list[str]) -> tuple[list[int], ...]:
+    """Values of each condition, -1 for any: what any one of them allows, combined with what the others do."""
+    slices = [-2 - sst if sd is None else sst << 32 | sd + 1 for sst, sd in item.snssais or ()]
+    plmns = [-1 if network == "*" else -2 - int(network) if len(network) == 3
+             else int(network[:3]) * 1000 + int(network[3:]) for network in item.networks or ()]
+    return (list(item.rating_groups or (-1,)), [apns.index(apn) for apn in item.apns or ()] or [-1],
+            list(item.service_identifiers or (-1,)), slices or [-1], list(item.rats or (-1,)), plmns or [-1])
 
 
 __all__ = ["UNKNOWN", "Tariffs", "check_tariff", "compile_versions", "definition_key", "load_tariffs", "stable_key"]

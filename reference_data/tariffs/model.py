@@ -125,8 +125,9 @@ class Scope:
         """Of two that cover the same usage the higher one is meant. The order of the keys is that of the page."""
         zones = 0 if self.zones is None else 1 if self.zones == ANY else 2
         narrowed = (self.calling_zones is not None, self.friends, self.network is not None,
-                    self.categories is not None, self.roaming != ANY, self.directions is not None)
-        return zones << 6 | sum(held << 5 - place for place, held in enumerate(narrowed))
+                    self.categories is not None, self.roaming != ANY, self.directions is not None,
+                    self.valid_from is not None or self.valid_to is not None)
+        return zones << 7 | sum(held << 6 - place for place, held in enumerate(narrowed))
 
     def interval_us(self, time_zone: str) -> tuple[int, int]:
         """[from, to) in microseconds UTC; -NEVER_US and NEVER_US where it is left out."""

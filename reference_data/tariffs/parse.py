@@ -7,6 +7,7 @@ from reference_data.tariffs.deck import read_deck
 from reference_data.tariffs.granting import read_allowance, read_bucket, read_fee, read_states, read_top_up
 from reference_data.tariffs.model import Plan, PriceRule, TariffVersion
 from reference_data.tariffs.rates import read_rate
+from reference_data.tariffs.rows import ALL_DAY
 from reference_data.tariffs.scopes import SCOPE_KEYS, SERVICES, read_scope
 from reference_data.tariffs.source import Node, read_yaml
 from reference_data.tariffs.terms import (
@@ -23,7 +24,6 @@ from reference_data.tariffs.timings import read_timing
 from schemas.money import DECIMALS, Rounding
 from schemas.timepoint import is_time_zone, parse_time
 
-ALL_DAY = "all_day"
 LATE_USAGE = ("pay", "current_cycle", "suspend")
 ROUNDING_SCOPES = ("session", "report", "day")
 _OPTIONAL = ("exchange", "roaming", "own_networks", "data_classes", "calendars", "timings", "discounts", "counters",

@@ -75,8 +75,8 @@ def open_tariffs(place: Path) -> Tariffs:
 
 def hash_of(tariffs: Tariffs) -> str:
     """The content hash, counted anew."""
-    return content_hash(tariffs.tables, tariffs.slots, tariffs.leaves, tariffs.labels, list(tariffs.apns),
-                        list(tariffs.rate_names))
+    named = (tariffs.apns, tariffs.rate_names, tariffs.networks, tariffs.categories)
+    return content_hash(tariffs.tables, tariffs.slots, tariffs.leaves, tariffs.labels, *(list(n) for n in named))
 
 
 def _frozen(array: I64) -> I64:

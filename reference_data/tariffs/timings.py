@@ -7,12 +7,11 @@ import numpy as np
 from reference_data.tariffs.model import BandRule, Timing
 from reference_data.tariffs.source import Node, refuse
 from schemas.columns import I64
+from schemas.tariff_tables import FIRST_DAY, LAST_DAY
 from schemas.timepoint import DAY_S, WEEK_S
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-# Local days for which bands that look at dates are laid out: 1990 to 2100, as for time zones.
-FIRST_DAY, LAST_DAY = 7305, 47_847
 _KEYS = ("days", "from", "to", "years", "months", "dates", "holidays", "otherwise")
 _MOST_RULES = 62
 Profile = tuple[tuple[int, str], ...]  # (second of the day, band), ascending from 0
