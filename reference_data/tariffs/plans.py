@@ -7,7 +7,17 @@ from math import prod
 import numpy as np
 
 from reference_data.tariffs.bounds import Family, Use, prove, raised, tax_part
-from reference_data.tariffs.cells import FREE_BY_CLASS, Axes, fallbacks, holds, plan_scopes, price_cells, scope_cells
+from reference_data.tariffs.cells import (
+    DIRECTIONS,
+    FREE_BY_CLASS,
+    KINDS,
+    Axes,
+    fallbacks,
+    holds,
+    plan_scopes,
+    price_cells,
+    scope_cells,
+)
 from reference_data.tariffs.epochs import conversion
 from reference_data.tariffs.model import CYCLES, Allowance, Discount, Plan, PriceRule, Rate, Scope, Slot, TariffVersion
 from reference_data.tariffs.rates import plain_slots
@@ -103,13 +113,14 @@ class PlanRows:
         units = [int(a.unit) for a, _ in allowances]
         free = self.rule_of == FREE_BY_CLASS
         bands[free] = chain[free] = counters[free] = 0
-        # Cells that say the same get one entry.
-        same = _inverse([self.rule_of, bands, chain, counters, held])
+        # Cells that say the same get one entry; what is free by its class is free in the unit of its service.
+        service_of = np.arange(KINDS).reshape(-1, 1, 1, 1, 1, 1, 1) // DIRECTIONS
+        same = _inverse([np.where(free, FREE_BY_CLASS - service_of, self.rule_of), bands, chain, counters, held])
         first = np.unique(same, return_index=True)[1]
         cell_of = np.zeros(first.size, np.int64)
         for number, at in enumerate(first.tolist()):
             rule = int(self.rule_of.flat[at])
-            service = Service(int(np.unravel_index(at, self.axes.shape)[0]) // 3)
+            service = Service(int(np.unravel_index(at, self.axes.shape)[0]) // DIRECTIONS)
             entry, unit = 0, SERVICE_UNIT[service]
             if rule != -1:
                 entry, unit = self._entry(service, rule, int(bands.flat[at]), int(chain.flat[at]),
