@@ -14,6 +14,7 @@ from pipelines.apps.options import HomeOption, LedgerOption, console
 from pipelines.corrections.layers import FAR_AHEAD_US, LONG_AGO_US
 from pipelines.corrections.prepare import Prepared
 from pipelines.corrections.rerate import Request, rerate
+from pipelines.corrections.whatif import whatif
 from pipelines.home import Input
 from reference_data.operator import load_operator
 from schemas.columns import I64
@@ -36,6 +37,7 @@ TrustOption = Annotated[bool, typer.Option(
 def register(app: typer.Typer) -> None:
     """Hang this module's commands into the command line."""
     app.command("rerate")(rerate_command)
+    app.command("whatif")(whatif_command)
 
 
 def rerate_command(
@@ -55,6 +57,38 @@ def rerate_command(
         now_us(), who or getpass.getuser(), why, point(source, start, LONG_AGO_US), point(source, stop, FAR_AHEAD_US),
         tariff, chosen, as_charged, trust), dry_run)
     print_correction(done, dry_run)
+
+
+def whatif_command(
+    tariff: Annotated[Path, typer.Option("--tariff", exists=True, file_okay=False, help="Folder of tariffs.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for revenue.parquet and unrated.parquet.")] = None,
+    start: FromOption = "", stop: ToOption = "",
+    home: HomeOption = None, input_folder: BesideOption = None, ledger: LedgerOption = "",
+) -> None:
+    """What the past would have brought under other tariffs. Posts nothing."""
+    source, place = places(home, input_folder, ledger)
+    found = whatif(source, place, tariff, point(source, start, LONG_AGO_US), point(source, stop, FAR_AHEAD_US), out)
+    console.print(f"{found.events:,} events charged again")
+    for name in ("plan", "zone", "segment"):
+        rows = found.by(name)
+        several = len({currency for _, currency, _, _ in rows}) > 1
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for column in (name, "charged", "what if", "change", "%"):
+            table.add_column(column, justify="left" if column == name else "right")
+        for value, currency, actual, other in rows:
+            share = f"{(other - actual) * 1000 // actual / 10:+.1f}" if actual else ""
+            table.add_row(f"{value or 'none'}{' ' + currency if several else ''}", _cents(actual), _cents(other),
+                          _cents(other - actual), share)
+        console.print(table)
+    for side, reasons in found.unrated.items():
+        for reason, count in sorted(reasons.items()):
+            console.print(f"{side}: {count:,} events set aside, {reason}")
+
+
+def _cents(nanos: int) -> str:
+    """Money to the cent, half away from zero: a table for eyes; the files are exact."""
+    cents = (abs(nanos) + 5_000_000) // 10_000_000
+    return f"{'-' if nanos < 0 and cents else ''}{format_money(cents * 10_000_000)}"
 
 
 def print_correction(done: Prepared, dry_run: bool) -> None:

@@ -127,6 +127,7 @@ class ChargingNode:
         own = _own_commands(first, entries)
         if own and _read(own[0][1]).get("kind") == CORRECT:
             return self._charge_correction(first, entries, own)
+        known = len(self.book)
         parts = self._fold(first, entries, usage)
         for part in parts:
             renumber(part.rated, self._again)

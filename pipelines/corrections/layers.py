@@ -47,15 +47,22 @@ class Layers:
         return self._bases[reference]
 
     def at(self, reference: str, position: int, time_us: int | None, account_id: int = ABSENT) -> Tariffs:
-        """Tariffs for a command. A clock, which is everybody's, has those of whatever accounts."""
-        time, account = np.array([time_us or 0]), np.array([account_id])
+        """Tariffs for a command. A clock, which is everybody's, has those of whatever accounts.
+
+        time_us: None for what has no time, which only a layer of all times covers.
+        """
         for layer in reversed(self._layers):
-            if layer.position > position and time_us is not None and (
-                    account_id == ABSENT or layer.covers(account, time)[0]):
-                if account_id == ABSENT and not layer.from_us <= time_us < layer.to_us:
-                    continue
+            if layer.position > position and self._covers(layer, time_us, account_id):
                 return layer.tariffs
         return self.tariffs_of(reference)
+
+    @staticmethod
+    def _covers(layer: Layer, time_us: int | None, account_id: int) -> bool:
+        if time_us is None:
+            return (layer.from_us, layer.to_us, layer.accounts) == (LONG_AGO_US, FAR_AHEAD_US, None)
+        if account_id == ABSENT:
+            return layer.from_us <= time_us < layer.to_us
+        return bool(layer.covers(np.array([account_id]), np.array([time_us]))[0])
 
     def runs(self, reference: str, position: int, account_id: I64, time_us: I64) -> list[tuple[int, int, Tariffs]]:
         """(start, stop, tariffs) of rows that follow each other under the same tariffs."""

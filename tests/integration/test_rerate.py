@@ -13,6 +13,7 @@ import pytest
 
 from pipelines.controls import run_controls
 from pipelines.corrections.rerate import Request, rerate
+from pipelines.corrections.whatif import whatif
 from pipelines.home import Home, Input
 from pipelines.ledger.sql import open_duckdb
 from pipelines.sample.generate import generate
@@ -221,3 +222,22 @@ def test_a_past_that_does_not_replay_is_not_corrected(wrong: Site, tmp_path: Pat
     done = rerate(wrong.input, wrong.home, request(as_charged=tmp_path / "mended", trust=True))
     assert done.changes
     laws_hold(wrong)
+
+
+def test_what_if_says_what_a_run_under_that_tariff_charges(ran: Site, right: Site, tmp_path: Path) -> None:
+    before = ran.said()
+    found = whatif(ran.input, ran.home, right.input.operator / "tariffs", out=tmp_path / "out")
+    assert ran.said() == before
+    sums = "service, plan, zone, currency, count(*), sum(quantity), sum(charge_nanos), sum(uncollected_nanos)"
+    with open_duckdb(ran.ledger) as connection:
+        for side, site in (("actual", ran), ("whatif", right)):
+            said = connection.execute(
+                f"SELECT service, plan, zone, currency, sum(events), sum(quantity), sum(charge_nanos), "
+                f"sum(uncollected_nanos) FROM read_parquet('{tmp_path}/out/revenue.parquet') WHERE side = '{side}' "
+                "GROUP BY ALL ORDER BY ALL").fetchall()
+            assert said == [tuple(row) for row in ask(site, f"SELECT {sums} FROM rated_current GROUP BY ALL "
+                                                            "ORDER BY ALL")]
+        assert connection.execute(f"SELECT DISTINCT segment FROM read_parquet('{tmp_path}/out/revenue.parquet') "
+                                  "ORDER BY 1").fetchall() == [("postpaid",), ("prepaid",)]
+    assert {zone for zone, _, actual, other in found.by("zone") if actual != other} == {"europe", "satellite"}
+    assert found.unrated["actual"] == found.unrated["whatif"]
