@@ -41,7 +41,7 @@ def _check_plan(version: TariffVersion, plan: Plan) -> None:
                                ("counter", plan.counters, version.counters), ("fee", plan.fees, version.fees)):
         for name in names:
             if name not in known:
-                raise refuse(version.file, plan.line, f"plan {plan.name!r} lists {kind} {name!r}, which is not declared",
+                raise refuse(version.file, plan.line, f"plan {plan.name!r} lists {kind} {name!r}, which is not there",
                              "one of " + (", ".join(list(known)[:12]) or "none"), f"declare it under `{kind}s`")
     others: str | None = None
     for name in plan.discounts:
