@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from rating.book import BalanceBook
-from rating.charging import charge
+from rating.charging import Charged, charge
 from rating.commands import apply_command
 from rating.quote_accounts import AccountNames, GivenAccount, account_name, made_up, open_book
+from rating.quote_counters import read_counters
 from rating.quote_events import AccountName, EventReader, QuoteEvent
-from rating.quote_results import REASONS, Result, Teller, rows_of
+from rating.quote_results import REASONS, Result, Teller, day_text, rows_of
 from reference_data.tariffs.compile import Tariffs
 from schemas.codes import LedgerAccount, PostingReason, Reason, Unit
 from schemas.columns import Cells
@@ -82,11 +83,38 @@ def quote(items: Sequence[QuoteEvent | QuoteCommand], given: Sequence[GivenAccou
         while place < len(items) and isinstance(event := items[place], QuoteEvent):
             run[at + len(run)] = event
             place += 1
-        charged = charge(cells, at, at + len(run), place, tariffs, book, reader.labels)
-        results += teller.tell(charged, run).values()
+        for start, stop in _stretches(at, at + len(run), teller):
+            part = {number: run[number] for number in range(start, stop)}
+            charged = charge(cells, start, stop, place, tariffs, book, reader.labels)
+            told = teller.tell(charged, part)
+            if teller.kinds:
+                _tell_counters(told, charged, book, teller)
+            results += told.values()
         at += len(run)
     return Quote(results, _totals(results), _balances(book, teller, names),
                  sum(r["status"] in ("not_priced", "refused") or r.get("as_expected") is False for r in results))
+
+
+def _stretches(start: int, stop: int, teller: Teller) -> list[tuple[int, int]]:
+    """A run as it is charged: all at once, or event by event where results say how counters stand after each."""
+    if teller.breakdown and teller.kinds:
+        return [(number, number + 1) for number in range(start, stop)]
+    return [(start, stop)]
+
+
+def _tell_counters(told: Mapping[int, Result], charged: Charged, book: BalanceBook, teller: Teller) -> None:
+    """What the counters of each event's account and cycle say; with a result when it is the only one."""
+    rated = charged.rated
+    for number, account, time_us in zip(rated["event_id_lo"].tolist(), rated["account_id"].tolist(),
+                                        rated["event_time_us"].tolist(), strict=True):
+        row = int(book.rows_of(np.array([account], np.int64))[0])
+        found = read_counters(book, row, teller.kinds.values(), time_us)
+        changed = {key: value for key, value in found.items() if teller.counters.get((account, *key)) != value}
+        teller.counters |= {(account, *key): value for key, value in found.items()}
+        if len(told) == 1 and changed:
+            told[number]["counters"] = [
+                {"counter": name, "cycle_from": day_text(day), "value": teller.kinds[name].words(value)}
+                for (name, day), value in changed.items()]
 
 
 def _owner(event: QuoteEvent, given: Sequence[GivenAccount]) -> AccountName:
@@ -185,8 +213,11 @@ def _balances(book: BalanceBook, teller: Teller, names: AccountNames) -> list[Re
                 "remaining": format_money(amount) if unit == Unit.MONEY else amount}
             del told_bucket["account"]
             buckets.append(told_bucket)
-        told.append({"account": names.name[account], "currency": teller.currency[account],
-                     "balance": format_money(int(book.records[row, 0])), "buckets": buckets})
+        whole = {"account": names.name[account], "currency": teller.currency[account],
+                 "balance": format_money(int(book.records[row, 0])), "buckets": buckets}
+        counters = [{"counter": name, "cycle_from": day_text(day), "value": teller.kinds[name].words(value)}
+                    for (owner, name, day), value in sorted(teller.counters.items()) if owner == account]
+        told.append(whole | ({"counters": counters} if counters else {}))
     return told
 
 

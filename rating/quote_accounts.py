@@ -11,13 +11,15 @@ import pyarrow as pa
 
 from rating.book import BalanceBook
 from rating.kernels.calendar import cycle_start_nb
+from rating.quote_counters import CounterKind, counter_kinds, set_counter
 from rating.quote_events import AccountName, QuoteEvent, account_of
 from rating.quote_lines import EARLIEST_US, Fields, shown
 from reference_data.accounts import PAYMENTS, STATES, Accounts, accounts_from_arrow
 from reference_data.tariffs.compile import Tariffs, definition_key
 from reference_data.tariffs.model import CYCLES, Allowance
+from schemas.codes import Unit
 from schemas.errors import ReferenceDataError
-from schemas.money import format_money
+from schemas.money import format_money, parse_money
 from schemas.timepoint import DAY_S, SECOND_US, is_time_zone, local_offset_s
 from schemas.units import parse_quantity
 
@@ -40,6 +42,16 @@ class GivenBucket:
 
 
 @dataclass(frozen=True)
+class GivenCounter:
+    """Where a counter stands already. at_us: an instant within its cycle, -1: that of the first event."""
+
+    name: str
+    value: str
+    at_us: int
+    place: str
+
+
+@dataclass(frozen=True)
 class GivenAccount:
     """One account of the file, or a made-up one."""
 
@@ -55,6 +67,7 @@ class GivenAccount:
     shared: AccountName | None = None
     friends: frozenset[str] = frozenset()
     buckets: tuple[GivenBucket, ...] = ()
+    counters: tuple[GivenCounter, ...] = ()
     more: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -120,12 +133,14 @@ def _account(fields: Fields, tariffs: Tariffs, time_zone: str) -> GivenAccount:
     friends = fields.values.get("friends") or []
     if not isinstance(friends, list) or not all(isinstance(f, str | int) for f in friends):
         raise fields.wrong("friends", 'a list of numbers such as ["+4915112345678"]')
-    more = {key: fields.values[key] for key in ("valid_until", "counters") if fields.has(key)}
+    more = {key: fields.values[key] for key in ("valid_until",) if fields.has(key)}
     return GivenAccount(
         name, plans, fields.text("payment", "prepaid"), currency, format_money(fields.money("balance")),
         format_money(fields.money("credit_limit")), zone, fields.whole("anchor_day", 1, 31, 1),
         fields.text("state", "active"), account_of(fields, "shared_account"),
-        frozenset("".join(c for c in str(f) if c.isdigit()) for f in friends), _buckets(fields, tariffs, zone), more)
+        frozenset("".join(c for c in str(f) if c.isdigit()) for f in friends), _buckets(fields, tariffs, zone),
+        tuple(GivenCounter(one.text("counter"), str(one.values["value"]), at_us, one.place)
+              for one, at_us in _listed(fields, "counters", ("counter", "value"), zone)), more)
 
 
 def _plans(fields: Fields, tariffs: Tariffs, zone: str) -> tuple[tuple[str, int, int | None, int], ...]:
@@ -154,19 +169,26 @@ def known_plan(fields: Fields, tariffs: Tariffs) -> str | None:
 
 
 def _buckets(fields: Fields, tariffs: Tariffs, zone: str) -> tuple[GivenBucket, ...]:
-    given = fields.values.get("buckets") or []
+    return tuple(GivenBucket(one.text("bucket"), known_plan(one, tariffs) or "", str(one.values["remaining"]), at_us,
+                             one.place)
+                 for one, at_us in _listed(fields, "buckets", ("bucket", "remaining"), zone, ("plan",)))
+
+
+def _listed(fields: Fields, name: str, needed: tuple[str, ...], zone: str, more: tuple[str, ...] = ()
+            ) -> list[tuple[Fields, int]]:
+    """Mappings of a list with what each must have, and the instant that its `cycle` holds (-1: left out)."""
+    given = fields.values.get(name) or []
     if not isinstance(given, list):
-        raise fields.wrong("buckets", 'a list such as [{"bucket": "minutes", "remaining": "30 min"}]')
+        raise fields.wrong(name, f"a list such as [{{{', '.join(f'{key}: ...' for key in needed)}}}]")
     found = []
     for number, item in enumerate(given, 1):
-        one = Fields(f"{fields.place}, bucket {number}", item if isinstance(item, dict) else {})
-        one.only(("bucket", "plan", "remaining", "cycle"))
-        for key in ("bucket", "remaining"):
+        one = Fields(f"{fields.place}, {name.removesuffix('s')} {number}", item if isinstance(item, dict) else {})
+        one.only((*needed, *more, "cycle"))
+        for key in needed:
             if not one.has(key):
-                raise one.missing(key, "the allowance's name" if key == "bucket" else "what is left in it")
-        found.append(GivenBucket(one.text("bucket"), known_plan(one, tariffs) or "", str(one.values["remaining"]),
-                                 one.moment("cycle", zone) if one.has("cycle") else -1, one.place))
-    return tuple(found)
+                raise one.missing(key, f"{key}: ...")
+        found.append((one, one.moment("cycle", zone) if one.has("cycle") else -1))
+    return found
 
 
 def made_up(events: Sequence[QuoteEvent], tariffs: Tariffs, time_zone: str) -> list[GivenAccount]:
@@ -213,7 +235,25 @@ def open_book(given: Sequence[GivenAccount], names: AccountNames, tariffs: Tarif
     book = BalanceBook.create()
     book.open_accounts(_tables(given, names), tariffs, 0)
     _fill_buckets(book, given, names, tariffs, first_us)
+    kinds = counter_kinds(tariffs)
+    for account in given:
+        row = int(book.rows_of(np.array([names.number[account.name]], np.int64))[0])
+        for counter in account.counters:
+            if counter.name not in kinds:
+                raise ReferenceDataError(f"{counter.place}: counter {counter.name!r}",
+                                         "one of " + (", ".join(kinds) or "none: the tariff has no counters"))
+            set_counter(book, row, kinds[counter.name], _value(counter, kinds[counter.name]),
+                        counter.at_us if counter.at_us >= 0 else first_us)
     return book
+
+
+def _value(counter: GivenCounter, kind: CounterKind) -> int:
+    try:
+        if kind.unit == Unit.MONEY:
+            return parse_money(counter.value)
+        return parse_quantity(counter.value, Unit.UNIT if kind.unit is None else kind.unit)
+    except ValueError as problem:
+        raise ReferenceDataError(f"{counter.place}, field 'value': {problem}", "what the counter counts") from None
 
 
 def _tables(given: Sequence[GivenAccount], names: AccountNames) -> Accounts:

@@ -11,10 +11,11 @@ from rating.charging import Charged
 from rating.explain import explain_rated
 from rating.kernels.layout import F_TRAITS, MONEY, TRAIT_CURRENCY
 from rating.quote_accounts import AccountNames
+from rating.quote_counters import CounterKind, counter_kinds
 from rating.quote_events import QuoteEvent
 from reference_data.tariffs.compile import Tariffs, definition_key
 from schemas.codes import LedgerAccount, PostingReason, RatingStatus, Reason, Unit
-from schemas.columns import Cells
+from schemas.columns import ABSENT, Cells
 from schemas.money import format_money
 from schemas.tariff_tables import BUCKET_DAY_BITS
 
@@ -53,8 +54,11 @@ class Teller:
     buckets: dict[tuple[int, int], int] = field(default_factory=dict)
     currency: dict[int, str] = field(default_factory=dict)
     bucket_names: dict[int, tuple[str, str]] = field(default_factory=dict)
+    kinds: dict[str, CounterKind] = field(default_factory=dict)
+    counters: dict[tuple[int, str, int], int] = field(default_factory=dict)  # by account id, counter, first day
 
     def __post_init__(self) -> None:
+        self.kinds = counter_kinds(self.tariffs)
         self.bucket_names = {definition_key(plan.name, each) >> BUCKET_DAY_BITS: (plan.name, each.name)
                              for version in self.tariffs.versions for plan in version.plans.values()
                              for each in plan.allowances}
@@ -80,11 +84,14 @@ class Teller:
         postings: dict[int, list[dict[str, int]]] = {}
         for row in rows_of(charged.posting):
             postings.setdefault(row["movement_lo"], []).append(row)
-        return {key: self._event(event, rated.get(key, []), aside.get(key, []), postings.get(key, []))
-                for key, event in events.items()}
+        reached: dict[int, list[dict[str, int]]] = {}
+        for row in rows_of(charged.notification):
+            reached.setdefault(row["event_id_lo"], []).append(row)
+        return {key: self._event(event, rated.get(key, []), aside.get(key, []), postings.get(key, []),
+                                 reached.get(key, [])) for key, event in events.items()}
 
     def _event(self, event: QuoteEvent, rated: list[dict[str, int]], aside: list[dict[str, int]],
-               postings: list[dict[str, int]]) -> Result:
+               postings: list[dict[str, int]], reached: list[dict[str, int]]) -> Result:
         result: Result = {"id": event.name, "line": event.line}
         touched = self.follow(postings)
         retail = next((row for row in rated if row["leg"] == 0), None)
@@ -100,6 +107,8 @@ class Teller:
             result |= self._priced(retail, consumed)
             retail_account = retail["account_id"]
         result["buckets"] = [bucket for bucket in touched if bucket.get("bucket")]
+        if reached:
+            result["notifications"] = [self._notification(row) for row in reached]
         legs = [row for row in rated if row["leg"] > 0]
         if legs:
             result["legs"] = [{"leg": row["leg"], **self._priced(row, [])} for row in legs]
@@ -129,15 +138,27 @@ class Teller:
             "rate": tariffs.rate_names[row["rate_row"]], "quantity": row["quantity"], "unit": _UNITS[Unit(row["unit"])],
             "billed_quantity": row["billed_quantity"], "allowance_quantity": row["allowance_quantity"]}
         for name in _MORE_MONEY:
-            if row.get(name, -1) >= 0:
+            if row.get(name, ABSENT) != ABSENT:
                 told[name.removesuffix("_nanos")] = format_money(row[name])
+        if row.get("maximum_reached_at", ABSENT) != ABSENT:
+            told["disconnect_at"] = row["maximum_reached_at"]
         if row["session_quantity_before"] > 0:
             told["session_quantity_before"] = row["session_quantity_before"]
         if self.breakdown:
             found = explain_rated(row, tariffs, consumed)
             told["breakdown"] = {key: value for key, value in found.items() if key not in _SAID}
+            if "discounts" in found:
+                told["discounts"] = _named(told["breakdown"].pop("discounts"), told, tariffs)
             told["bands"] = list(dict.fromkeys(p["band"] for p in found["pieces"] if "band" in p)) or [told["band"]]
         return told
+
+    def _notification(self, row: Mapping[str, int]) -> Result:
+        """A threshold that was reached, in what its counter counts."""
+        name = self.tariffs.labels["counter"][row["counter"]]
+        kind = self.kinds[name]
+        return {"account": self.names.name.get(row["account_id"], row["account_id"]), "counter": name,
+                "cycle_from": day_text(row["cycle_start_day"]), "threshold": kind.words(row["threshold"]),
+                "value": kind.words(row["value"])}
 
     def follow(self, postings: Sequence[Mapping[str, int]]) -> list[Result]:
         """Move the balances by postings; returns the buckets that they touched, with what is left."""
@@ -164,11 +185,29 @@ class Teller:
             told["plan"] = plan
         day = bucket_id & (1 << BUCKET_DAY_BITS) - 1
         if day:
-            told["cycle_from"] = (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+            told["cycle_from"] = day_text(day)
         return told
 
 
-_MORE_MONEY = ("tax_nanos", "discount_nanos")
+def _named(discounts: Sequence[Mapping[str, str]], told: Result, tariffs: Tariffs) -> list[Result]:
+    """Discounts by their names: those of the plan, in its order, that take this share or an amount."""
+    version = next(v for v in tariffs.versions if v.name == told["tariff_version"])
+    plan = version.plans.get(told["plan"])
+    names = iter(plan.discounts if plan is not None else ())
+    found: list[Result] = []
+    for taken in discounts:
+        name = next((n for n in names if n in version.discounts and taken["share"] in (
+            str(version.discounts[n].percent / 100), "amount" if version.discounts[n].amount_nanos else "")), "")
+        found.append({"discount": name, "taken": taken["taken"]})
+    return found
+
+
+def day_text(day: int) -> str:
+    """ISO date of a day counted from 1970-01-01."""
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+
+
+_MORE_MONEY = ("tax_nanos",)
 # What `explain_rated` repeats of the row.
 _SAID = frozenset(("tariff_version", "active_from", "plan", "zone", "band", "rate", "quantity", "unit",
                    "session_quantity_before", "allowance_quantity", "status", "charge", "uncollected"))

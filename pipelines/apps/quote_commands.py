@@ -127,6 +127,14 @@ def _below(result: dict[str, Any]) -> list[str]:
         used = f"{bucket['used']} used, " if "used" in bucket else ""
         unit = "" if bucket["unit"] == "money" else f" {bucket['unit']}s"
         lines.append(f"bucket {bucket['bucket']}: {used}{bucket['remaining']}{unit} left")
+    lines += [f"discount {item.get('discount', item.get('share', ''))}: {item['taken']} less"
+              for item in result.get("discounts", ())]
+    if not is_zero(result.get("tax", "0")):
+        lines.append(f"tax {result['tax']} in it")
+    lines += [f"counter {item['counter']}: {item['value']}" for item in result.get("counters", ())]
+    lines += [f"notified: {item['counter']} reached {item['threshold']}" for item in result.get("notifications", ())]
+    if "disconnect_at" in result:
+        lines.append(f"to be disconnected at {result['disconnect_at']}")
     if "charge" in result and not is_zero(result["uncollected"]):
         lines.append(f"{result['uncollected']} uncollected")
     lines += [f"! {wrong}" for wrong in result.get("differences", ())]

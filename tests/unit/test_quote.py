@@ -166,3 +166,64 @@ def test_the_command_ends_with_0_1_or_2(tmp_path):
     assert "0.1517 EUR" in good.stdout
     assert max(map(len, good.stdout.splitlines())) <= 100
     assert json.loads(run(CALL, form="json").stdout)["results"][0]["charge"] == "0.1517"
+
+
+COUNTED = """
+version: x
+active_from: 2026-01-01T00:00:00
+time_zone: Europe/Berlin
+currency: EUR
+decks: {main: main.csv}
+rates:
+  r: {unit: second, over: minutes, slots: [{price: 0.10, per: 60, step: 60},
+      {from: 10 min, price: 0.05, per: 60, step: 60}]}
+  text: {unit: message, slots: [{price: 0.10}]}
+discounts: {ten: {percent: 10}, cent: {amount: 0.01}}
+counters:
+  minutes: {unit: second, cycle: month, services: [voice]}
+  spent: {charge: true, cycle: month, thresholds: [0.50, 1.00]}
+  texts: {events: true, cycle: day, services: [sms], thresholds: [2]}
+plans:
+  p: {tax: {percent: 19, prices: inclusive}, discounts: [ten, cent], counters: [minutes, spent, texts],
+      prices: [{service: voice, rate: r}, {service: sms, rate: text}]}
+"""
+
+
+def counted(tmp_path, *lines, balances, breakdown=None):
+    (tmp_path / "x.yaml").write_text(COUNTED)
+    (tmp_path / "main.csv").write_text("prefix,zone\n49,national\n")
+    (tmp_path / "e.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    (tmp_path / "b.json").write_text(json.dumps(balances))
+    return quote_files(load_tariffs(tmp_path), tmp_path / "e.jsonl", tmp_path / "b.json", None, breakdown)
+
+
+def test_counters_discounts_tax_and_thresholds_are_told(tmp_path):
+    call, text = ({key: value for key, value in CALL.items() if key != "plan"} | {"account": "a", "duration": 600},
+                  {"account": "a", "service": "sms", "time": NOON, "called": "+4930123456"})
+    found = counted(tmp_path, call, text, text, balances={"a": {"plan": "p", "balance": "5"}}).results
+    # 1.00 less a tenth less a cent; a fifth of 1.19 is tax: 0.89 * 19 / 119
+    assert (found[0]["charge"], found[0]["tax"]) == ("0.89", "0.1421")
+    assert found[0]["discounts"] == [{"discount": "ten", "taken": "0.10"}, {"discount": "cent", "taken": "0.01"}]
+    assert found[0]["counters"] == [{"counter": "minutes", "cycle_from": "2026-06-01", "value": 600},
+                                    {"counter": "spent", "cycle_from": "2026-06-01", "value": "0.89"}]
+    assert found[0]["notifications"] == [{"account": "a", "counter": "spent", "cycle_from": "2026-06-01",
+                                          "threshold": "0.50", "value": "0.89"}]
+    assert [n["threshold"] for n in found[2]["notifications"]] == ["1.00", 2]
+
+
+def test_a_counter_of_the_balances_file_stands_where_it_says(tmp_path):
+    call = {key: value for key, value in CALL.items() if key != "plan"} | {"account": "a", "duration": 300}
+    balances = {"a": {"plan": "p", "balance": "5", "counters": [{"counter": "minutes", "value": "9 min"},
+                                                                {"counter": "spent", "value": "0.80"}]}}
+    for breakdown in (True, False):
+        found = counted(tmp_path, call, call, balances=balances, breakdown=breakdown)
+        assert found.results[0]["charge"] == "0.26"  # a minute at 0.10, four at 0.05, less a tenth, less a cent
+        assert "notifications" not in found.results[0] or [
+            n["threshold"] for n in found.results[0]["notifications"]] == ["1.00"]
+        assert {c["counter"]: c["value"] for c in found.balances[0]["counters"]} == {
+            "minutes": 1140, "spent": "1.285"}
+    for wrong, message in (({"counter": "miles", "value": 1}, "counter 'miles'; expected one of"),
+                           ({"counter": "spent", "value": "much"}, "field 'value'"),
+                           ({"counter": "spent"}, "field 'value' is missing")):
+        with pytest.raises(ReferenceDataError, match=message):
+            counted(tmp_path, call, balances={"a": {"plan": "p", "counters": [wrong]}})
