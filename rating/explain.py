@@ -18,13 +18,15 @@ from schemas.tariff_tables import (
     F_SESSION_START,
     F_SPLIT,
     F_VOLUME,
+    FIRST_DAY,
     FLAT_STEP,
     INDEX,
+    LAST_DAY,
     SCOPE_DAY,
     SCOPE_REPORT,
     SCOPE_SESSION,
 )
-from schemas.timepoint import SECOND_US, WEEK_S, format_time
+from schemas.timepoint import DAY_S, SECOND_US, WEEK_S, format_time
 
 _MONDAY_S = 3 * 86_400
 
@@ -100,10 +102,15 @@ def _band(tables: _Tables, timing: int, time_us: int) -> tuple[int, int, int | N
     changes = tables.span("ZONE_AT", zone_first, zone_stop)
     second = time_us // SECOND_US
     at = bisect_right(changes, second) - 1
-    place = (second + tables.get("ZONE_OFFSET", zone_first + at) + _MONDAY_S) % WEEK_S
+    local, days = second + tables.get("ZONE_OFFSET", zone_first + at), tables.get("TIMING_DAYS", timing)
+    place, whole = (local + _MONDAY_S) % WEEK_S, WEEK_S
+    if days >= 0:  # bands of dates: each day has a profile of its own
+        day, place, whole = local // DAY_S, local % DAY_S, DAY_S
+        profile = tables.get("DAY_PROFILE", days + min(max(day, FIRST_DAY), LAST_DAY - 1) - FIRST_DAY)
+        first, stop = tables.get("PROFILE_FIRST", profile), tables.get("PROFILE_FIRST", profile + 1)
     starts = tables.span("SEGMENT_START", first, stop)
     segment = bisect_right(starts, place) - 1
-    until = second + (starts[segment + 1] if segment + 1 < len(starts) else WEEK_S) - place
+    until = second + (starts[segment + 1] if segment + 1 < len(starts) else whole) - place
     if at + 1 < len(changes):
         until = min(until, changes[at + 1])
     return (tables.get("SEGMENT_PLACE", first + segment), tables.get("SEGMENT_BAND", first + segment),
@@ -168,6 +175,12 @@ def _form(tables: _Tables, entry: int) -> int:
     return tables.get("RATE_FORM", tables.get("ENTRY_RATE", tables.get("ENTRY_RATE_FIRST", entry)))
 
 
+def _quantity(tables: _Tables, entry: int, row: Mapping[str, int]) -> int:
+    """What this report brought, in the unit of its price: messages may be priced by their segments."""
+    by_segment = tables.get("FAMILY_UNIT", tables.get("ENTRY_FAMILY", entry)) == Unit.SEGMENT
+    return row["segments"] if by_segment and row["segments"] != ABSENT else row["quantity"]
+
+
 @dataclass(frozen=True)
 class _Region:
     """Where one rate and slot hold: until which position, and until where the slot alone would."""
@@ -203,7 +216,7 @@ def _begin(tables: _Tables, rate: int, price: _Price, total: int) -> int:
 def _steps(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int], purse: list[list[int]], before: int,
            price: _Price) -> list[dict[str, Any]]:
     """Pieces of graduated slots."""
-    total, pieces = before + row["quantity"], []
+    total, pieces = before + _quantity(tables, entry, row), []
     denominator = tables.get("FAMILY_DENOMINATOR", tables.get("ENTRY_FAMILY", entry))
     if price.paid < total:
         total = _begin(tables, _region(tables, tariffs, entry, row, before, price.paid).rate, price, total)
@@ -249,7 +262,7 @@ def _steps(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int]
 def _volume(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int], before: int,
             price: _Price) -> list[dict[str, Any]]:
     """The one piece of volume tiers: every step so far at the price of the slot where the last one begins."""
-    total = before + row["quantity"]
+    total = before + _quantity(tables, entry, row)
     region = _region(tables, tariffs, entry, row, before, price.paid)
     denominator = tables.get("FAMILY_DENOMINATOR", tables.get("ENTRY_FAMILY", entry))
     first, last = tables.get("RATE_SLOT_FIRST", region.rate), tables.get("RATE_SLOT_FIRST", region.rate + 1)

@@ -12,7 +12,15 @@ import numpy as np
 from rating.book import BalanceBook
 from rating.charging import Charged, charge
 from rating.commands import apply_command
-from rating.quote_accounts import AccountNames, GivenAccount, account_name, made_up, open_book
+from rating.quote_accounts import (
+    ANY_FRIEND,
+    AccountNames,
+    GivenAccount,
+    account_name,
+    friend_token,
+    made_up,
+    open_book,
+)
 from rating.quote_counters import read_counters
 from rating.quote_events import AccountName, EventReader, QuoteEvent
 from rating.quote_results import REASONS, Result, Teller, day_text, rows_of
@@ -69,8 +77,7 @@ def quote(items: Sequence[QuoteEvent | QuoteCommand], given: Sequence[GivenAccou
     book = open_book(given, names, tariffs, first_us)
     teller = Teller(tariffs, names, len(events) <= MOST_EXPLAINED if breakdown is None else breakdown)
     teller.begin(book)
-    friends = {account.name: account.friends for account in given}
-    cells = _cells(events, owner, names, friends)
+    cells = _cells(events, owner, names)
     results: list[Result] = []
     place = at = 0
     while place < len(items):
@@ -127,8 +134,7 @@ def _owner(event: QuoteEvent, given: Sequence[GivenAccount]) -> AccountName:
     return having[0]
 
 
-def _cells(events: Sequence[QuoteEvent], owner: Mapping[int, AccountName], names: AccountNames,
-           friends: Mapping[AccountName, frozenset[str]]) -> Cells:
+def _cells(events: Sequence[QuoteEvent], owner: Mapping[int, AccountName], names: AccountNames) -> Cells:
     """The events as a usage block. Event ids count from 0 in the lower half; a session's key is its own."""
     columns = {name: USAGE.index(name) for name in USAGE.names}
     matrix = np.full((len(events), len(columns)), -1, np.int64)
@@ -141,10 +147,12 @@ def _cells(events: Sequence[QuoteEvent], owner: Mapping[int, AccountName], names
         row[columns["event_id_lo"]] = row[columns["session_lo"]] = number
         row[columns["record_offset"]] = event.line
         row[columns["account_id"]] = names.number.get(account, ABSENT_ACCOUNT)
-        friend = event.other in friends.get(account, ()) if event.friend is None else event.friend
-        for name, value in {**event.cells, "friend": int(friend)}.items():
-            if name in columns:
-                row[columns[name]] = value
+        if event.friend is None:
+            row[columns["other_token"]] = friend_token(event.other) if event.other else -1
+        elif event.friend:
+            row[columns["other_token"]] = ANY_FRIEND
+        for name, value in event.cells.items():
+            row[columns[name]] = value
     return Cells(USAGE, np.ascontiguousarray(matrix.T))
 
 

@@ -3,6 +3,7 @@
 docs/quote.md describes the file. Nothing here is kept: a quote ends with the book it made.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from rating.book import BalanceBook
+from rating.friends import add_friends
 from rating.kernels.calendar import cycle_start_nb
 from rating.quote_counters import CounterKind, counter_kinds, set_counter
 from rating.quote_events import AccountName, QuoteEvent, account_of
 from rating.quote_lines import EARLIEST_US, Fields, shown
-from reference_data.accounts import PAYMENTS, STATES, Accounts, accounts_from_arrow
+from reference_data.accounts import FOREVER_US, PAYMENTS, STATES, Accounts, accounts_from_arrow
 from reference_data.tariffs.compile import Tariffs, definition_key
 from reference_data.tariffs.model import CYCLES, Allowance
 from schemas.codes import Unit
@@ -23,6 +25,7 @@ from schemas.money import format_money, parse_money
 from schemas.timepoint import DAY_S, SECOND_US, is_time_zone, local_offset_s
 from schemas.units import parse_quantity
 
+ANY_FRIEND = 1  # token of a number that is everybody's friend: what an event says of itself
 UNLIMITED = "1000000000"  # credit of accounts that a quote makes up, in units of their currency
 ACCOUNT_FIELDS = frozenset((
     "account", "account_id", "payment", "currency", "balance", "credit_limit", "time_zone", "anchor_day", "state",
@@ -235,6 +238,11 @@ def open_book(given: Sequence[GivenAccount], names: AccountNames, tariffs: Tarif
     book = BalanceBook.create()
     book.open_accounts(_tables(given, names), tariffs, 0)
     _fill_buckets(book, given, names, tariffs, first_us)
+    numbers = [(number, friend_token(friend)) for number, account in enumerate(given) for friend in account.friends]
+    numbers += [(number, ANY_FRIEND) for number in range(len(given))]
+    rows = book.rows_of(np.array([names.number[account.name] for account in given], np.int64))
+    add_friends(book, rows[[number for number, _ in numbers]], np.array([token for _, token in numbers], np.int64),
+                np.full(len(numbers), -FOREVER_US), np.full(len(numbers), FOREVER_US))
     kinds = counter_kinds(tariffs)
     for account in given:
         row = int(book.rows_of(np.array([names.number[account.name]], np.int64))[0])
@@ -245,6 +253,11 @@ def open_book(given: Sequence[GivenAccount], names: AccountNames, tariffs: Tarif
             set_counter(book, row, kinds[counter.name], _value(counter, kinds[counter.name]),
                         counter.at_us if counter.at_us >= 0 else first_us)
     return book
+
+
+def friend_token(digits: str) -> int:
+    """Stands for a number within a quote; the vault's tokens are of no use here."""
+    return max(int.from_bytes(hashlib.sha256(digits.encode()).digest()[:8], "big") >> 2, ANY_FRIEND + 1)
 
 
 def _value(counter: GivenCounter, kind: CounterKind) -> int:
