@@ -252,6 +252,12 @@ def _tokens(table: pa.Table, path: Path, name: str, kind: I64, token_key: tuple[
     return tokens
 
 
+def tokens_of(values: pa.Array, kind: Identity, token_key: tuple[int, int]) -> I64:
+    """Tokens of numbers or addresses as text, (n,). Raises ReferenceDataError: a value that is neither."""
+    table = pa.table({"value": values})
+    return _tokens(table, Path("values"), "value", np.full(len(values), int(kind), np.int64), token_key)
+
+
 def _check_known(path: Path, name: str, rows: I64, ids: I64, other: str) -> None:
     missing = rows < 0
     if missing.any():

@@ -1,0 +1,1 @@
+"""Coming from another system: its figures beside ours."""
