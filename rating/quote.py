@@ -163,6 +163,9 @@ def _command(item: QuoteCommand, position: int, tariffs: Tariffs, book: BalanceB
         value = fields.pop(key, fields.get(f"{key}_id"))
         if value is not None:
             fields[f"{key}_id"] = names.number.get(value, ABSENT_ACCOUNT) if isinstance(value, int | str) else value
+    number = fields.pop("number", None)
+    if number is not None and "token" not in fields:  # friends are known by their tokens
+        fields["token"] = friend_token("".join(c for c in str(number) if c.isdigit()))
     result: Result = {"id": item.name, "line": item.line, "kind": fields.get("kind")}
     account = fields.get("account_id")
     if isinstance(account, int):
@@ -217,7 +220,7 @@ def _balances(book: BalanceBook, teller: Teller, names: AccountNames) -> list[Re
         buckets = []
         for bucket, amount in by_row.get(row, ()):
             unit = Unit(bucket >> 20 & 7)
-            told_bucket = teller.bucket(account, bucket, unit) | {
+            told_bucket: Result = teller.bucket(account, bucket, unit) | {
                 "remaining": format_money(amount) if unit == Unit.MONEY else amount}
             del told_bucket["account"]
             buckets.append(told_bucket)

@@ -17,7 +17,7 @@ from reference_data.tariffs.compile import Tariffs, definition_key
 from schemas.codes import LedgerAccount, PostingReason, RatingStatus, Reason, Unit
 from schemas.columns import ABSENT, Cells
 from schemas.money import format_money
-from schemas.tariff_tables import BUCKET_DAY_BITS
+from schemas.tariff_tables import BUCKET_CYCLE_SHIFT, BUCKET_DAY_BITS, BUCKET_UNIT_SHIFT
 
 Result = dict[str, Any]
 REASONS = {
@@ -30,6 +30,8 @@ REASONS = {
     Reason.UNKNOWN_ACCOUNT: "the balances file has no such account",
     Reason.BAD_COMMAND: "the command cannot be carried out: wrong field, currency or amount, or not enough money",
 }
+_NAME_SHIFT = BUCKET_UNIT_SHIFT + 3  # a bucket's id above it is the hash of its plan and name
+CYCLE_GRANTED = 4  # kinds of cycle above it: what was left of the cycle before
 _UNITS = {unit: unit.name.lower() for unit in Unit}
 _CHARGES = (PostingReason.CHARGE,)
 
@@ -59,9 +61,11 @@ class Teller:
 
     def __post_init__(self) -> None:
         self.kinds = counter_kinds(self.tariffs)
-        self.bucket_names = {definition_key(plan.name, each) >> BUCKET_DAY_BITS: (plan.name, each.name)
-                             for version in self.tariffs.versions for plan in version.plans.values()
-                             for each in plan.allowances}
+        for version in self.tariffs.versions:
+            for plan, known in [("", version.buckets.values()),
+                                *((p.name, p.allowances) for p in version.plans.values())]:
+                for each in known:
+                    self.bucket_names[definition_key(plan, each) >> _NAME_SHIFT] = plan, each.name
 
     def begin(self, book: BalanceBook) -> None:
         """Balances as they are before the first event."""
@@ -179,12 +183,14 @@ class Teller:
 
     def bucket(self, account: int, bucket_id: int, unit: Unit) -> Result:
         """A bucket by its name: plan, allowance and the first day of its cycle."""
-        plan, name = self.bucket_names.get(bucket_id >> BUCKET_DAY_BITS, ("", str(bucket_id)))
+        plan, name = self.bucket_names.get(bucket_id >> _NAME_SHIFT, ("", str(bucket_id)))
         told: Result = {"account": self.names.name.get(account, account), "bucket": name, "unit": _UNITS[unit]}
         if plan:
             told["plan"] = plan
-        day = bucket_id & (1 << BUCKET_DAY_BITS) - 1
-        if day:
+        day, cycle = bucket_id & (1 << BUCKET_DAY_BITS) - 1, bucket_id >> BUCKET_CYCLE_SHIFT & 7
+        if cycle > CYCLE_GRANTED:
+            told["rolled_over"] = True
+        if day and cycle != CYCLE_GRANTED:
             told["cycle_from"] = day_text(day)
         return told
 
