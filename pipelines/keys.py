@@ -13,6 +13,7 @@ copy may lie. The main keys are in no backup of the ledger; they need one of the
 folder than HOME/keys, such as one on a removable or memory-backed volume.
 """
 
+import hashlib
 import json
 import os
 import secrets
@@ -126,12 +127,15 @@ class Keys:
             self._disk.sync_dir(path.parent)
 
     def destroyed(self, name: str) -> dict[str, object] | None:
-        """The note that was left when `name` was destroyed."""
+        """The note that was left when `name` was destroyed; that it cannot be read any more does not undo the deed."""
         path = self.folder / "sealed" / f"{name}.gone"
         if not self._disk.exists(path):
             return None
-        note: dict[str, object] = json.loads(self._disk.read(path))
-        return note
+        try:
+            note = json.loads(self._disk.read(path))
+        except (ValueError, RecursionError):
+            note = None
+        return note if isinstance(note, dict) else {"note": f"{path.name} is damaged"}
 
     def sealed_names(self) -> list[str]:
         """Names of the sealed keys that still exist."""
@@ -152,7 +156,8 @@ def signature_holds(public_key: bytes, signature: bytes, message: bytes) -> bool
 def _main_key(folder: Path, kind: str, disk: Disk) -> bytes:
     path = folder / f"{kind}.key"
     if not disk.exists(path):
-        text = f"tarifa-{kind} {VERSION} {secrets.token_hex(_LENGTHS[kind])}\n"
+        made = secrets.token_bytes(_LENGTHS[kind])
+        text = f"tarifa-{kind} {VERSION} {made.hex()} {_check(made)}\n"
         put_if_absent(disk, path, text.encode(), "keys.make", 0o600)
     _check_private(path)
     key = _parse(path, disk.read(path), f"tarifa-{kind}")
@@ -164,14 +169,23 @@ def _main_key(folder: Path, kind: str, disk: Disk) -> bytes:
 def _parse(path: Path, content: bytes, kind: str) -> bytes:
     # The content is never part of an error: it is a key.
     words = content.decode("ascii", "replace").split()
-    if len(words) != 3 or words[0] != kind:
+    if len(words) not in (3, 4) or words[0] != kind:
         raise LedgerError(f"{path} is no {kind} file", remedy="restore the keys folder from its backup")
     if words[1] != str(VERSION):
         raise LedgerError(f"{path} has format version {words[1]}", f"{VERSION}", "use a newer release")
     try:
-        return bytes.fromhex(words[2])
+        key = bytes.fromhex(words[2])
     except ValueError:
-        raise LedgerError(f"{path} is damaged", remedy="restore the keys folder from its backup") from None
+        key = b""
+    if not key or words[3:] not in ([], [_check(key)]):
+        raise LedgerError(f"{path} is damaged", remedy="restore the keys folder from its backup")
+    return key
+
+
+def _check(key: bytes) -> str:
+    """Shows a damaged key file, since with another key every number would silently get another token. Files of wrapped
+    keys have none: unwrapping checks them. Those without one were written by other means."""
+    return hashlib.sha256(b"tarifa key check 1" + key).hexdigest()[:8]
 
 
 def _make_private(folder: Path, disk: Disk) -> None:

@@ -119,6 +119,7 @@ class _Again(Run):
         self._catch_up()
         if not self._node.settled:
             self._settle()
+        self.ledger.check_files("suspense", "settled")  # DuckDB reads them next, and does not
 
     def attempt(self, choice: Choice) -> list[Outcome]:
         """What would come of each row. Nothing of it is committed; this run must be closed after it."""

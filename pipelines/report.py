@@ -13,7 +13,7 @@ from rich.text import Text
 from pipelines.controls import Outcome, control, run_controls
 from pipelines.home import Home
 from pipelines.ledger import Ledger
-from pipelines.ledger.sql import open_duckdb
+from pipelines.ledger.sql import asking
 from pipelines.run import RunSummary
 
 CLASSES = ("rated", "suspended", "duplicate", "filtered", "matched", "merged", "held", "withdrawn")
@@ -34,19 +34,18 @@ FROM charged FULL JOIN risk USING (source)
 
 def print_run(console: Console, home: Home, summary: RunSummary) -> bool:
     """The tables of one ledger after a run. Returns whether every law held."""
-    ledger = Ledger.open(home.ledger)
-    connection = open_duckdb(ledger)
     rate = summary.records / summary.seconds if summary.seconds else 0
     console.print(f"\n{summary.files:,} files, {summary.records:,} records, {summary.rated:,} events rated in "
                   f"{summary.seconds:.1f} s ({rate:,.0f} records/s)")
     for message in summary.messages:
         console.print(f"[yellow]{message}[/]")
-    console.print()
-    console.print(conservation_table(connection))
-    console.print()
-    console.print(money_table(connection))
-    console.print()
-    outcomes = run_controls(connection)
+    with asking(Ledger.open(home.ledger)) as connection:
+        console.print()
+        console.print(conservation_table(connection))
+        console.print()
+        console.print(money_table(connection))
+        console.print()
+        outcomes = run_controls(connection)
     console.print(control_table(outcomes))
     return not any(outcome.red for outcome in outcomes)
 

@@ -87,7 +87,7 @@ class Snapshots:
     def positions(self) -> list[int]:
         """Journal positions of all snapshots, ascending."""
         return [int(n.removesuffix(".snapshot")) for n in self._disk.list_dir(self._folder)
-                if n.endswith(".snapshot") and not n.startswith(ASIDE)]
+                if n.endswith(".snapshot") and n.removesuffix(".snapshot").isdecimal()]
 
     def retain(self, count: int = 2) -> int:
         """Keep the newest `count` whole ones, remove older ones and aside files. Returns the oldest kept, or 0.

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.ledger import Ledger
-from pipelines.ledger.sql import open_duckdb
+from pipelines.ledger.sql import asking
 from reference_data.tariffs.compile import Tariffs
 from reference_data.tariffs.estimate import estimate_nanos
 from schemas.codes import Reason, Service, Stage
@@ -64,7 +64,7 @@ class Group:
 
 def groups(ledger: Ledger, choice: Choice, tariffs: Tariffs | None = None) -> list[Group]:
     """Groups of open rows, the largest first. Without `tariffs` only charging's own estimates count."""
-    with open_duckdb(ledger) as connection:
+    with asking(ledger) as connection:
         rows = _fetch(connection, f"""
             SELECT stage, reason, source, service, count(*) AS row_count, count(DISTINCT file_id) AS files,
                    list(DISTINCT file_id) AS file_ids, CAST(sum(estimate_nanos) AS VARCHAR) AS noted,
@@ -91,7 +91,7 @@ def groups(ledger: Ledger, choice: Choice, tariffs: Tariffs | None = None) -> li
 def open_rows(ledger: Ledger, choice: Choice, most: int | None = None) -> pa.Table:
     """Open rows with all columns, in collection order."""
     limit = "" if most is None else f" LIMIT {int(most)}"
-    with open_duckdb(ledger) as connection:
+    with asking(ledger) as connection:
         result = connection.sql(
             f"SELECT * {_OPEN} ORDER BY file_id, record_offset, container_index, event_id_hi, event_id_lo, stage, "
             f"reason{limit}", params=choice.parameters)
@@ -100,7 +100,7 @@ def open_rows(ledger: Ledger, choice: Choice, most: int | None = None) -> pa.Tab
 
 def row_at(ledger: Ledger, event_id: str) -> list[dict[str, Any]]:
     """Rows of suspense, open or not, of an event id; `open` says which. Raises LedgerError: none."""
-    with open_duckdb(ledger) as connection:
+    with asking(ledger) as connection:
         rows = _fetch(connection, """
             SELECT s.*, c.file_name, EXISTS (SELECT 1 FROM suspense_open o WHERE o.event_id = s.event_id
                 AND o.stage = s.stage AND o.reason = s.reason AND o.file_id = s.file_id
@@ -115,7 +115,7 @@ def row_at(ledger: Ledger, event_id: str) -> list[dict[str, Any]]:
 
 def actions_at(ledger: Ledger, event_id: str) -> list[dict[str, Any]]:
     """What was done about the rows of an event id."""
-    with open_duckdb(ledger) as connection:
+    with asking(ledger) as connection:
         return _fetch(connection, "SELECT action, stage, reason, who, why FROM settled "
                                   "WHERE event_id = $event_id", {"event_id": event_id.lower()})
 

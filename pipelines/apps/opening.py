@@ -16,7 +16,7 @@ from pipelines.explain import Lineage
 from pipelines.home import Home, Input
 from pipelines.keys import Keys
 from pipelines.ledger import Ledger
-from pipelines.ledger.sql import open_duckdb
+from pipelines.ledger.sql import asking
 from pipelines.vault import Vault
 from reference_data.streams import load_streams
 from reference_data.tariffs.compile import load_tariffs
@@ -59,7 +59,7 @@ def keys_of(home: Home) -> Keys:
 def lineage(source: Input, home: Home) -> Iterator[Lineage]:
     """What explains and traces."""
     archive = Archive(home.archive, keys_of(home))
-    with open_duckdb(read_ledger(home)) as connection:
+    with asking(read_ledger(home)) as connection:
         yield Lineage(connection, archive, load_streams(source.operator / "streams.yaml"),
                       source.operator / "formats", load_tariffs(source.operator / "tariffs"))
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pipelines.apps.opening import JsonOption, RevealOption, WhyOption, keys_of, now_us, read_ledger, require_why
 from pipelines.apps.options import HomeOption, LedgerOption, console, home_of
-from pipelines.ledger.sql import open_duckdb
+from pipelines.ledger.sql import asking
 from pipelines.vault import Vault
 from pipelines.vault.reveal import reveal_columns
 from schemas.errors import LedgerError
@@ -44,7 +44,7 @@ def sql_command(
         raise LedgerError("one query is needed", "a QUERY or -f FILE", f'such as tarifa sql "{_EXAMPLE}"')
     place = home_of(home, None, ledger)
     text = query if file is None else file.read_text(encoding="utf-8")
-    with open_duckdb(read_ledger(place), as_of) as connection:
+    with asking(read_ledger(place), as_of) as connection:
         try:
             answer = connection.sql(text)
             table: pa.Table = answer.to_arrow_table() if answer is not None else pa.table({})

@@ -11,6 +11,7 @@ from pipelines.ledger.parquet import decode_table, encode_table, schema_hash
 from pipelines.ledger.store import Store, is_aside
 from schemas.audit import COLLECTED, COMMAND, FILE_AUDIT, SEQUENCE_GAP
 from schemas.columns import ColumnSet
+from schemas.errors import LedgerError
 from schemas.rated import BALANCE, CORRECTION, NOTIFICATION, POSTING, RATED, WITHDRAWN
 from schemas.usage import DUPLICATE, FILTERED, HELD, MATCHED, MERGED, OPEN_SESSION, SETTLED, SUSPENSE, USAGE
 
@@ -19,6 +20,7 @@ SCRIPT = "ledger.sql"
 KNOWN: tuple[ColumnSet, ...] = (USAGE, SUSPENSE, DUPLICATE, FILTERED, MATCHED, HELD, MERGED, FILE_AUDIT, RATED, POSTING,
                                 BALANCE, COLLECTED, COMMAND, SEQUENCE_GAP, OPEN_SESSION, SETTLED, CORRECTION, WITHDRAWN,
                                 NOTIFICATION)
+_REMEDY = "remove it: the next run writes it again"
 _VIEWS_MARK = "-- views --\n"
 # Views over views: what they need, and what they say. Rows of one key say the same: which of them is open is all one.
 _SUSPENSE_KEY = "file_id, record_offset, container_index, event_id_hi, event_id_lo, stage, reason"
@@ -41,12 +43,15 @@ def schema_path(table: str) -> str:
 
 
 def known_schemas(store: Store) -> dict[str, pa.Schema]:
-    """Schemas of all tables that the ledger has a schema file of, by table."""
+    """Schemas of all tables that the ledger has a schema file of, by table. Raises LedgerError: one is damaged."""
     found = {}
     for each in store.list_all(SCHEMA_FOLDER):
         if each.path.endswith(".parquet") and not is_aside(each.path):
             table = each.path.removeprefix(f"{SCHEMA_FOLDER}/").removesuffix(".parquet")
-            found[table] = decode_table(store.read(each.path)).schema
+            try:
+                found[table] = decode_table(store.read(each.path), path=each.path).schema
+            except LedgerError as error:
+                raise LedgerError(error.found, "the columns of a table", _REMEDY) from error
     return found
 
 
@@ -58,7 +63,7 @@ def publish(store: Store, schemas: dict[str, pa.Schema]) -> dict[str, pa.Schema]
     there = known_schemas(store)
     fresh = {}
     for table, schema in schemas.items():
-        wanted = schema if table not in there else pa.unify_schemas([schema, there[table]], promote_options="default")
+        wanted = _joined(table, schema, there[table]) if table in there else schema
         if table not in there or schema_hash(wanted) != schema_hash(there[table]):
             fresh[table] = wanted
     for table, schema in fresh.items():
@@ -73,6 +78,13 @@ def publish(store: Store, schemas: dict[str, pa.Schema]) -> dict[str, pa.Schema]
         store.replace(f"{SCHEMA_FOLDER}/none.json", b"{}")
         store.replace(SCRIPT, script)
     return there
+
+
+def _joined(table: str, schema: pa.Schema, there: pa.Schema) -> pa.Schema:
+    try:
+        return pa.unify_schemas([schema, there], promote_options="default")
+    except pa.ArrowException as error:
+        raise LedgerError(f"{schema_path(table)}: {error}", "the columns of a table", _REMEDY) from error
 
 
 def product_schemas() -> dict[str, pa.Schema]:

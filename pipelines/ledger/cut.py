@@ -5,6 +5,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,7 +18,7 @@ CUT_FOLDER = "_cuts"
 
 
 class StreamVersion(msgspec.Struct, frozen=True):
-    version: int
+    version: Annotated[int, msgspec.Meta(ge=0)]
     sha256: str
 
 

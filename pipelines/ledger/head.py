@@ -4,6 +4,8 @@
 be cut off without leaving a trace in the ledger itself, so keep copies of heads (or of cuts) in another place.
 """
 
+from typing import Annotated
+
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -12,6 +14,7 @@ from pipelines.ledger.store import Store
 from schemas.errors import LedgerError
 
 HEAD_FOLDER = "_heads"
+HEAD_REMEDY = "restore the log from a backup; run `tarifa ledger verify`"
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -19,7 +22,7 @@ class Head(msgspec.Struct, frozen=True):
 
     format: int
     stream: str
-    version: int
+    version: Annotated[int, msgspec.Meta(ge=0)]
     sha256: str
 
 
@@ -62,4 +65,4 @@ def check_head(store: Store, log: Log) -> None:
     found = read_head(store, log.stream)
     fault = head_fault(found[0], log) if found else None
     if fault:
-        raise LedgerError(fault, "", "restore the log from a backup; run `tarifa ledger verify`")
+        raise LedgerError(fault, "", HEAD_REMEDY)

@@ -9,12 +9,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pipelines.durable import Disk
 from pipelines.ledger.cut import Cut, publish_cut, read_cuts
-from pipelines.ledger.log import FileEntry, Log, stream_names
+from pipelines.ledger.head import HEAD_REMEDY, head_fault, read_head
+from pipelines.ledger.log import FileEntry, Log, digest, stream_names
 from pipelines.ledger.parquet import decode_table
 from pipelines.ledger.store import Store, open_store
 from pipelines.ledger.stream import TABLE, Stream
 from schemas.errors import LedgerError
 
+_REMEDY = "run `tarifa ledger verify`; restore the file from a backup"
 AsOf = Cut | int | Mapping[str, int] | None  # a cut, its number, versions by stream; None: the newest
 
 
@@ -39,11 +41,17 @@ class Ledger:
         return Stream(self.store, name, owner, self._signer, head_every)
 
     def logs(self) -> dict[str, Log]:
-        """Logs of all streams, by name, brought up to date."""
+        """Logs of all streams, by name, brought up to date. Raises LedgerError: one is not what its head says."""
         for name in stream_names(self.store):
-            if name not in self._logs:
-                self._logs[name] = Log(self.store, name)
-            self._logs[name].refresh()
+            if name in self._logs:
+                self._logs[name].refresh()
+                continue
+            found = read_head(self.store, name)  # before the log: its writer may be going on
+            self._logs[name] = Log(self.store, name).refresh()
+            fault = head_fault(found[0], self._logs[name]) if found else None
+            if fault:
+                del self._logs[name]
+                raise LedgerError(fault, "", HEAD_REMEDY)
         return dict(sorted(self._logs.items()))
 
     def files(self, table: str | None = None, as_of: AsOf = None) -> list[FileEntry]:
@@ -68,15 +76,29 @@ class Ledger:
         """The table, file by file."""
         for file in self.files(name, as_of):
             if file.kind == TABLE:
-                yield decode_table(self.store.read(file.path), columns)
+                yield decode_table(self.read_bytes(file), columns, file.path)
 
     def read_table(self, file: FileEntry) -> pa.Table:
-        """One file of a table."""
-        return decode_table(self.store.read(file.path))
+        """One file of a table. Raises as `read_bytes`."""
+        return decode_table(self.read_bytes(file), path=file.path)
 
     def read_bytes(self, file: FileEntry) -> bytes:
-        """A file that is no table, as it was staged."""
-        return self.store.read(file.path)
+        """A file as it was staged. Raises LedgerError: it is gone, or not what was committed."""
+        try:
+            payload = self.store.read(file.path)
+        except FileNotFoundError:
+            raise LedgerError(f"{file.path} is not there", "a file that the log names",
+                              f"vacuum removed it after its retention, or else {_REMEDY}") from None
+        if digest(payload) != file.sha256:
+            raise LedgerError(f"{file.path} was changed: it is not what was committed", f"sha256 {file.sha256}",
+                              _REMEDY)
+        return payload
+
+    def check_files(self, *tables: str) -> None:
+        """That the live files of these tables are what was committed, before DuckDB reads them. Raises LedgerError."""
+        for table in tables:
+            for file in self.files(table):
+                self.read_bytes(file)
 
     def cut(self, label: str = "") -> Cut:
         """Publish the newest version of every stream as a cut."""

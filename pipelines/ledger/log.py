@@ -4,6 +4,7 @@
 not exist. The signature is the entry's last field and covers the bytes before it, closed by a brace.
 """
 
+import datetime as dt
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -143,6 +144,13 @@ def decode_entry(payload: bytes, path: str) -> Entry:
         raise LedgerError(f"{path}: {error}", "a log entry", "restore it from a backup") from error
     if entry.format != FORMAT:
         check_format(payload, path)
+    try:
+        dt.datetime.fromisoformat(entry.committed_at)
+        for file in entry.added:
+            for total in file.sums.values():
+                int(total)
+    except ValueError as error:
+        raise LedgerError(f"{path}: {error}", "a log entry", "restore it from a backup") from error
     return entry
 
 
@@ -219,6 +227,19 @@ class Log:
             for file in entry.added:
                 files[file.path] = file
         return files
+
+
+def check_newest(store: Store, log: Log, public: Ed25519PublicKey) -> None:
+    """The chain protects every entry but the newest, which its signature does. Raises LedgerError: it does not hold.
+
+    Entries of a ledger that is not signed, or by another key, are left to `verify`.
+    """
+    ours = key_id(public)
+    if any(entry.signature is not None and entry.signature.key == ours for entry in log.entries[-2:]):
+        path = entry_path(log.stream, log.version)
+        wrong = check_signature(store.read(path), {ours: public})
+        if wrong:
+            raise LedgerError(f"{path} {wrong}", "", "restore it from a backup; run `tarifa ledger verify`")
 
 
 def entry_names(store: Store, stream: str) -> list[str]:

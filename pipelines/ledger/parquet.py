@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.durable import Payload
+from schemas.errors import LedgerError
 
 TIME_COLUMN = "event_time_us"
 _SUMMED_NAMES = frozenset({"quantity", "amount", "duration_s", "billed_quantity", "allowance_quantity"})
@@ -101,6 +102,10 @@ def schema_hash(schema: pa.Schema) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def decode_table(payload: bytes, columns: list[str] | None = None) -> pa.Table:
-    """A Parquet file's table, in the types that were written."""
-    return pq.read_table(pa.BufferReader(payload), columns=columns)
+def decode_table(payload: bytes, columns: list[str] | None = None, path: str = "") -> pa.Table:
+    """A Parquet file's table, in the types that were written. Raises LedgerError: it is none, or a damaged one."""
+    try:
+        return pq.read_table(pa.BufferReader(payload), columns=columns)
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:  # what damage makes Arrow raise
+        raise LedgerError(f"{path or 'a file'} is no Parquet file: {error}", "",
+                          "run `tarifa ledger verify`; restore the file from a backup") from error

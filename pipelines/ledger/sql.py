@@ -1,6 +1,7 @@
 """DuckDB on a ledger, from Python: the same views as `ledger.sql`, for a local folder or an object store."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -11,6 +12,7 @@ from pipelines.ledger.ledger import AsOf, Ledger
 from pipelines.ledger.object_files import PROTOCOL, ObjectFiles
 from pipelines.ledger.store import ObjectStore, Store
 from pipelines.ledger.stream import TABLE
+from schemas.errors import LedgerError
 
 Extra = Callable[[duckdb.DuckDBPyConnection], None]  # registers further tables or views, such as revealed numbers
 
@@ -44,6 +46,18 @@ def open_duckdb(ledger: Ledger, as_of: AsOf = None, extra: Extra | None = None,
     if extra:
         extra(connection)
     return connection
+
+
+@contextlib.contextmanager
+def asking(ledger: Ledger, as_of: AsOf = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """`open_duckdb` for the duration. What DuckDB cannot read is a LedgerError, as everywhere else."""
+    try:
+        with open_duckdb(ledger, as_of) as connection:
+            yield connection
+    except duckdb.Error as error:
+        told = " ".join(str(error).split())[:400]
+        raise LedgerError(f"the ledger at {ledger.store.location} cannot be asked: {told}", "",
+                          "run `tarifa ledger verify`") from error
 
 
 def set_list(connection: duckdb.DuckDBPyConnection, variable: str, values: list[str]) -> None:

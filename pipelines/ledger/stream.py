@@ -36,6 +36,7 @@ from pipelines.ledger.log import (
     FileEntry,
     Log,
     Positions,
+    check_newest,
     check_positions,
     encode_entry,
     entry_path,
@@ -82,7 +83,7 @@ class Stream:
 
     def __init__(self, store: Store, name: str, owner: str, signer: Ed25519PrivateKey | None = None,
                  head_every: int = 64) -> None:
-        """Read the log, check its tail against the signed head, claim. Raises LedgerError, StaleWriterError."""
+        """Read the log, check its tail against head and signature, claim. Raises LedgerError, StaleWriterError."""
         self.name, self.owner, self._store, self._signer = name, owner, store, signer
         self._head_every = head_every
         self._writer = secrets.token_hex(8)
@@ -93,6 +94,8 @@ class Stream:
         store.confirm(f"{LOG_FOLDER}/{name}")
         self._log = Log(store, name).refresh()
         check_head(store, self._log)
+        if signer is not None:
+            check_newest(store, self._log, signer.public_key())
         self._live = self._log.live()
         self._positions = self._log.positions()
         self.state: dict[str, Any] = dict(self._log.entries[-1].state) if self._log.entries else {}

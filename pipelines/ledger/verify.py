@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from pipelines.ledger.cut import CUT_FOLDER, Cut, cut_path
@@ -209,9 +208,9 @@ def _verify_file(store: Store, file: FileEntry, there: Mapping[str, int], conten
 def _verify_table(payload: bytes, file: FileEntry, report: Report) -> None:
     """That the entry says of the file what the file says of itself: an entry that was forged with its file."""
     try:
-        table = decode_table(payload)
-    except (pa.ArrowException, OSError) as error:
-        report.add("file", file.path, f"is no Parquet file: {error}")
+        table = decode_table(payload, path=file.path)
+    except LedgerError as error:
+        report.add("file", file.path, error.found)
         return
     if table.num_rows != file.rows:
         report.add("file", file.path, f"has {table.num_rows} rows; its entry says {file.rows}")

@@ -102,10 +102,13 @@ class AuditLog:
 
     def _holds(self, line: dict[str, Any], number: int, previous: str) -> bool:
         body = {k: v for k, v in line.items() if k not in ("hash", "signature")}
-        return bool(line.get("previous") == previous and line.get("sequence") == number
-                    and line.get("hash") == _digest(body)
-                    and signature_holds(self._keys.public_key, bytes.fromhex(str(line.get("signature"))),
-                                        bytes.fromhex(str(line["hash"]))))
+        digest = _digest(body)
+        try:
+            signature = bytes.fromhex(str(line.get("signature")))
+        except ValueError:
+            return False
+        return bool(line.get("previous") == previous and line.get("sequence") == number and line.get("hash") == digest
+                    and signature_holds(self._keys.public_key, signature, bytes.fromhex(digest)))
 
 
 def erased_tokens(entries: Sequence[AuditEntry]) -> set[int]:

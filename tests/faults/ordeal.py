@@ -6,6 +6,7 @@ one of each name; failures print it.
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ class Ordeal:
             stopped = run_child(place.job, Script(at, "kill", seed=SEED + at))
             assert stopped.killed or not sure, told
             kills += stopped.killed
-            self.resumed(place, at, told)
+            self.resumed(place, folder / str(at), at, told)
         return kills
 
     def power_lost(self, folder: Path, points: Sequence[int], sure: bool = True) -> int:
@@ -71,7 +72,7 @@ class Ordeal:
             assert stopped.killed or not sure, told
             kills += stopped.killed
             place.platter.lose_power(None if at % 2 else SEED + at)
-            self.resumed(place, at, told)
+            self.resumed(place, folder / str(at), at, told)
         return kills
 
     def full(self, folder: Path, points: Sequence[int]) -> None:
@@ -81,7 +82,7 @@ class Ordeal:
             told = f"seed {SEED}, disk full from event {at}, {self.events[at - 1]}"
             stopped = run_child(place.job, Script(at, "full", seed=SEED + at))
             assert stopped.error == "" or os.strerror(errno.ENOSPC) in stopped.error, f"{told}: {stopped.error}"
-            self.resumed(place, at, told)
+            self.resumed(place, folder / str(at), at, told)
 
     def torn(self, folder: Path, names: Sequence[str], seeds: int) -> None:
         """The last entry of journal, vault log or ledger log was written and not synced when the power failed."""
@@ -93,7 +94,7 @@ class Ordeal:
                 assert place.platter is not None
                 assert run_child(place.job, Script(at, "kill"), place.platter).killed
                 place.platter.lose_power(SEED + seed)
-                self.resumed(place, at, f"seed {SEED + seed}, torn at event {at}, {name}")
+                self.resumed(place, folder / f"{name}-{seed}", at, f"seed {SEED + seed}, torn at event {at}, {name}")
 
     def killed_again(self, folder: Path, first: int, further: Sequence[int]) -> None:
         """Killed at event `first`, and on each further start at the event of that number, if it gets so far."""
@@ -101,10 +102,12 @@ class Ordeal:
         assert run_child(place.job, Script(first, "kill", seed=first)).killed
         for at in further:
             run_child(place.job, Script(at, "kill", seed=at))
-        self.resumed(place, first, f"seed {SEED}, killed {1 + len(further)} times, first at event {first}")
+        told = f"seed {SEED}, killed {1 + len(further)} times, first at event {first}"
+        self.resumed(place, folder / str(first), first, told)
 
-    def resumed(self, place: Place, at: int, told: str) -> None:
+    def resumed(self, place: Place, folder: Path, at: int, told: str) -> None:
         place.stopped(at)
         again = run_child(place.job, platter=place.platter)
         assert not again.error, f"{told}: {again.error}"
         assert again.result == self.expected, told
+        shutil.rmtree(folder)  # what failed stays to be looked at

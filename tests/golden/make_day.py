@@ -39,8 +39,7 @@ def home(folder: Path) -> Home:
     """A fresh home with the day's own token key."""
     place = Home(folder / "home")
     Keys.open(place.keys)
-    path = place.keys / "token.key"
-    path.write_text(" ".join([*path.read_text().split()[:-1], TOKEN_KEY]) + "\n")
+    (place.keys / "token.key").write_text(f"tarifa-token 1 {TOKEN_KEY}\n")
     return place
 
 

@@ -60,6 +60,30 @@ def test_sealed_keys_are_wrapped_kept_and_destroyed(tmp_path: Path) -> None:
     assert keys.sealed_names() == []
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[1]", b'{"who": "ret'])
+def test_a_key_whose_note_is_damaged_is_gone_all_the_same(tmp_path: Path, content: bytes) -> None:
+    keys = Keys.open(tmp_path / "keys")
+    keys.sealed("day-1", keys.archive_key, create=True)
+    keys.destroy("day-1", {"who": "retention"})
+    (tmp_path / "keys" / "sealed" / "day-1.gone").write_bytes(content)
+    with pytest.raises(ErasedError, match=r"day-1\.gone is damaged"):
+        keys.sealed("day-1", keys.archive_key)
+
+
+@pytest.mark.parametrize("kind", ["token", "signing", "vault", "archive"])
+def test_a_digit_of_a_key_that_changed_is_found(tmp_path: Path, kind: str) -> None:
+    """With another token key every number would get another token, and nobody would be known any more."""
+    Keys.open(tmp_path / "keys")
+    path = tmp_path / "keys" / f"{kind}.key"
+    words = path.read_text().split()
+    words[2] = ("1" if words[2][0] == "0" else "0") + words[2][1:]
+    path.write_text(" ".join(words))
+    with pytest.raises(LedgerError, match="damaged"):
+        Keys.open(tmp_path / "keys")
+    path.write_text(" ".join(words[:3]))  # one that was put there by other means has no check
+    Keys.open(tmp_path / "keys")
+
+
 def test_signatures_hold_for_the_signed_message_only(tmp_path: Path) -> None:
     keys = Keys.open(tmp_path / "keys")
     signature = keys.sign(b"head")

@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pipelines.ledger import Ledger
+from pipelines.ledger.log import entry_path
 from schemas.errors import LedgerError, StaleWriterError
 
 
@@ -136,3 +137,45 @@ def test_removed_tail_is_refused_at_opening(ledger: Ledger, tmp_path: Path) -> N
     (tmp_path / "ledger/_log/mediation/00000000000000000002.json").unlink()
     with pytest.raises(LedgerError, match="ends at entry 1, but entry 2 was signed: 1 entries were removed"):
         Ledger.open(tmp_path / "ledger").stream("mediation")
+
+
+@pytest.mark.parametrize(("old", "new"), [('"n":7', '"n":8'), ('"op":"append"', '"op":"appent"'),
+                                          ('"signature"', '"signaturf"'), ('"total":"7"', '"total":"8"')])
+def test_a_newest_entry_that_changed_since_is_refused_without_a_head_too(
+        tmp_path: Path, old: str, new: str) -> None:
+    """The chain protects every entry but this one; after a kill no head covers it either."""
+    key = Ed25519PrivateKey.generate()
+    stream = Ledger.open(tmp_path, key).stream("mediation")
+    stream.commit(state={"n": 6}, reference={"total": "7"})
+    stream.commit(state={"n": 7}, reference={"total": "7"})
+    path = tmp_path / entry_path("mediation", stream.version)
+    before = path.read_text()
+    assert old in before
+    path.write_text(before.replace(old, new))
+    with pytest.raises(LedgerError, match=r"0003\.json (does not match its signature|is not signed)"):
+        Ledger.open(tmp_path, key).stream("mediation")
+    path.write_text(before)
+    assert Ledger.open(tmp_path, key).stream("mediation").version == 4
+    assert Ledger.open(tmp_path, Ed25519PrivateKey.generate()).stream("mediation").version == 5, "verify tells that"
+
+
+def test_a_newest_entry_that_a_head_names_is_checked_by_readers_without_keys(tmp_path: Path) -> None:
+    stream = Ledger.open(tmp_path, Ed25519PrivateKey.generate()).stream("mediation")
+    stream.commit(state={"n": 6})
+    stream.close()
+    path = tmp_path / entry_path("mediation", stream.version)
+    path.write_text(path.read_text().replace('"n":6', '"n":5'))
+    with pytest.raises(LedgerError, match="entry 2 is not the one that was signed"):
+        Ledger.open(tmp_path).logs()
+
+
+@pytest.mark.parametrize(("old", "new"), [('"amount":"3"', '"amount":"x"'),
+                                          ('"committed_at":"20', '"committed_at":"2O')])
+def test_an_entry_with_a_sum_or_a_time_that_is_none_is_refused(tmp_path: Path, old: str, new: str) -> None:
+    stream = Ledger.open(tmp_path).stream("mediation")
+    stream.commit([stream.stage("amounts", pa.table({"amount": [1, 2]}))])
+    path = tmp_path / entry_path("mediation", 2)
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(LedgerError, match=r"0002\.json: .*restore it from a backup"):
+        Ledger.open(tmp_path).logs()

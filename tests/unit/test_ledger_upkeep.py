@@ -21,7 +21,7 @@ from pipelines.ledger.head import head_path
 from pipelines.ledger.log import entry_path
 from pipelines.ledger.parquet import column_sums, decode_table, encode_table, time_range
 from pipelines.ledger.show import entries, streams, tables
-from pipelines.ledger.sql import open_duckdb
+from pipelines.ledger.sql import asking, open_duckdb
 from pipelines.ledger.store import open_store
 from pipelines.ledger.vacuum import vacuum
 from pipelines.ledger.verify import verify
@@ -233,6 +233,43 @@ def test_compaction_again_takes_new_files_and_the_unfilled_ones_of_their_dates(l
     assert content_hash(ledger) == before
 
 
+def test_a_file_that_was_changed_is_refused_and_never_compacted(ledger: Ledger, tmp_path: Path) -> None:
+    """Compacted, the damage would have a sha256 of its own that vouches for it."""
+    path = tmp_path / "ledger" / ledger.files("rated")[1].path
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
+    damaged = Ledger.open(ledger.store, KEY)
+    with pytest.raises(LedgerError, match=r"rated/.* was changed"):
+        damaged.table("rated")
+    with pytest.raises(LedgerError, match=r"rated/.* was changed"):
+        compact(damaged, damaged.stream("charging"), tables=["rated"])
+    with pytest.raises(LedgerError, match=r"rated/.* was changed"):
+        damaged.check_files("posting", "rated")
+    path.unlink()
+    with pytest.raises(LedgerError, match=r"rated/.* is not there"):
+        damaged.read_table(ledger.files("rated")[1])
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 nothing PAR1"])
+def test_a_schema_file_that_is_none_is_refused_and_made_again(ledger: Ledger, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "ledger/_schema/rated.parquet"
+    path.write_bytes(content)
+    for step in (lambda: open_duckdb(ledger), lambda: ledger.stream("charging")):
+        with pytest.raises(LedgerError, match=r"_schema/rated\.parquet.*remove it"):
+            step()
+    path.unlink()
+    ledger.stream("charging")
+    assert open_duckdb(ledger).sql("SELECT count(*) FROM rated").fetchall() == [(COMMITS * ROWS,)]
+
+
+def test_what_duckdb_cannot_read_is_an_error_of_the_ledger(ledger: Ledger, tmp_path: Path) -> None:
+    path = tmp_path / "ledger" / ledger.files("rated")[0].path
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(LedgerError, match=r"cannot be asked.*ledger verify"), asking(ledger) as connection:
+        connection.sql("SELECT sum(charge_nanos) FROM rated").fetchall()
+
+
 def test_compaction_that_changes_rows_is_refused(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     whole: Callable[..., pa.Table] = compact_module._typed
     monkeypatch.setattr(compact_module, "_typed", lambda table, schema: whole(table, schema).slice(1))
@@ -266,7 +303,7 @@ def test_vacuum_removes_old_orphans_and_old_replaced_files_never_live_ones(ledge
     assert content_hash(ledger) == before
     assert verify(Ledger.open(ledger.store), [KEY.public_key()]).sound
     Ledger.open(ledger.store).stream("charging")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(LedgerError, match=r"rated/.*parquet is not there.*vacuum removed it"):
         ledger.table("rated", as_of=cut)
 
 

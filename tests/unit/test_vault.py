@@ -93,7 +93,9 @@ def test_looking_is_recorded_and_the_record_cannot_be_changed(tmp_path: Path) ->
         content = path.read_bytes()
         assert all(n.encode() not in content for n in NUMBERS[:3])
         for changed in (content.replace(b"ana", b"eva"), content[content.index(b"\n") + 1:],
-                        content.replace(b'"count": 3', b'"count": 2'), content.replace(b"\n", b"\n\n", 1)):
+                        content.replace(b'"count": 3', b'"count": 2'), content.replace(b"\n", b"\n\n", 1),
+                        content.replace(b'"signature": "', b'"signature": "g'),
+                        content.replace(b'"signature": "', b'"signature": "\xff')):
             path.write_bytes(changed)
             with pytest.raises(LedgerError, match=r"line \d does not hold"):
                 vault.audit.entries()
