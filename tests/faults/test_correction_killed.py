@@ -3,6 +3,7 @@
 import copy
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +22,20 @@ STEPS = {"correction.1", "correction.2", "correction.3", "journal.append.1", "jo
 
 
 @pytest.fixture(scope="module")
-def charged(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def charged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A day that was run, and beside it tariffs that cost more. Not to be changed."""
     folder = tmp_path_factory.mktemp("operator") / "input"
-    warm()
-    made = run_child(lambda disk: make_input(folder))  # in a child: the parent is to have no threads
-    assert not made.error, made.error
-    dearer = folder.parent / "dearer"
-    shutil.copytree(folder / "operator" / "tariffs", dearer)
-    for path in dearer.glob("*.yaml"):
-        path.write_text(path.read_text().replace("connect_fee: '0.05'", "connect_fee: '0.07'"))
-    place = Place(folder, tmp_path_factory.mktemp("charged"))
-    ran = run_child(place.job)
-    assert not ran.error, ran.error
-    return place
+    with warm():
+        made = run_child(lambda disk: make_input(folder))  # in a child: the parent is to have no threads
+        assert not made.error, made.error
+        dearer = folder.parent / "dearer"
+        shutil.copytree(folder / "operator" / "tariffs", dearer)
+        for path in dearer.glob("*.yaml"):
+            path.write_text(path.read_text().replace("connect_fee: '0.05'", "connect_fee: '0.07'"))
+        place = Place(folder, tmp_path_factory.mktemp("charged"))
+        ran = run_child(place.job)
+        assert not ran.error, ran.error
+        yield place
 
 
 def beside(charged: Place, folder: Path) -> Place:
