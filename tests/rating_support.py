@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
+from rating.friends import add_friends
 from reference_data.accounts import accounts_from_arrow
 from schemas.codes import Direction, NumberClass, Service
 from schemas.columns import Cells
@@ -55,14 +56,16 @@ def make_accounts(rows):
         points = r["plans"]
         for (start, plan), after in zip(points, [*points[1:], (None, None)], strict=True):
             if plan is not None:
-                intervals.append((r["account_id"], plan, start, after[0]))
+                intervals.append((r["account_id"], plan, start, after[0], r.get("priority", 0)))
+        intervals += [(r["account_id"], plan, start, end, rank) for rank, plan, start, end in r.get("more_plans", ())]
     plans = pa.table({
         "account_id": pa.array([i[0] for i in intervals], pa.int64()),
         "plan": pa.array([i[1] for i in intervals], pa.string()),
         "valid_from": pa.array([i[2] for i in intervals], STAMP),
         "valid_to": pa.array([i[3] for i in intervals], STAMP),
         "recorded_from": pa.array([0 for _ in intervals], STAMP),
-        "recorded_to": pa.array([None for _ in intervals], STAMP)})
+        "recorded_to": pa.array([None for _ in intervals], STAMP),
+        "priority": pa.array([i[4] for i in intervals], pa.int64())})
     return accounts_from_arrow(accounts, plans)
 
 
@@ -74,11 +77,8 @@ def snssai_code(text):
     return int(kind, 16) << 32 | (int(differentiator, 16) + 1 if differentiator else 0)
 
 
-def events_to_cells(events, labels=(), friends=None):
-    """Events as the oracle takes them, as a usage block. labels: names by column, or of APNs only.
-
-    friends: account -> tokens of the other parties that are its friends.
-    """
+def events_to_cells(events, labels=()):
+    """Events as the oracle takes them, as a usage block. labels: names by column, or of APNs only."""
     labels = labels if isinstance(labels, dict) else {"apn": list(labels)}
     cells = Cells.empty(USAGE, len(events), fill=-1)
 
@@ -104,14 +104,21 @@ def events_to_cells(events, labels=(), friends=None):
             "other_network": label("other_network", event.get("other_network")),
             "service_identifier": event.get("service_identifier", -1), "rat_type": event.get("rat", -1),
             "snssai": snssai_code(event.get("snssai")), "segments": event.get("segments", -1),
+            "other_token": -1 if event.get("other_token") is None else event["other_token"],
             "calling_prefix": pack(event["calling"]) if event.get("calling") else -1,
             "serving_plmn": int(plmn[:3]) * 1000 + int(plmn[3:]) if plmn else -1, "roaming": int(bool(plmn)),
             "merged_count": 1, "incomplete": 0, "account_id": event["account_id"], "group_id": event["account_id"],
         }.items():
             cells[name][i] = value
-        if friends is not None and "friend" in USAGE.names:
-            cells["friend"][i] = int(event.get("other_token") in friends.get(event["account_id"], ()))
     return cells
+
+
+def befriend(book, rows):
+    """Put the accounts' friends (tokens) on their lists, for ever."""
+    pairs = [(r["account_id"], token) for r in rows for token in r.get("friends", ())]
+    if pairs:
+        account, token = (np.array(each, np.int64) for each in zip(*pairs, strict=True))
+        add_friends(book, book.rows_of(account), token, np.zeros_like(token), np.full_like(token, 1 << 62))
 
 
 def join(parts):

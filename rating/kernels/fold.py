@@ -133,7 +133,6 @@ from schemas.tariff_tables import (
     FAMILY_KEY,
     FAMILY_LATE,
     FAMILY_SCOPE,
-    FAMILY_SCOPE_KEY,
     FAMILY_TAX_NUMERATOR,
     FAMILY_UNIT,
     FLAT_STEP,
@@ -246,7 +245,7 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
         scope_sum, day, day_hi, day_lo = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
         if scope == SCOPE_DAY:
             day = local_day_nb(zones, traits, time_us)
-            day_hi, day_lo = row_key_nb(DAY, tables[FAMILY_SCOPE_KEY][family], account, day)
+            day_hi, day_lo = row_key_nb(DAY, key, account, day)
             place = find_session_nb(sessions, day_hi, day_lo)
             charged, taxed = np.int64(0), np.int64(0)
             if place >= 0:

@@ -316,8 +316,6 @@ class PlanRows:
             FAMILY_SERVICE=int(service), FAMILY_UNIT=int(unit), FAMILY_DENOMINATOR=family.denominator,
             FAMILY_QUANTUM=family.quantum_nanos, FAMILY_RULE=int(plan.rounding), FAMILY_BOUND=family.bound,
             FAMILY_DEBT=int(plan.debt), FAMILY_SCOPE=SCOPES.index(plan.rounding_scope),
-            FAMILY_SCOPE_KEY=stable_key("scope", self.version.name, plan.name, service.name, unit.name,
-                                        str(family.denominator), *factors),
             FAMILY_TAX_NUMERATOR=tax.numerator, FAMILY_TAX_DENOMINATOR=tax.denominator,
             FAMILY_LATE=LATE.index(plan.late_usage), FAMILY_DISCOUNT_FIRST=self.rows.size("DISCOUNT_CAP"))
         for discount in taken:

@@ -15,7 +15,7 @@ from schemas.codes import LedgerAccount, Reason, Unit
 from schemas.money import NANOS
 from schemas.timepoint import format_time
 from tests.property.rating_worlds import HORIZON_S, LATENESS_S
-from tests.rating_support import events_to_cells, make_accounts, write_tariffs
+from tests.rating_support import befriend, events_to_cells, make_accounts, write_tariffs
 
 LABELS = {"apn": ["ims", "Internet"], "other_network": ["ours", "theirs", "other", "third", "theirs-too"],
           "category": ["gold", "plain", "else"]}
@@ -61,7 +61,7 @@ class Run:
 def run_product(world, compiled, cut=None, reopen=False):
     """Charge a world. cut(events): where a block of so many events is cut. reopen: through a snapshot each time."""
     run = Run(compiled, *open_book(world, compiled))
-    friends = {row["account_id"]: set(row.get("friends", ())) for row in world.rows}
+    befriend(run.book, world.rows)
     for block in blocks(world.steps):
         if isinstance(block, dict):
             done = apply_command(block, POSITION, compiled, run.book)
@@ -69,7 +69,7 @@ def run_product(world, compiled, cut=None, reopen=False):
             run.commands[block["id"]] = Reason(reasons[0]).name if reasons else None
             run.parts.append(done)
         else:
-            cells = events_to_cells(block, LABELS, friends)
+            cells = events_to_cells(block, LABELS)
             marks = sorted({0, len(block), *(cut(len(block)) if cut else ())})
             for start, stop in pairwise(marks):
                 run.parts.append(charge(cells, start, stop, POSITION, compiled, run.book, LABELS))

@@ -10,7 +10,16 @@ from tests.oracle.rating.counters import count, kept
 from tests.oracle.rating.pricing import Price, Session, Tape, walk
 from tests.oracle.rating.rounding import Scope
 from tests.oracle.rating.scopes import covers
-from tests.oracle.rating.selecting import Refused, choose, discounts_of, plans_of, quantity_of, rates_of, version_at
+from tests.oracle.rating.selecting import (
+    Refused,
+    choose,
+    discounts_of,
+    exchanged,
+    plans_of,
+    quantity_of,
+    rates_of,
+    version_at,
+)
 from tests.oracle.rating.states import first_use, refusal_of
 
 NOTHING = Fraction(0)
@@ -96,7 +105,8 @@ class Oracle:
         groups = pots_for(self, choice, account, event, choice.plans)
         happy, chain = discounts_of(self, choice, event)
         session = self.session_of(event, leg)
-        terms = (choice.version["version"], choice.plan, event["service"], tuple(name for name, _ in chain))
+        terms = (choice.version["version"], choice.plan, event["service"], tuple(name for name, _ in chain),
+                 exchanged(choice, event))
 
         over = rates_of(choice.version, choice.rule)[0].get("over", "session")
         if over in counters:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.oracle.rating.amounts import listed
+from tests.oracle.rating.amounts import convert, listed
 from tests.oracle.rating.scopes import CALLS, Seen, covers, directions_of, see, specificity
 
 UNIT = {"voice": "second", "sms": "message", "mms": "message", "data": "octet", "content": "unit", "generic": "unit"}
@@ -90,6 +90,19 @@ def rates_of(version, rule):
 def counted(version, rule, event):
     """What a price counts: the service's unit, or segments of messages."""
     return "segment" if rates_of(version, rule)[0].get("unit") == "segment" else UNIT[event["service"]]
+
+
+def exchanged(choice, event):
+    """The exchange rates that the plan's prices of a service need: a new one begins a new price."""
+    version, plan, needed = choice.version, choice.plan, set()
+    while plan is not None:
+        terms = version["plans"][plan]
+        for rule in terms["prices"]:
+            for rate in rates_of(version, rule) if rule["service"] == event["service"] else []:
+                if rate["unit"] == choice.unit:
+                    needed.add(rate.get("currency", terms.get("currency", version["currency"])))
+        plan = terms.get("fallback")
+    return tuple(sorted({convert(version, 1, here, choice.currency, event["time_us"]) for here in needed}))
 
 
 def quantity_of(event, unit):
