@@ -11,6 +11,7 @@ from rich.tree import Tree
 
 from pipelines.apps.opening import BesideOption, JsonOption, RevealOption, WhyOption, lineage, note_look, places
 from pipelines.apps.options import HomeOption, LedgerOption, console
+from pipelines.apps.price_words import discount_words, piece_words
 from pipelines.explain import Explanation, Fate, SourceRecord
 from pipelines.masking import mask
 from schemas.errors import LedgerError
@@ -146,9 +147,12 @@ def _print_explanation(explanation: Explanation, reveal: bool) -> None:
         if name != "walk":
             facts.add_row(name, escape(str(value)))
     for piece in walk.get("pieces", ()):
-        facts.add_row(f"from {piece['from']:,}", escape(", ".join(
-            f"{name.replace('_', ' ')} {value}" for name, value in piece.items() if name != "from")))
-    for name in ("session_exact", "session_price", "charged_before", "due"):
+        place, _, words = piece_words(piece).partition(": ")
+        facts.add_row(place, escape(words))
+    for discount in walk.get("discounts", ()):
+        facts.add_row("", escape(discount_words(discount)))
+    for name in ("usage_price", "minimum", "maximum", "session_exact", "rounding", "session_price", "charged_before",
+                 "due", "tax"):
         if name in walk:
             facts.add_row(name.replace("_", " "), escape(str(walk[name])))
     console.print(facts)

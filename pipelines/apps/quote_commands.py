@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.apps.options import console
+from pipelines.apps.price_words import discount_words, piece_words
 from pipelines.quoting import quote_files
 from rating.quote import Quote
 from reference_data.tariffs.store import open_tariffs
@@ -122,13 +123,12 @@ def _below(result: dict[str, Any]) -> list[str]:
         lines.append(f"! {result.get('explanation', '')}")
     if "charge" in result and not is_zero(result["connect_fee"]):
         lines.append(f"connect fee {result['connect_fee']}")
-    lines += [_piece(piece) for piece in result.get("breakdown", {}).get("pieces", ())]
+    lines += [piece_words(piece) for piece in result.get("breakdown", {}).get("pieces", ())]
     for bucket in result.get("buckets", ()):
         used = f"{bucket['used']} used, " if "used" in bucket else ""
         unit = "" if bucket["unit"] == "money" else f" {bucket['unit']}s"
         lines.append(f"bucket {bucket['bucket']}: {used}{bucket['remaining']}{unit} left")
-    lines += [f"discount {item.get('discount', item.get('share', ''))}: {item['taken']} less"
-              for item in result.get("discounts", ())]
+    lines += [discount_words(item) for item in result.get("discounts", ())]
     if not is_zero(result.get("tax", "0")):
         lines.append(f"tax {result['tax']} in it")
     lines += [f"counter {item['counter']}: {item['value']}" for item in result.get("counters", ())]
@@ -139,14 +139,3 @@ def _below(result: dict[str, Any]) -> list[str]:
         lines.append(f"{result['uncollected']} uncollected")
     lines += [f"! {wrong}" for wrong in result.get("differences", ())]
     return lines
-
-
-def _piece(piece: dict[str, Any]) -> str:
-    """One stretch of a price: where it begins, and what it costs."""
-    said = dict(piece)
-    words = [f"from {said.pop('from')}: {said.pop('band', '')}, {said.pop('rate', '')}"]
-    if "steps" in said and "price_of_step" in said:
-        words.append(f"{said.pop('steps')} x {said.pop('step', '')} at {said.pop('price_of_step')}"
-                     f" = {said.pop('cost', '')}")
-    words += [f"{key.replace('_', ' ')} {value}" for key, value in said.items()]
-    return ", ".join(words)
