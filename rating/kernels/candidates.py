@@ -14,6 +14,8 @@ from rating.kernels.layout import (
     K_STEP,
     K_TAKEN,
     S_REMAINING,
+    SET_BITS,
+    SET_MASK,
     SLOTS,
 )
 from rating.kernels.postings import put_pair_nb
@@ -30,6 +32,17 @@ CONSUMED, GRANTED, CHARGED = int(LedgerAccount.CONSUMED), int(PostingReason.GRAN
 
 
 @kernel(None, error_model="numpy", forceinline=True)
+def set_size_nb(tables, chosen):
+    """Definitions in the sets of up to four plans."""
+    size = np.int64(0)
+    while chosen > 0:
+        part = chosen & SET_MASK
+        size += tables[SET_FIRST][part + 1] - tables[SET_FIRST][part]
+        chosen >>= SET_BITS
+    return size
+
+
+@kernel(None, error_model="numpy", forceinline=True)
 def gather_nb(tables, records, profile, spill, scalars, zones, row, own_set, shared, shared_set, time_us, event_hi,
               event_lo, position, posting, posted, candidates):
     """Fill `candidates` with the buckets that may cover an event: own, then shared. Returns how many, and `posted`.
@@ -42,26 +55,29 @@ def gather_nb(tables, records, profile, spill, scalars, zones, row, own_set, sha
     for side in range(2):
         owner = row if side == 0 else shared
         chosen = own_set if side == 0 else shared_set
-        for d in range(sets[chosen], sets[chosen + 1]):
-            definition = tables[SET_DEFINITION][d]
-            bucket_id = bucket_of_nb(tables, definition, profile[owner, F_TRAITS], zones, time_us, closed_us)
-            if bucket_id == 0:
-                continue
-            place = find_bucket_nb(records, profile, spill, owner, bucket_id)
-            if place < 0:
-                amount = tables[DEFINITION_AMOUNT][definition]
-                place = add_bucket_nb(records, profile, spill, scalars, owner, bucket_id, amount)
-                put_pair_nb(posting, posted, event_hi, event_lo, index, position, time_us,
-                            profile[owner, F_ACCOUNT], bucket_id, bucket_unit_nb(bucket_id), -1, amount,
-                            ALLOWANCE, GRANT, GRANTED)
-                posted += 2
-                index += 2
-            candidates[count, K_ROW] = owner
-            candidates[count, K_PLACE] = place
-            candidates[count, K_STEP] = tables[DEFINITION_STEP][definition]
-            candidates[count, K_TAKEN] = 0
-            candidates[count, K_BUCKET] = bucket_id
-            count += 1
+        while chosen > 0:  # a set for each plan of the owner, in their order
+            part = chosen & SET_MASK
+            chosen >>= SET_BITS
+            for d in range(sets[part], sets[part + 1]):
+                definition = tables[SET_DEFINITION][d]
+                bucket_id = bucket_of_nb(tables, definition, profile[owner, F_TRAITS], zones, time_us, closed_us)
+                if bucket_id == 0:
+                    continue
+                place = find_bucket_nb(records, profile, spill, owner, bucket_id)
+                if place < 0:
+                    amount = tables[DEFINITION_AMOUNT][definition]
+                    place = add_bucket_nb(records, profile, spill, scalars, owner, bucket_id, amount)
+                    put_pair_nb(posting, posted, event_hi, event_lo, index, position, time_us,
+                                profile[owner, F_ACCOUNT], bucket_id, bucket_unit_nb(bucket_id), -1, amount,
+                                ALLOWANCE, GRANT, GRANTED)
+                    posted += 2
+                    index += 2
+                candidates[count, K_ROW] = owner
+                candidates[count, K_PLACE] = place
+                candidates[count, K_STEP] = tables[DEFINITION_STEP][definition]
+                candidates[count, K_TAKEN] = 0
+                candidates[count, K_BUCKET] = bucket_id
+                count += 1
     return count, posted
 
 

@@ -6,7 +6,7 @@ Gather the buckets that may cover it, walk its session, price the walk, collect 
 import numpy as np
 from numba import types
 
-from rating.kernels.candidates import gather_nb, post_taken_nb
+from rating.kernels.candidates import gather_nb, post_taken_nb, set_size_nb
 from rating.kernels.cycles import (
     DAY,
     GUARD,
@@ -142,7 +142,6 @@ from schemas.tariff_tables import (
     SCOPE_DAY,
     SCOPE_REPORT,
     SCOPE_SESSION,
-    SET_FIRST,
     TABLES,
 )
 
@@ -180,8 +179,7 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
             continue
         row, entry, shared = choice[C_ROW, at], choice[C_ENTRY, at], choice[C_SHARED_ROW, at]
         own_set, shared_set = choice[C_SET, at], choice[C_SHARED_SET, at]
-        sets = tables[SET_FIRST]
-        worst = sets[own_set + 1] - sets[own_set] + sets[shared_set + 1] - sets[shared_set]
+        worst = set_size_nb(tables, own_set) + set_size_nb(tables, shared_set)
         if progress[G_POSTED] + 4 * worst + 8 > posting.shape[1] or scalars[B_SPILLED] + worst > spill.shape[0]:
             break
         family = tables[ENTRY_FAMILY][entry]

@@ -82,14 +82,14 @@ SCALARS = 5
 (C_REASON, C_ROW, C_ENTRY, C_SET, C_ZONE, C_VERSION, C_PLAN, C_SHARED_ROW, C_SHARED_SET, C_CURRENCY,
  C_QUANTITY) = range(11)
 CHOICE = 11
-MAX_PLANS, SET_BITS = 4, 16
+MAX_PLANS, SET_BITS, SET_MASK = 4, 16, 0xFFFF
 
 # Friends of accounts: hashed by account row and token; account row (-1: empty, -2: removed), token of the number,
 # from and to in microseconds.
 FRIEND_WORDS, E_ROW, E_TOKEN, E_FROM, E_TO = 4, 0, 1, 2, 3
 
 # Candidate buckets of an event, in the order of use: account row, place, step, units taken, bucket id.
-MAX_CANDIDATES, CANDIDATE_WORDS = 60, 5
+MAX_CANDIDATES, CANDIDATE_WORDS = 240, 5  # thirty allowances of four plans, own and shared
 K_ROW, K_PLACE, K_STEP, K_TAKEN, K_BUCKET = range(5)
 
 # A session's price while it is walked: what a walk begins with and leaves behind.
