@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.collect import CollectedFile
+from rating.commands import KINDS
 from schemas.audit import COMMAND
 from schemas.codes import Reason
 from schemas.columns import ABSENT, U8, Cells
 from schemas.timepoint import parse_time
 
-KINDS = ("top_up", "adjust", "plan_change", "credit_limit", "state", "clock")
 MAX_LINE_OCTETS = 64 << 10
 _EARLIEST_US, _LATEST_US = parse_time("1990-01-01"), parse_time("2100-01-01")
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from rating.kernels.expiry import compact_nb
 from rating.kernels.layout import (
     B_CLOCK,
+    B_DUE,
     B_HORIZON,
     B_LATENESS,
     B_SESSIONS,
@@ -25,6 +27,10 @@ from rating.kernels.layout import (
     F_SPILL,
     F_TRAITS,
     FRIEND_WORDS,
+    HAS_GRANTED,
+    L_SINCE,
+    L_VALID,
+    LIFE_WORDS,
     MONEY,
     N_FROM,
     N_NEXT,
@@ -33,9 +39,11 @@ from rating.kernels.layout import (
     PROFILE_WORDS,
     RECORD_WORDS,
     S_BUCKET,
+    S_FROM,
     S_NEXT,
     S_REMAINING,
     S_ROW,
+    S_TO,
     SCALARS,
     SESSION_WORDS,
     SLOTS,
@@ -45,18 +53,19 @@ from rating.kernels.layout import (
     TRAIT_PAYMENT,
     TRAIT_ZONE,
 )
-from rating.kernels.maintain import index_accounts_nb
-from rating.kernels.sessions import rehash_nb
-from reference_data.accounts import FOREVER_US, Accounts
+from rating.kernels.maintain import find_account_nb, index_accounts_nb, rows_of_nb
+from rating.kernels.sessions import forget_nb, rehash_nb
+from reference_data.accounts import FOREVER_US, PLAN_SEPARATOR, Accounts
 from reference_data.tariffs.compile import Tariffs
 from schemas.codes import LedgerAccount, PostingReason, Unit
 from schemas.columns import ABSENT, I64, Cells
 from schemas.errors import ReferenceDataError
 from schemas.rated import BALANCE, POSTING
-from schemas.tariff_tables import BUCKET_UNIT_SHIFT
+from schemas.tariff_tables import BUCKET_CYCLE_SHIFT, BUCKET_UNIT_SHIFT, CYCLE_GRANTED
 from schemas.timepoint import DAY_S, SECOND_US, zone_offsets
 
 NO_CLOCK_US = -(1 << 60)
+NEVER_US = 1 << 62
 OPENING_MOVEMENT = 0x4F50454E  # upper half of the movement id of an account's opening posting; the lower is the account
 
 
@@ -73,19 +82,24 @@ def aligned(rows: int, words: int) -> I64:
 class BalanceBook:
     """State of the accounts, one row each; the layout is in `rating.kernels.layout`.
 
-    records (n, 16), profile (n, 8), index (capacity, 2) account id to row, nodes (k, 3) older plans, spill (s, 4)
-    buckets beyond the record, sessions (capacity, 10), scalars (5,), friends (capacity, 4) see `rating.friends`,
-    applied: digests of command ids. plans: names; several plans at once are one, joined by PLAN_SEPARATOR.
+    records (n, 16), profile (n, 8), life (n, 2), index (capacity, 2) account id to row, nodes (k, 3) older plans,
+    friends (capacity, 4) see `rating.friends`, spill (s, 6) buckets beyond the record, sessions (capacity, 16),
+    scalars (7,), applied: digests of command ids. plans: names; several plans at once are one, joined by
+    PLAN_SEPARATOR.
     """
 
     records: I64 = field(default_factory=lambda: aligned(0, RECORD_WORDS))
     profile: I64 = field(default_factory=lambda: aligned(0, PROFILE_WORDS))
+    life: I64 = field(default_factory=lambda: aligned(0, LIFE_WORDS))
     index: I64 = field(default_factory=lambda: np.full((8, 2), -1, np.int64))
     nodes: I64 = field(default_factory=lambda: np.zeros((0, NODE_WORDS), np.int64))
     spill: I64 = field(default_factory=lambda: np.zeros((1024, SPILL_WORDS), np.int64))
     sessions: I64 = field(default_factory=lambda: np.zeros((1024, SESSION_WORDS), np.int64))
     scalars: I64 = field(default_factory=lambda: np.zeros(SCALARS, np.int64))
     friends: I64 = field(default_factory=lambda: np.full((8, FRIEND_WORDS), -1, np.int64))
+    timer_due_us: int = NO_CLOCK_US     # no account's time in a state is over before; by the rules of timer_version
+    timer_version: str = ""
+    plan_due_us: int = NO_CLOCK_US      # no plan begins before, of those that begin after the clock
     applied: set[bytes] = field(default_factory=set)
     plans: list[str] = field(default_factory=list)
     currencies: list[str] = field(default_factory=list)
@@ -108,10 +122,14 @@ class BalanceBook:
 
     def rows_of(self, account_ids: I64) -> I64:
         """Row of each account id, -1 for none."""
-        order = np.argsort(self.account_ids, kind="stable")
-        ids = self.account_ids[order]
-        at = np.minimum(np.searchsorted(ids, account_ids), max(ids.size - 1, 0))
-        return np.where(ids[at] == account_ids, order[at], -1) if ids.size else np.full(account_ids.shape, -1)
+        rows = np.empty(len(account_ids), np.int64)
+        rows_of_nb(self.index, np.ascontiguousarray(account_ids, np.int64), rows)
+        return rows
+
+    def row_of(self, account_id: int) -> int:
+        """Row of an account, -1 for none."""
+        row: int = find_account_nb(self.index, account_id)
+        return row
 
     def open_accounts(self, accounts: Accounts, tariffs: Tariffs, journal_position: int) -> Cells:
         """Add the accounts that the book does not have yet; returns their OPENING postings.
@@ -129,8 +147,12 @@ class BalanceBook:
             raise ReferenceDataError("too many currencies or time zones", "at most 4096 and 65536")
         self.zones = zone_tables(self.time_zones)
         first, count = len(self), new.size
+        self.scalars[B_DUE] = self.timer_due_us = self.plan_due_us = NO_CLOCK_US
         self.records = grown(self.records, first + count)
         self.profile = grown(self.profile, first + count)
+        self.life = grown(self.life, first + count)
+        self.life[first:, L_SINCE] = NO_CLOCK_US
+        self.life[first:, L_VALID] = NEVER_US
         profile, records = self.profile[first:], self.records[first:]
         records[:, MONEY] = accounts.opening_nanos[new]
         records[:, STATE] = accounts.state[new]
@@ -143,8 +165,9 @@ class BalanceBook:
         self.reindex()
         shared = accounts.shared_account_id[new]
         profile[:, F_SHARED] = np.where(shared == ABSENT, -1, self.rows_of(shared))
-        theirs = np.isin(accounts.plan_account, accounts.account_id[new])
-        self._add_plans(self.rows_of(accounts.plan_account[theirs]), plan[accounts.plan[theirs]],
+        owner = self.rows_of(accounts.plan_account)
+        theirs = owner >= first
+        self._add_plans(owner[theirs], plan[accounts.plan[theirs]],
                         accounts.plan_from_us[theirs], accounts.plan_to_us[theirs])
         return self._opening(accounts, new, tariffs, journal_position)
 
@@ -206,6 +229,7 @@ class BalanceBook:
     def change_plan(self, row: int, plan: str, from_us: int) -> None:
         """From `from_us` until the next change that is already known, the account has `plan`."""
         number = int(self._intern(self.plans, (plan,))[0])
+        self.plan_due_us = NO_CLOCK_US
         profile = self.profile[row]
         if from_us >= profile[F_PLAN_FROM]:
             if from_us > profile[F_PLAN_FROM] and profile[F_PLAN_FROM] != NO_CLOCK_US:
@@ -235,53 +259,126 @@ class BalanceBook:
             self._rehash(capacity, NO_CLOCK_US)
 
     def forget_sessions(self, heard_since_us: int) -> None:
-        """Drop sessions that were last heard of before then."""
-        self._rehash(self.sessions.shape[0], heard_since_us)
+        """Drop sessions that were last heard of before then; the table shrinks when few are left."""
+        self.scalars[B_SESSIONS] = forget_nb(self.sessions, heard_since_us)
+        capacity = self.sessions.shape[0]
+        while capacity > 1024 and capacity >= 8 * int(self.scalars[B_SESSIONS]):
+            capacity //= 2
+        if capacity != self.sessions.shape[0]:
+            self._rehash(capacity, NO_CLOCK_US)
 
     def _rehash(self, capacity: int, heard_since_us: int) -> None:
-        moved = np.zeros((capacity, SESSION_WORDS), np.int64)
+        moved = aligned(capacity, SESSION_WORDS)
         self.scalars[B_SESSIONS] = rehash_nb(self.sessions, moved, heard_since_us)
         self.sessions = moved
+
+    def compact_spill(self) -> None:
+        """Let go of spilled buckets that were emptied."""
+        compact_nb(self.records, self.profile, self.spill, self.scalars)
 
     def grow_spill(self) -> None:
         self.spill = np.concatenate([self.spill, np.zeros_like(self.spill)])
 
-    def buckets(self) -> tuple[I64, I64, I64]:
-        """(row, bucket id, remaining) of every bucket, by row and then id."""
+    def buckets(self) -> tuple[I64, I64, I64, I64, I64]:
+        """(row, bucket id, remaining, from, to) of every bucket, by row and then id; from and to of granted ones."""
         row, slot = np.nonzero(self.records[:, BUCKET_ID + 1:])
         spilled = self.spill[: int(self.scalars[B_SPILLED])]
         spilled = spilled[spilled[:, S_BUCKET] != 0]
+        nothing = np.zeros(row.size, np.int64)
         rows = np.concatenate([row.astype(np.int64), spilled[:, S_ROW]])
         ids = np.concatenate([self.records[row, BUCKET_ID + 1 + slot], spilled[:, S_BUCKET]])
         left = np.concatenate([self.records[row, 1 + slot], spilled[:, S_REMAINING]])
+        from_us = np.concatenate([nothing, spilled[:, S_FROM]])
+        to_us = np.concatenate([nothing, spilled[:, S_TO]])
         order = np.lexsort((ids, rows))
-        return rows[order], ids[order], left[order]
+        return rows[order], ids[order], left[order], from_us[order], to_us[order]
 
-    def set_buckets(self, rows: I64, ids: I64, remaining: I64) -> None:
-        """Replace all buckets; sorted by row. The first seven of an account lie in its record, the rest spill."""
+    def set_buckets(self, rows: I64, ids: I64, remaining: I64, from_us: I64 | None = None,
+                    to_us: I64 | None = None) -> None:
+        """Replace all buckets. The first seven of an account lie in its record; granted ones and the rest spill.
+
+        from_us, to_us: validity of granted ones; left out when there are none.
+        """
+        granted = (ids >> BUCKET_CYCLE_SHIFT & 7) == CYCLE_GRANTED
+        order = np.lexsort((ids, granted, rows))
+        rows, ids, remaining, granted = rows[order], ids[order], remaining[order], granted[order]
         self.records[:, 1:SLOTS] = 0
         self.records[:, BUCKET_ID + 1:] = 0
         self.profile[:, F_SPILL] = -1
-        first = np.searchsorted(rows, rows) if rows.size else rows
-        place = np.arange(rows.size) - first
-        inside = place < SLOTS - 1
+        self.profile[:, F_TRAITS] &= ~HAS_GRANTED
+        self.profile[rows[granted], F_TRAITS] |= HAS_GRANTED
+        place = np.arange(rows.size) - (np.searchsorted(rows, rows) if rows.size else 0)
+        inside = (place < SLOTS - 1) & ~granted
         self.records[rows[inside], 1 + place[inside]] = remaining[inside]
         self.records[rows[inside], BUCKET_ID + 1 + place[inside]] = ids[inside]
         outside = np.flatnonzero(~inside)
-        capacity = self.spill.shape[0]
+        capacity = 1024
         while capacity < outside.size:
             capacity *= 2
         self.spill = np.zeros((capacity, SPILL_WORDS), np.int64)
-        for at, source in enumerate(outside.tolist()):
-            row = int(rows[source])
-            self.spill[at, [S_BUCKET, S_REMAINING, S_NEXT, S_ROW]] = (
-                ids[source], remaining[source], self.profile[row, F_SPILL], row)
-            self.profile[row, F_SPILL] = at
+        spilled, owner = self.spill[: outside.size], rows[outside]
+        spilled[:, S_BUCKET] = ids[outside]
+        spilled[:, S_REMAINING] = remaining[outside]
+        spilled[:, S_ROW] = owner
+        spilled[:, S_FROM] = 0 if from_us is None else from_us[order][outside]
+        spilled[:, S_TO] = 0 if to_us is None else to_us[order][outside]
+        at = np.arange(outside.size)
+        spilled[:, S_NEXT] = np.where(np.append(-1, owner[:-1]) == owner, at - 1, -1)
+        self.profile[owner, F_SPILL] = at  # of several writes to one row the last stands
         self.scalars[B_SPILLED] = outside.size
+        self.scalars[B_DUE] = NO_CLOCK_US
+
+    def money(self, row: int) -> int:
+        """An account's main balance, nanos."""
+        return int(self.records[row, MONEY])
+
+    def timers_due(self) -> None:
+        """A state or validity has changed: the next clock looks at all accounts."""
+        self.timer_due_us = NO_CLOCK_US
+
+    def granted_ids(self, row: int) -> set[int]:
+        """Bucket ids of an account's granted buckets."""
+        found, at = set(), int(self.profile[row, F_SPILL])
+        while at >= 0:
+            if int(self.spill[at, S_BUCKET]) >> BUCKET_CYCLE_SHIFT & 7 == CYCLE_GRANTED:
+                found.add(int(self.spill[at, S_BUCKET]))
+            at = int(self.spill[at, S_NEXT])
+        return found
+
+    def plan_points(self, row: int) -> list[tuple[int, list[str]]]:
+        """Change points of an account's plans, ascending: from when it has which plans, by priority; none: []."""
+        points = [(int(self.profile[row, F_PLAN_FROM]), int(self.profile[row, F_PLAN]))]
+        at = int(self.profile[row, F_PLAN_NEXT])
+        while at >= 0:
+            points.append((int(self.nodes[at, N_FROM]), int(self.nodes[at, N_PLAN])))
+            at = int(self.nodes[at, N_NEXT])
+        return [(start, self.plans[plan].split(PLAN_SEPARATOR) if plan >= 0 else []) for start, plan in points[::-1]]
+
+    def plans_at(self, row: int, time_us: int) -> list[str]:
+        """Plans that an account has at an instant, by priority."""
+        held: list[str] = []
+        for start, plans in self.plan_points(row):
+            if start <= time_us:
+                held = plans
+        return held
+
+    def plans_between(self, row: int, from_us: int, to_us: int) -> list[tuple[int, int, list[str]]]:
+        """(from, to, plans) within a span, ascending."""
+        points = self.plan_points(row)
+        ends = [start for start, _ in points[1:]] + [NEVER_US]
+        return [(max(start, from_us), min(end, to_us), plans) for (start, plans), end in zip(points, ends, strict=True)
+                if start < to_us and end > from_us]
+
+    def set_plans(self, row: int, from_us: int, to_us: int, plans: list[str]) -> None:
+        """The plans that an account has in a span within which nothing changes; before and after stay as they are."""
+        after = self.plans_at(row, to_us) if to_us < NEVER_US else []
+        if to_us < NEVER_US and all(start != to_us for start, _ in self.plan_points(row)):
+            self.change_plan(row, PLAN_SEPARATOR.join(after), to_us)
+        self.change_plan(row, PLAN_SEPARATOR.join(plans), from_us)
 
     def balances(self, tariffs: Tariffs, journal_position: int) -> Cells:
         """What is left: a row of money for every account, and a row for every bucket; by account, then bucket."""
-        rows, ids, left = self.buckets()
+        rows, ids, left, _, _ = self.buckets()
         count = len(self)
         label = np.array([currency_label(tariffs, name) for name in self.currencies] or [0], np.int64)
         cells = Cells.empty(BALANCE, count + rows.size, fill=ABSENT)
@@ -289,7 +386,9 @@ class BalanceBook:
         cells["account_id"] = np.concatenate([self.account_ids, self.account_ids[rows]])
         cells["bucket_id"][count:] = ids
         cells["unit"] = np.concatenate([np.full(count, Unit.MONEY), ids >> BUCKET_UNIT_SHIFT & 7])
-        cells["currency"][:count] = label[self.profile[:, F_TRAITS] >> TRAIT_CURRENCY & 0xFFF]
+        currency = label[self.profile[:, F_TRAITS] >> TRAIT_CURRENCY & 0xFFF]
+        cells["currency"][:count] = currency
+        cells["currency"][count:] = np.where(cells["unit"][count:] == Unit.MONEY, currency[rows], ABSENT)
         cells["amount"] = np.concatenate([self.records[:, MONEY], left])
         return cells.take(np.lexsort((cells["bucket_id"], cells["account_id"])))
 

@@ -32,7 +32,7 @@ from schemas.codes import LedgerAccount, Reason, Stage
 from schemas.columns import ABSENT, I64, Cells
 from schemas.errors import InvariantError
 from schemas.money import exact_sum
-from schemas.rated import NOTIFICATION, POSTING, RATED
+from schemas.rated import ACCOUNT_STATE, NOTIFICATION, POSTING, RATED
 from schemas.tariff_tables import COUNTER_THRESHOLD_FIRST, ENTRY_COUNTER_FIRST, FAMILY_SCOPE, RATE_COUNTER, SCOPE_DAY
 from schemas.usage import SUSPENSE, USAGE
 
@@ -43,9 +43,9 @@ _OWN = len(USAGE.columns)
 
 @dataclass(frozen=True)
 class Charged:
-    """rated, posting, suspense and notification cells, in the order of the events; the book was changed in place.
+    """rated, posting, suspense, notification and account_state cells, in the order of the events.
 
-    turns: pieces into which sessions were cut to price them.
+    The book was changed in place. turns: pieces into which sessions were cut to price them.
     """
 
     rated: Cells
@@ -53,6 +53,7 @@ class Charged:
     suspense: Cells
     notification: Cells = field(default_factory=lambda: Cells.empty(NOTIFICATION))
     turns: int = 0
+    account_state: Cells = field(default_factory=lambda: Cells.empty(ACCOUNT_STATE))
 
 
 def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: Tariffs, book: BalanceBook,
@@ -106,11 +107,9 @@ def check_postings(charged: Charged, events: int) -> None:
     if len(charged.rated) + len(charged.suspense) != events:
         raise InvariantError(f"{events} events came in; {len(charged.rated)} rated and {len(charged.suspense)} "
                              "suspended came out")
+    check_movements(charged.posting)
     matrix = charged.posting
-    amount, unit, currency = matrix["amount"], matrix["unit"], matrix["currency"]
-    if (amount[0::2] + amount[1::2]).any() or (unit[0::2] != unit[1::2]).any() or (
-            currency[0::2] != currency[1::2]).any() or (amount == 0).any():
-        raise InvariantError("a movement does not sum to zero")
+    amount = matrix["amount"]
     taxed = exact_sum(amount[matrix["ledger_account"] == LedgerAccount.TAX])
     revenue = exact_sum(amount[matrix["ledger_account"] == LedgerAccount.REVENUE]) + taxed
     charges = exact_sum(charged.rated["charge_nanos"])
@@ -144,6 +143,14 @@ def _rows_per_event(tariffs: Tariffs) -> int:
 def _worst_notifications(tariffs: Tariffs) -> int:
     """Thresholds that one event may reach."""
     return int(np.diff(tariffs.tables[COUNTER_THRESHOLD_FIRST]).max(initial=0)) * MAX_COUNTERS
+
+
+def check_movements(posting: Cells) -> None:
+    """Every leg of every movement is two rows of one unit and currency that sum to zero."""
+    amount, unit, currency = posting["amount"], posting["unit"], posting["currency"]
+    if (amount[0::2] + amount[1::2]).any() or (unit[0::2] != unit[1::2]).any() or (
+            currency[0::2] != currency[1::2]).any() or (amount == 0).any():
+        raise InvariantError("a movement does not sum to zero")
 
 
 def places_of(tariffs: Tariffs, book: BalanceBook, labels: Mapping[str, Sequence[str]] | None

@@ -213,7 +213,7 @@ def _totals(results: Sequence[Result]) -> Result:
 def _balances(book: BalanceBook, teller: Teller, names: AccountNames) -> list[Result]:
     """What is left, by account: money and buckets."""
     told = []
-    rows, ids, left = book.buckets()
+    rows, ids, left, *_ = book.buckets()
     by_row: dict[int, list[tuple[int, int]]] = {}
     for row, bucket, amount in zip(rows.tolist(), ids.tolist(), left.tolist(), strict=True):
         by_row.setdefault(row, []).append((bucket, amount))

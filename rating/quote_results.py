@@ -73,7 +73,7 @@ class Teller:
         self.money = dict(zip(ids, book.records[:, MONEY].tolist(), strict=True))
         places = (book.profile[:, F_TRAITS] >> TRAIT_CURRENCY & 0xFFF).tolist()
         self.currency = {account: book.currencies[place] for account, place in zip(ids, places, strict=True)}
-        rows, bucket_ids, left = book.buckets()
+        rows, bucket_ids, left, *_ = book.buckets()
         self.buckets = {(ids[row], bucket): amount for row, bucket, amount in
                         zip(rows.tolist(), bucket_ids.tolist(), left.tolist(), strict=True)}
 

@@ -1,15 +1,19 @@
-"""A balance book as Arrow tables and back: canonical, so that equal books give equal tables."""
+"""A balance book as Arrow tables and back: canonical, so that equal books give equal tables.
+
+Version 2 has what accounts came to have later: granted buckets, options, friends, validity. Version 1 is read still.
+"""
 
 import numpy as np
 import pyarrow as pa
 
-from rating.book import BalanceBook, aligned, grown, zone_tables
+from rating.book import NEVER_US, NO_CLOCK_US, BalanceBook, aligned, grown, zone_tables
 from rating.friends import friends_to_arrow, restore_friends
 from rating.kernels.layout import (
     B_CLOCK,
     B_HORIZON,
     B_LATENESS,
     B_SESSIONS,
+    B_THROUGH,
     F_ACCOUNT,
     F_CREDIT,
     F_PLAN,
@@ -18,6 +22,9 @@ from rating.kernels.layout import (
     F_SHARED,
     F_SPILL,
     F_TRAITS,
+    L_SINCE,
+    L_VALID,
+    LIFE_WORDS,
     MONEY,
     N_FROM,
     N_NEXT,
@@ -36,15 +43,20 @@ from rating.kernels.sessions import rehash_nb
 from schemas.columns import I64
 from schemas.errors import LedgerError
 
-VERSION = 1
+VERSION = 2
+READ_VERSIONS = (1, 2)
 SESSION_COLUMNS = ("key_hi", "key_lo", "position", "paid_position", "numerator", "charged_nanos",
                    "minimum_numerator", "family_key", "connected", "last_time_us", "maximum_numerator", "tax_nanos",
                    "began_us", "steps", "tier_numerator", "reached_at")
-_SCALARS = {"clock_us": B_CLOCK, "lateness_us": B_LATENESS, "horizon_us": B_HORIZON}
+_SCALARS = {"clock_us": B_CLOCK, "lateness_us": B_LATENESS, "horizon_us": B_HORIZON, "through_day": B_THROUGH}
+_SLICE = 1 << 20  # sessions that are sorted and copied at a time
 
 
 def to_arrow(book: BalanceBook) -> dict[str, pa.Table]:
-    """Tables `accounts`, `buckets`, `plans`, `sessions`, `commands`, `friends`, `scalars`; accounts as opened."""
+    """Tables `accounts`, `buckets`, `plans`, `sessions`, `commands`, `friends`, `scalars`.
+
+    Accounts are in the order of opening, the rest in the order of what names it.
+    """
     profile, records = book.profile, book.records
     traits = profile[:, F_TRAITS]
     shared = profile[:, F_SHARED]
@@ -54,14 +66,13 @@ def to_arrow(book: BalanceBook) -> dict[str, pa.Table]:
         "shared_account_id": shared_id, "credit_limit_nanos": profile[:, F_CREDIT], "anchor_day": traits & 0xFF,
         "currency": _named(traits >> TRAIT_CURRENCY & 0xFFF, book.currencies),
         "time_zone": _named(traits >> TRAIT_ZONE & 0xFFFF, book.time_zones),
-        "payment": traits >> TRAIT_PAYMENT & 0xF})
-    rows, ids, left = book.buckets()
-    buckets = pa.table({"account_id": book.account_ids[rows], "bucket_id": ids, "remaining": left})
-    sessions = book.sessions[(book.sessions[:, X_HI] != 0) | (book.sessions[:, X_LO] != 0)]
-    sessions = sessions[np.lexsort((sessions[:, X_LO], sessions[:, X_HI]))]
+        "payment": traits >> TRAIT_PAYMENT & 0xF, "since_us": book.life[:, L_SINCE],
+        "valid_until_us": book.life[:, L_VALID]})
+    rows, ids, left, from_us, to_us = book.buckets()
+    buckets = pa.table({"account_id": book.account_ids[rows], "bucket_id": ids, "remaining": left, "from_us": from_us,
+                        "to_us": to_us})
     tables = {
-        "accounts": accounts, "buckets": buckets, "plans": _plans(book),
-        "sessions": pa.table({name: sessions[:, i] for i, name in enumerate(SESSION_COLUMNS)}),
+        "accounts": accounts, "buckets": buckets, "plans": _plans(book), "sessions": _sessions(book),
         "commands": pa.table({"digest": pa.array(sorted(book.applied), pa.binary(16))}),
         "friends": friends_to_arrow(book),
         "scalars": pa.table({name: [int(book.scalars[i])] for name, i in _SCALARS.items()})}
@@ -72,14 +83,19 @@ def from_arrow(tables: dict[str, pa.Table]) -> BalanceBook:
     """The book that `to_arrow` wrote. Raises LedgerError on a version that this release does not read."""
     for name, table in tables.items():
         found = (table.schema.metadata or {}).get(b"tarifa.book", b"none").decode()
-        if found != str(VERSION):
-            raise LedgerError(f"snapshot table {name} of book version {found}", f"version {VERSION}")
+        if found not in map(str, READ_VERSIONS):
+            raise LedgerError(f"snapshot table {name} of book version {found}",
+                              "version " + " or ".join(map(str, READ_VERSIONS)))
     book = BalanceBook()
     for name, at in _SCALARS.items():
-        book.scalars[at] = tables["scalars"][name][0].as_py()
+        if name in tables["scalars"].column_names:
+            book.scalars[at] = tables["scalars"][name][0].as_py()
     accounts = tables["accounts"]
     count = accounts.num_rows
     book.records, book.profile = grown(aligned(0, RECORD_WORDS), count), grown(aligned(0, PROFILE_WORDS), count)
+    book.life = aligned(count, LIFE_WORDS)
+    book.life[:, L_SINCE] = _column(accounts, "since_us", NO_CLOCK_US)
+    book.life[:, L_VALID] = _column(accounts, "valid_until_us", NEVER_US)
     currency, book.currencies = _places(accounts, "currency")
     zone, book.time_zones = _places(accounts, "time_zone")
     book.zones = zone_tables(book.time_zones)
@@ -95,20 +111,11 @@ def from_arrow(tables: dict[str, pa.Table]) -> BalanceBook:
     book.profile[:, F_SHARED] = np.where(shared < 0, -1, book.rows_of(shared))
     _restore_plans(book, tables["plans"])
     buckets = tables["buckets"]
-    book.set_buckets(book.rows_of(buckets["account_id"].to_numpy()), buckets["bucket_id"].to_numpy(),
-                     buckets["remaining"].to_numpy())
-    sessions = tables["sessions"]
-    written = np.zeros((sessions.num_rows, SESSION_WORDS), np.int64)
-    for word, name in enumerate(SESSION_COLUMNS):  # what an older snapshot does not know had not begun
-        if name in sessions.column_names:
-            written[:, word] = sessions[name].to_numpy()
-    capacity = 1024
-    while capacity < 2 * written.shape[0]:
-        capacity *= 2
-    book.sessions = np.zeros((capacity, SESSION_WORDS), np.int64)
-    book.scalars[B_SESSIONS] = rehash_nb(written, book.sessions, -(1 << 62))
+    book.set_buckets(book.rows_of(_column(buckets, "account_id")), _column(buckets, "bucket_id"),
+                     _column(buckets, "remaining"), _column(buckets, "from_us"), _column(buckets, "to_us"))
     if "friends" in tables:  # not in the first releases' snapshots
         restore_friends(book, tables["friends"])
+    _restore_sessions(book, tables["sessions"])
     book.applied = set(tables["commands"]["digest"].to_pylist())
     return book
 
@@ -117,6 +124,38 @@ def same_state(one: BalanceBook, other: BalanceBook) -> bool:
     """Whether two books hold the same, however they came to it."""
     left, right = to_arrow(one), to_arrow(other)
     return all(left[name].equals(right[name]) for name in left)
+
+
+def _column(table: pa.Table, name: str, default: int = 0) -> I64:
+    """A column; all `default` where an older version did not have it."""
+    if name not in table.column_names:
+        return np.full(table.num_rows, default, np.int64)
+    return np.ascontiguousarray(table[name].to_numpy(), np.int64)
+
+
+def _sessions(book: BalanceBook) -> pa.Table:
+    """Open sessions by their key; copied in slices, so that a large table is not there three times."""
+    rows = np.flatnonzero((book.sessions[:, X_HI] != 0) | (book.sessions[:, X_LO] != 0))
+    rows = rows[np.lexsort((book.sessions[rows, X_LO], book.sessions[rows, X_HI]))]
+    columns = {name: np.empty(rows.size, np.int64) for name in SESSION_COLUMNS}
+    for start in range(0, rows.size, _SLICE):
+        part = book.sessions[rows[start:start + _SLICE]]
+        for word, name in enumerate(SESSION_COLUMNS):
+            columns[name][start:start + _SLICE] = part[:, word]
+    return pa.table(columns)
+
+
+def _restore_sessions(book: BalanceBook, sessions: pa.Table) -> None:
+    capacity = 1024
+    while capacity < 2 * sessions.num_rows:
+        capacity *= 2
+    book.sessions = aligned(capacity, SESSION_WORDS)
+    columns = [_column(sessions, name) for name in SESSION_COLUMNS]
+    count = 0
+    for start in range(0, sessions.num_rows, _SLICE):
+        part = np.stack([column[start:start + _SLICE] for column in columns], axis=1)
+        count += int(rehash_nb(part, book.sessions, -(1 << 62)))
+    book.scalars[B_SESSIONS] = count
 
 
 def _named(index: I64, names: list[str]) -> pa.Array:

@@ -228,6 +228,17 @@ class PostingReason(IntEnum):
     TAX = 17                    # the tax in a charge, from revenue
 
 
+class AccountState(IntEnum):
+    """What an account may be; what each permits is the tariff's to say."""
+
+    PRE_ACTIVE = 0
+    ACTIVE = 1
+    ONE_WAY = 2
+    BARRED = 3
+    TERMINATED = 4
+    QUARANTINED = 5
+
+
 class StateCause(IntEnum):
     """Why an account came into a state, or its validity moved."""
 

@@ -1,10 +1,12 @@
 """Rated events and postings: what charging writes."""
 
 from schemas.codes import (
+    AccountState,
     CorrectionKind,
     LedgerAccount,
     PostingReason,
     RatingStatus,
+    StateCause,
     Unit,
     Withdrawal,
 )
@@ -111,3 +113,15 @@ _EXTENSIVE = ("duration_s", "uplink_octets", "downlink_octets", "quantity", "bil
 # Columns that a reversal negates.
 MEASURES = tuple(c.name for c in RATED.columns
                  if c.name in _EXTENSIVE or (c.name.endswith("_nanos") and "before" not in c.name))
+# Every change of an account's state or of the end of its validity, whatever made it. A row is the state from then on.
+ACCOUNT_STATE = ColumnSet("account_state", 1, (
+    Column("movement_hi", "uint64", "the command, clock or event that made it", nullable=False),
+    Column("movement_lo", "uint64", "lower half", nullable=False),
+    Column("journal_position", "int64", "journal entry", nullable=False),
+    Column("event_time_us", "time", "since when", nullable=False),
+    Column("account_id", "int64", "whose", nullable=False),
+    Column("state_before", "code", "what it was", AccountState, nullable=False),
+    Column("state", "code", "what it is", AccountState, nullable=False),
+    Column("valid_until_us", "time", "end of the account's validity; absent: none"),
+    Column("cause", "code", "what made it", StateCause, nullable=False),
+))

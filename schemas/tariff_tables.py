@@ -110,5 +110,8 @@ FLAT_STEP = 1 << 60          # a position that no usage reaches: where the last 
 
 # Bucket ids describe themselves: hash of plan and allowance, unit, kind of cycle, first day of the cycle
 # (days since 1970 in the account's zone). The main money balance is bucket 0, and absent in postings.
+# CYCLE_GRANTED: a bucket of the catalogue, from the instant to the instant that its grant said; the day is a number
+# that tells grants of one account apart. ROLLED + a cycle: what was left of the cycle before, carried into this one.
 BUCKET_UNIT_SHIFT, BUCKET_CYCLE_SHIFT, BUCKET_DAY_BITS = 20, 17, 17
 CYCLE_NONE, CYCLE_DAY, CYCLE_MONTH, CYCLE_WEEK, CYCLE_GRANTED = range(5)
+ROLLED = 4

@@ -71,6 +71,13 @@ def zone_offsets(name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(at), tuple(offsets)
 
 
+def local_midnight_us(name: str, day: int) -> int:
+    """Instant at which a local day (counted from 1970) begins, as the kernels find it."""
+    local = day * DAY_S
+    guess = local - local_offset_s(name, local * SECOND_US)
+    return (local - local_offset_s(name, guess * SECOND_US)) * SECOND_US
+
+
 def local_offset_s(name: str, time_us: int) -> int:
     """Offset of local time from UTC, in seconds, at an instant."""
     at, offsets = zone_offsets(name)

@@ -23,14 +23,14 @@ from pipelines.journal import Block, Command, Entry, Journal
 from pipelines.ledger import Ledger, Rows, StagedFile
 from pipelines.snapshots import Snapshots
 from rating.book import BalanceBook
-from rating.charging import Charged, charge, check_postings
+from rating.charging import Charged, charge, check_movements
 from rating.commands import Origin, apply_command
 from rating.snapshot import from_arrow, to_arrow
 from reference_data.accounts import Accounts
 from reference_data.snapshot import Snapshot
 from schemas.columns import Cells
 from schemas.errors import LedgerError
-from schemas.rated import NOTIFICATION, POSTING, RATED
+from schemas.rated import ACCOUNT_STATE, NOTIFICATION, POSTING, RATED
 from schemas.usage import SUSPENSE, USAGE
 
 NO_FILE = bytes(32)
@@ -138,6 +138,9 @@ class ChargingNode:
         notified = Cells.concat(NOTIFICATION, [p.notification for p in parts])
         if len(notified):
             rows["notification"] = notified
+        states = Cells.concat(ACCOUNT_STATE, [p.account_state for p in parts])
+        if len(states):
+            rows["account_state"] = states
         staged = self._stream.stage_many({name: Rows(cells, self._labels) for name, cells in rows.items()},
                                          self._threads)
         if own:
@@ -270,8 +273,7 @@ class ChargingNode:
                     self._apply_correction(command)
                 else:
                     moved.append(apply_command(command, place, tariffs, self.book, self._origin(), check=False))
-        nothing = Cells.empty(RATED)
-        check_postings(Charged(nothing, Cells.concat(POSTING, [m.posting for m in moved]), Cells.empty(SUSPENSE)), 0)
+        check_movements(Cells.concat(POSTING, [m.posting for m in moved]))
         return [*moved, *parts]
 
     def _origin(self, source: str = COMMANDS, *place: int) -> Origin:

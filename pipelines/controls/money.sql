@@ -19,7 +19,7 @@ WITH charged AS (
 posted AS (
     SELECT movement_hi AS hi, movement_lo AS lo, currency,
            coalesce(sum(amount) FILTER (ledger_account IN ('revenue', 'tax')), 0) AS revenue,
-           coalesce(-sum(amount) FILTER (ledger_account = 'uncollected'), 0) AS uncollected
+           coalesce(-sum(amount) FILTER (ledger_account = 'uncollected' AND reason NOT LIKE 'fee%'), 0) AS uncollected
     FROM posting WHERE unit = 'money' AND ledger_account IN ('revenue', 'tax', 'uncollected') GROUP BY ALL),
 movements AS (
     SELECT coalesce(c.currency, p.currency) AS currency, coalesce(c.events, 0) AS events,

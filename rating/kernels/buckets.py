@@ -1,36 +1,39 @@
-"""Buckets of units: finding, granting and expiring them. A bucket is of an allowance and a cycle."""
+"""Buckets: which one an allowance means at an instant, finding it, adding it, how long it stays open."""
 
 import numpy as np
-from numba import types
 
-from rating.kernels.calendar import DAY_S, SECOND_US, cycle_end_us_nb, cycle_start_nb, offset_at_nb
+from rating.kernels.calendar import DAY_S, SECOND_US, cycle_end_us_nb, cycle_start_nb, midnight_us_nb, offset_at_nb
 from rating.kernels.layout import (
     B_CLOCK,
+    B_DUE,
     B_LATENESS,
     B_SPILLED,
+    B_THROUGH,
     BUCKET_ID,
-    CELLS_OUT,
-    F_ACCOUNT,
     F_SPILL,
     F_TRAITS,
-    G_NEXT,
-    G_POSTED,
-    I64_IN,
-    I64_OUT,
+    HAS_GRANTED,
     S_BUCKET,
+    S_FROM,
     S_NEXT,
     S_REMAINING,
     S_ROW,
+    S_TO,
     SLOTS,
     TRAIT_ZONE,
 )
-from rating.kernels.postings import put_pair_nb
-from schemas.codes import LedgerAccount, PostingReason
+from schemas.codes import LedgerAccount
 from schemas.jit import kernel
-from schemas.tariff_tables import BUCKET_CYCLE_SHIFT, BUCKET_UNIT_SHIFT, DEFINITION_KEY
+from schemas.tariff_tables import (
+    BUCKET_CYCLE_SHIFT,
+    BUCKET_UNIT_SHIFT,
+    CYCLE_GRANTED,
+    DEFINITION_KEY,
+    ROLLED,
+)
 
-ALLOWANCE, GRANT, EXPIRY = int(LedgerAccount.ALLOWANCE), int(LedgerAccount.GRANT), int(LedgerAccount.EXPIRY)
-EXPIRED = int(PostingReason.EXPIRY)
+ALLOWANCE, GRANT = int(LedgerAccount.ALLOWANCE), int(LedgerAccount.GRANT)
+HALF_DAY_US = 43_200_000_000  # no zone is further from UTC, to the west
 
 
 @kernel(None, error_model="numpy", forceinline=True)
@@ -40,18 +43,45 @@ def bucket_unit_nb(bucket_id):
 
 
 @kernel(None, error_model="numpy", forceinline=True)
-def bucket_of_nb(tables, definition, traits, zones, time_us, closed_us):
-    """Bucket id of an allowance at an instant, 0 when that cycle is closed already."""
-    key = tables[DEFINITION_KEY][definition]
-    zone = traits >> TRAIT_ZONE & 0xFFFF
-    anchor = traits & 0xFF
+def bucket_cycle_nb(bucket_id):
+    """Kind of cycle of a bucket, a part of its id: CYCLE_*, or ROLLED + one."""
+    return bucket_id >> BUCKET_CYCLE_SHIFT & 7
+
+
+@kernel(None, error_model="numpy", forceinline=True)
+def maybe_closed_us_nb(scalars):
+    """No zone has closed anything that ends after this."""
+    return max(scalars[B_CLOCK] - scalars[B_LATENESS], (scalars[B_THROUGH] + 1) * DAY_S * SECOND_US + HALF_DAY_US)
+
+
+@kernel(None, error_model="numpy", forceinline=True)
+def closed_us_nb(scalars, zones, zone):
+    """What was over by then is closed in this zone: by the clock, or by `period_close` through a local day."""
+    return max(scalars[B_CLOCK] - scalars[B_LATENESS], midnight_us_nb(zones, zone, scalars[B_THROUGH] + 1))
+
+
+@kernel(None, error_model="numpy", forceinline=True)
+def cycle_bucket_nb(key, traits, zones, time_us):
+    """Bucket id of an allowance at an instant; `key` is the id without its day."""
     second = time_us // SECOND_US
-    day = (second + offset_at_nb(zones, zone, second)) // DAY_S
-    bucket_id = key | cycle_start_nb(key >> BUCKET_CYCLE_SHIFT & 7, day, anchor)
-    # Only usage older than the last clock can belong to a closed cycle.
-    if time_us <= closed_us and cycle_end_us_nb(zones, zone, bucket_id, anchor) <= closed_us:
-        return np.int64(0)
-    return bucket_id
+    day = (second + offset_at_nb(zones, traits >> TRAIT_ZONE & 0xFFFF, second)) // DAY_S
+    return key | cycle_start_nb(bucket_cycle_nb(key), day, traits & 0xFF)
+
+
+@kernel(None, error_model="numpy", forceinline=True)
+def is_closed_nb(scalars, zones, traits, bucket_id, time_us):
+    """Whether the cycle of a bucket, met by usage at `time_us`, is closed already."""
+    if time_us > maybe_closed_us_nb(scalars):  # what is not over cannot be closed
+        return False
+    zone = traits >> TRAIT_ZONE & 0xFFFF
+    return cycle_end_us_nb(zones, zone, bucket_id, traits & 0xFF) <= closed_us_nb(scalars, zones, zone)
+
+
+@kernel(None, error_model="numpy", forceinline=True)
+def bucket_of_nb(tables, definition, traits, zones, time_us, scalars):
+    """Bucket id of an allowance at an instant, 0 when that cycle is closed already."""
+    bucket_id = cycle_bucket_nb(tables[DEFINITION_KEY][definition], traits, zones, time_us)
+    return np.int64(0) if is_closed_nb(scalars, zones, traits, bucket_id, time_us) else bucket_id
 
 
 @kernel(None, error_model="numpy", forceinline=True)
@@ -69,64 +99,46 @@ def find_bucket_nb(records, profile, spill, row, bucket_id):
 
 
 @kernel(None, error_model="numpy", forceinline=True)
-def add_bucket_nb(records, profile, spill, scalars, row, bucket_id, amount):
-    """Put a new bucket into an empty slot, or spill it over; returns its place as `find_bucket_nb` does."""
-    for slot in range(1, SLOTS):
-        if records[row, BUCKET_ID + slot] == 0:
-            records[row, BUCKET_ID + slot] = bucket_id
-            records[row, slot] = amount
-            return np.int64(slot)
+def spill_bucket_nb(profile, spill, scalars, row, bucket_id, amount, from_us, to_us):
+    """Put a bucket into the spill list; returns its place."""
     at = scalars[B_SPILLED]
     scalars[B_SPILLED] = at + 1
     spill[at, S_BUCKET] = bucket_id
     spill[at, S_REMAINING] = amount
     spill[at, S_NEXT] = profile[row, F_SPILL]
     spill[at, S_ROW] = row
+    spill[at, S_FROM] = from_us
+    spill[at, S_TO] = to_us
     profile[row, F_SPILL] = at
+    if bucket_cycle_nb(bucket_id) == CYCLE_GRANTED:
+        profile[row, F_TRAITS] |= HAS_GRANTED
     return at + SLOTS
 
 
-@kernel(types.void(CELLS_OUT, CELLS_OUT, CELLS_OUT, I64_OUT, types.UniTuple(I64_IN, 3), types.int64, types.int64,
-                   types.int64, CELLS_OUT, I64_OUT), error_model="numpy")
-def expire_nb(records, profile, spill, scalars, zones, movement_hi, movement_lo, position, posting, progress):
-    """Empty every bucket whose cycle is over by the clock; from account progress[G_NEXT] until postings are full.
+@kernel(None, error_model="numpy", forceinline=True)
+def add_bucket_nb(records, profile, spill, scalars, zones, row, bucket_id, amount):
+    """Put a new bucket of a cycle into an empty slot, or spill it over; returns its place as `find_bucket_nb` does."""
+    traits = profile[row, F_TRAITS]
+    end_us = cycle_end_us_nb(zones, traits >> TRAIT_ZONE & 0xFFFF, bucket_id, traits & 0xFF)
+    scalars[B_DUE] = min(scalars[B_DUE], end_us)
+    for slot in range(1, SLOTS):
+        if records[row, BUCKET_ID + slot] == 0:
+            records[row, BUCKET_ID + slot] = bucket_id
+            records[row, slot] = amount
+            return np.int64(slot)
+    return spill_bucket_nb(profile, spill, scalars, row, bucket_id, amount, np.int64(0), np.int64(0))
 
-    Spilled buckets are marked by id 0; the book rebuilds the lists afterwards.
-    """
-    closed_us = scalars[B_CLOCK] - scalars[B_LATENESS]
-    while progress[G_NEXT] < records.shape[0]:
-        row = progress[G_NEXT]
-        spilled = 0
-        at = profile[row, F_SPILL]
-        while at >= 0:
-            spilled += 1
-            at = spill[at, S_NEXT]
-        if progress[G_POSTED] + 2 * (SLOTS + spilled) > posting.shape[1]:
-            return
-        traits = profile[row, F_TRAITS]
-        index = 0
-        at = profile[row, F_SPILL]
-        slot = 1
-        while slot < SLOTS or at >= 0:
-            inside = slot < SLOTS
-            bucket_id = records[row, BUCKET_ID + slot] if inside else spill[at, S_BUCKET]
-            left = records[row, slot] if inside else spill[at, S_REMAINING]
-            if bucket_id != 0 and cycle_end_us_nb(zones, traits >> TRAIT_ZONE & 0xFFFF, bucket_id,
-                                                  traits & 0xFF) <= closed_us:
-                if left > 0:
-                    put_pair_nb(posting, progress[G_POSTED], movement_hi, movement_lo ^ profile[row, F_ACCOUNT],
-                                index, position, scalars[B_CLOCK], profile[row, F_ACCOUNT], bucket_id,
-                                bucket_unit_nb(bucket_id), -1, -left, ALLOWANCE, EXPIRY, EXPIRED)
-                    progress[G_POSTED] += 2
-                    index += 2
-                if inside:
-                    records[row, BUCKET_ID + slot] = 0
-                    records[row, slot] = 0
-                else:
-                    spill[at, S_BUCKET] = 0
-                    spill[at, S_REMAINING] = 0
-            if inside:
-                slot += 1
-            else:
-                at = spill[at, S_NEXT]
-        progress[G_NEXT] = row + 1
+
+@kernel(None, error_model="numpy", forceinline=True)
+def bucket_end_us_nb(zones, traits, bucket_id, to_us):
+    """Instant at which a bucket is over; `to_us` is what its grant said, for granted ones."""
+    if bucket_cycle_nb(bucket_id) == CYCLE_GRANTED:
+        return to_us
+    return cycle_end_us_nb(zones, traits >> TRAIT_ZONE & 0xFFFF, bucket_id, traits & 0xFF)
+
+
+@kernel(None, error_model="numpy", forceinline=True)
+def rolled_id_nb(bucket_id, day):
+    """Id of the bucket that takes over what is left of this one, in the cycle that begins on `day`."""
+    family = bucket_id >> BUCKET_CYCLE_SHIFT << BUCKET_CYCLE_SHIFT
+    return family + (ROLLED << BUCKET_CYCLE_SHIFT) | day

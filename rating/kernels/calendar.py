@@ -7,11 +7,15 @@ from schemas.jit import kernel
 from schemas.tariff_tables import (
     BUCKET_CYCLE_SHIFT,
     CYCLE_DAY,
+    CYCLE_GRANTED,
     CYCLE_MONTH,
+    CYCLE_NONE,
+    CYCLE_WEEK,
     DAY_PROFILE,
     FIRST_DAY,
     LAST_DAY,
     PROFILE_FIRST,
+    ROLLED,
     SEGMENT_BAND,
     SEGMENT_PLACE,
     SEGMENT_START,
@@ -115,6 +119,8 @@ def cycle_start_nb(cycle, day, anchor):
     """First day of the cycle that holds `day`; 0 for what never ends."""
     if cycle == CYCLE_DAY:
         return day
+    if cycle == CYCLE_WEEK:
+        return day - (day + 3) % 7  # 1970-01-01 was a Thursday
     if cycle != CYCLE_MONTH:
         return 0
     year, month, _ = civil_nb(day)
@@ -125,17 +131,30 @@ def cycle_start_nb(cycle, day, anchor):
 
 
 @kernel(None, error_model="numpy", forceinline=True)
-def cycle_end_us_nb(zones, zone, bucket_id, anchor):
-    """Instant at which a bucket's cycle is over, local midnight; NEVER_US for one without cycle."""
-    cycle = bucket_id >> BUCKET_CYCLE_SHIFT & 7
-    start = bucket_id & ((1 << BUCKET_CYCLE_SHIFT) - 1)
+def next_cycle_nb(cycle, start, anchor):
+    """First day of the cycle after the one that begins on `start`; `cycle` is day, week or month."""
     if cycle == CYCLE_DAY:
-        end = start + 1
-    elif cycle == CYCLE_MONTH:
-        year, month, _ = civil_nb(start)
-        end = anchored_nb(year + 1, 1, anchor) if month == 12 else anchored_nb(year, month + 1, anchor)
-    else:
-        return NEVER_US
-    local = end * DAY_S
+        return start + 1
+    if cycle == CYCLE_WEEK:
+        return start + 7
+    year, month, _ = civil_nb(start)
+    return anchored_nb(year + 1, 1, anchor) if month == 12 else anchored_nb(year, month + 1, anchor)
+
+
+@kernel(None, error_model="numpy", forceinline=True)
+def midnight_us_nb(zones, zone, day):
+    """Instant at which a local day begins (the first of two midnights, or where the clock jumps over it)."""
+    local = day * DAY_S
     guess = local - offset_at_nb(zones, zone, local)
     return (local - offset_at_nb(zones, zone, guess)) * SECOND_US
+
+
+@kernel(None, error_model="numpy", forceinline=True)
+def cycle_end_us_nb(zones, zone, bucket_id, anchor):
+    """Instant at which a bucket's cycle is over, local midnight; NEVER_US for one without cycle or granted."""
+    cycle = bucket_id >> BUCKET_CYCLE_SHIFT & 7
+    if cycle == CYCLE_NONE or cycle == CYCLE_GRANTED:
+        return NEVER_US
+    if cycle > ROLLED:
+        cycle -= ROLLED
+    return midnight_us_nb(zones, zone, next_cycle_nb(cycle, bucket_id & ((1 << BUCKET_CYCLE_SHIFT) - 1), anchor))

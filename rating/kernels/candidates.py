@@ -4,8 +4,6 @@ import numpy as np
 
 from rating.kernels.buckets import ALLOWANCE, GRANT, add_bucket_nb, bucket_of_nb, bucket_unit_nb, find_bucket_nb
 from rating.kernels.layout import (
-    B_CLOCK,
-    B_LATENESS,
     F_ACCOUNT,
     F_TRAITS,
     K_BUCKET,
@@ -50,7 +48,6 @@ def gather_nb(tables, records, profile, spill, scalars, zones, row, own_set, sha
     A cycle's bucket is granted, and posted from row `posted` on, when it is first met.
     """
     sets = tables[SET_FIRST]
-    closed_us = scalars[B_CLOCK] - scalars[B_LATENESS]
     index, count = 0, 0
     for side in range(2):
         owner = row if side == 0 else shared
@@ -60,13 +57,13 @@ def gather_nb(tables, records, profile, spill, scalars, zones, row, own_set, sha
             chosen >>= SET_BITS
             for d in range(sets[part], sets[part + 1]):
                 definition = tables[SET_DEFINITION][d]
-                bucket_id = bucket_of_nb(tables, definition, profile[owner, F_TRAITS], zones, time_us, closed_us)
+                bucket_id = bucket_of_nb(tables, definition, profile[owner, F_TRAITS], zones, time_us, scalars)
                 if bucket_id == 0:
                     continue
                 place = find_bucket_nb(records, profile, spill, owner, bucket_id)
                 if place < 0:
                     amount = tables[DEFINITION_AMOUNT][definition]
-                    place = add_bucket_nb(records, profile, spill, scalars, owner, bucket_id, amount)
+                    place = add_bucket_nb(records, profile, spill, scalars, zones, owner, bucket_id, amount)
                     put_pair_nb(posting, posted, event_hi, event_lo, index, position, time_us,
                                 profile[owner, F_ACCOUNT], bucket_id, bucket_unit_nb(bucket_id), -1, amount,
                                 ALLOWANCE, GRANT, GRANTED)

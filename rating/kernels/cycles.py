@@ -5,10 +5,10 @@ They are rows of the table of open sessions under keys of their own, which last 
 
 import numpy as np
 
+from rating.kernels.buckets import closed_us_nb, maybe_closed_us_nb
 from rating.kernels.calendar import DAY_S, SECOND_US, cycle_end_us_nb, cycle_start_nb, offset_at_nb
 from rating.kernels.layout import (
     B_CLOCK,
-    B_LATENESS,
     B_SESSIONS,
     M_COUNTER,
     M_DAY,
@@ -83,13 +83,13 @@ def meet_counters_nb(tables, entry, late, traits, account, zones, scalars, time_
     A closed cycle is met by nobody, or the clock's cycle instead, or the usage is set aside: then -1.
     """
     count = 0
-    closed_us = scalars[B_CLOCK] - scalars[B_LATENESS]
+    closed_us = maybe_closed_us_nb(scalars)
     for at in range(tables[ENTRY_COUNTER_FIRST][entry], tables[ENTRY_COUNTER_FIRST][entry + 1]):
         counter = tables[ENTRY_COUNTER][at]
         cycle = tables[COUNTER_KEY][counter] >> BUCKET_CYCLE_SHIFT & 7
         day = cycle_start_nb(cycle, local_day_nb(zones, traits, time_us), traits & 0xFF)
         end = end_us_nb(zones, traits, cycle, day)
-        if time_us <= closed_us and end <= closed_us:
+        if time_us <= closed_us and end <= closed_us_nb(scalars, zones, traits >> TRAIT_ZONE & 0xFFFF):
             if late == LATE_SUSPEND:
                 return np.int64(-1)
             if late != LATE_CURRENT:

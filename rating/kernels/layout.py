@@ -59,10 +59,15 @@ F_ACCOUNT, F_SHARED, F_CREDIT, F_TRAITS = 0, 1, 2, 3
 F_PLAN_FROM, F_PLAN, F_PLAN_NEXT, F_SPILL = 4, 5, 6, 7
 # Traits: anchor day, currency, time zone, payment, a byte and more apart.
 TRAIT_CURRENCY, TRAIT_ZONE, TRAIT_PAYMENT = 8, 20, 40
+# Whether the account has granted buckets (they lie in the spill list): only then is the catalogue looked at.
+HAS_GRANTED = 1 << 44
+# What charging does not look at: since when the account is in its state, until when it is valid (NEVER_US: for ever).
+LIFE_WORDS, L_SINCE, L_VALID = 2, 0, 1
 # Older plans of an account: from, plan (-1: none), next older (-1: no more).
 NODE_WORDS, N_FROM, N_PLAN, N_NEXT = 3, 0, 1, 2
-# Spilled buckets: bucket id, remaining, next of the account (-1: no more), account row.
-SPILL_WORDS, S_BUCKET, S_REMAINING, S_NEXT, S_ROW = 4, 0, 1, 2, 3
+# Spilled buckets: bucket id, remaining, next of the account (-1: no more), account row; granted ones with their
+# validity, from (inclusive) to (exclusive), us UTC.
+SPILL_WORDS, S_BUCKET, S_REMAINING, S_NEXT, S_ROW, S_FROM, S_TO = 6, 0, 1, 2, 3, 4, 5
 
 # Open session: what pricing must remember between its reports. The same row, under a key of its own, keeps a counter
 # of a cycle (position: its value; paid: its highest value), the price over a counter's cycle, and what is rounded once
@@ -74,8 +79,10 @@ SESSION_WORDS = 16
 CONNECTED, DISCONNECTS = 1, 2
 
 # Scalars of the book.
-B_CLOCK, B_LATENESS, B_HORIZON, B_SESSIONS, B_SPILLED = range(5)
-SCALARS = 5
+# B_THROUGH: last day whose cycles `period_close` has closed. B_DUE: no bucket is to expire before the clock is there
+# (not part of the state: a restored book looks at all of them once).
+B_CLOCK, B_LATENESS, B_HORIZON, B_SESSIONS, B_SPILLED, B_THROUGH, B_DUE = range(7)
+SCALARS = 7
 
 # What selection finds for an event.
 # C_SET, C_SHARED_SET: sets of up to four plans, the first in the lowest 16 bits; 0 ends them. C_VERSION is a label.
@@ -90,6 +97,7 @@ FRIEND_WORDS, E_ROW, E_TOKEN, E_FROM, E_TO = 4, 0, 1, 2, 3
 
 # Candidate buckets of an event, in the order of use: account row, place, step, units taken, bucket id.
 MAX_CANDIDATES, CANDIDATE_WORDS = 240, 5  # thirty allowances of four plans, own and shared
+MAX_GRANTED = 60  # granted buckets that an account may hold
 K_ROW, K_PLACE, K_STEP, K_TAKEN, K_BUCKET = range(5)
 
 # A session's price while it is walked: what a walk begins with and leaves behind.

@@ -53,8 +53,8 @@ from rating.kernels.layout import (
     U_TIME,
     U_UNIT,
 )
+from rating.kernels.maintain import find_account_nb
 from schemas.codes import Direction, NumberClass, Reason, Service, Unit
-from schemas.hashing import mix_nb
 from schemas.jit import kernel
 from schemas.prefix import prefix_leaf_nb
 from schemas.tariff_tables import (
@@ -109,18 +109,6 @@ UNKNOWN_PLAN = -2  # a plan that no version has; -1 stands behind the last one o
 CURRENCY_OF, APN_OF, NETWORK_OF, CATEGORY_OF = range(4)
 # Number classes to the built-in zones unknown, emergency, toll_free, premium, short_code, text.
 CLASS_TO_ZONE = (0, 1, 2, 4, 3, 5, 0)
-
-
-@kernel(types.int64(CELLS_IN, types.int64), error_model="numpy")
-def find_account_nb(index, account_id):
-    """Row of an account, -1 for none. index (capacity, 2): account id and row, open addressing, row -1 empty."""
-    mask = index.shape[0] - 1
-    place = np.int64(mix_nb(np.uint64(account_id)) & np.uint64(mask))
-    while index[place, 1] >= 0:
-        if index[place, 0] == account_id:
-            return index[place, 1]
-        place = (place + 1) & mask
-    return np.int64(-1)
 
 
 @kernel(None, error_model="numpy", forceinline=True)

@@ -88,3 +88,38 @@ def store_price_nb(table, place, walk):
     table[place, X_STEPS] = walk[W_STEPS]
     table[place, X_TIER] = walk[W_TIER]
     table[place, X_REACHED] = walk[W_REACHED]
+
+
+@kernel(types.int64(CELLS_OUT, types.int64), error_model="numpy")
+def forget_nb(table, heard_since_us):
+    """Remove the sessions unheard of since then, in place; returns how many are left.
+
+    Behind a gap the rows of a run are put in anew, from the run's beginning: what is looked for is found as before.
+    """
+    mask = table.shape[0] - 1
+    start = 0
+    while table[start, X_HI] != 0 or table[start, X_LO] != 0:
+        start += 1
+    left, gap = 0, False
+    for i in range(1, table.shape[0] + 1):
+        at = (start + i) & mask
+        hi, lo = table[at, X_HI], table[at, X_LO]
+        if hi == 0 and lo == 0:
+            gap = False
+            continue
+        if table[at, X_TIME] < heard_since_us:
+            table[at] = 0
+            gap = True
+            continue
+        left += 1
+        if gap:
+            table[at, X_HI] = 0
+            table[at, X_LO] = 0
+            place = ~find_session_nb(table, hi, lo)
+            table[at, X_HI] = hi
+            table[at, X_LO] = lo
+            if place != at:
+                for word in range(SESSION_WORDS):
+                    table[place, word] = table[at, word]
+                    table[at, word] = 0
+    return left

@@ -1,0 +1,96 @@
+"""The clock, and closing periods: what is over expires, fees fall due, states move on, sessions are forgotten.
+
+Each part knows the earliest instant at which it can have anything to do, and does not look at the accounts before.
+"""
+
+from datetime import date
+
+import numpy as np
+
+from rating.book import NEVER_US, currency_label
+from rating.commands.context import Context, RefusedError, version_at
+from rating.commands.fees import charge_clock
+from rating.commands.movement import Movement
+from rating.commands.states import run_timers
+from rating.kernels.expiry import expire_nb
+from rating.kernels.layout import B_CLOCK, B_DUE, B_HORIZON, B_LATENESS, B_SPILLED, B_THROUGH, G_NEXT, G_POSTED
+from reference_data.tariffs.compile import Tariffs, definition_key
+from schemas.columns import I64, Cells
+from schemas.errors import ReferenceDataError
+from schemas.rated import POSTING
+from schemas.timepoint import DAY_S, SECOND_US
+
+DAY_US = DAY_S * SECOND_US
+_EPOCH = date(1970, 1, 1)
+_CHUNK = 1 << 14
+
+
+def clock(context: Context, movement: Movement) -> None:
+    """It is now at least this late. A clock that is behind changes nothing but expires what has come since."""
+    book, tariffs = context.book, context.tariffs
+    before_us = int(book.scalars[B_CLOCK])
+    now_us = max(before_us, context.time_us)
+    book.scalars[B_CLOCK] = now_us
+    if now_us // DAY_US != before_us // DAY_US:  # it walks all of them: once a day is enough
+        book.forget_sessions(now_us - int(book.scalars[B_HORIZON]))
+    movement.parts.append(_expire(context, now_us))
+    if now_us > before_us:
+        movement.parts.append(charge_clock(book, tariffs, before_us, now_us, context.movement, context.position))
+        movement.state_parts.append(run_timers(book, tariffs, context.movement, context.position, now_us))
+
+
+def period_close(context: Context, movement: Movement) -> None:
+    """Close every cycle that ends with a day or before, in each account's own zone; for good."""
+    book = context.book
+    try:
+        through = (date.fromisoformat(context.text("through")) - _EPOCH).days
+    except ValueError:
+        raise RefusedError from None
+    # A day that is not over anywhere yet by the clock (or, before the first, by the command's time) cannot be closed.
+    now_us = max(int(book.scalars[B_CLOCK]), context.time_us)
+    if not 0 <= through < now_us // DAY_US:
+        raise RefusedError
+    book.scalars[B_THROUGH] = max(int(book.scalars[B_THROUGH]), through)
+    movement.parts.append(_expire(context, now_us))
+
+
+def _expire(context: Context, now_us: int) -> Cells:
+    """Postings of all that is over and closed."""
+    book = context.book
+    closed_us = max(int(book.scalars[B_CLOCK] - book.scalars[B_LATENESS]),
+                    (int(book.scalars[B_THROUGH]) + 1) * DAY_US + DAY_US // 2)
+    if book.scalars[B_DUE] > closed_us:
+        return Cells.empty(POSTING)
+    book.scalars[B_DUE] = NEVER_US
+    roll_key, roll_cap = _rollovers(context.tariffs, now_us)
+    currency_of = np.array([currency_label(context.tariffs, name) for name in book.currencies] or [0], np.int64)
+    progress = np.zeros(4, np.int64)
+    parts = []
+    chunk = _CHUNK
+    while progress[G_NEXT] < len(book):
+        posting = Cells.empty(POSTING, chunk)
+        before = int(progress[G_NEXT])
+        progress[G_POSTED] = 0
+        if book.spill.shape[0] < 2 * int(book.scalars[B_SPILLED]):
+            book.grow_spill()
+        expire_nb(book.records, book.profile, book.spill, book.scalars, book.zones, currency_of, roll_key, roll_cap,
+                  *context.movement, context.position, now_us, posting.matrix, progress)
+        if progress[G_NEXT] == before:
+            if chunk > 1 << 22:
+                raise ReferenceDataError(f"account {book.account_ids[before]} has more than a million buckets", "fewer")
+            chunk *= 2
+        parts.append(posting.slice(0, int(progress[G_POSTED])))
+    if book.scalars[B_SPILLED]:
+        book.compact_spill()
+    return Cells.concat(POSTING, parts)
+
+
+def _rollovers(tariffs: Tariffs, now_us: int) -> tuple[I64, I64]:
+    """Keys of allowances that roll over by the version in force, ascending, and how much of them may."""
+    version = version_at(tariffs, now_us)
+    found = sorted({definition_key(plan.name, allowance): allowance.rollover_cap
+                    for plan in (version.plans.values() if version else ())
+                    for allowance in plan.allowances if allowance.rollover_cap}.items())
+    return np.array([key for key, _ in found], np.int64), np.array([cap for _, cap in found], np.int64)
+
+
