@@ -162,8 +162,9 @@ def _command(item: QuoteCommand, position: int, tariffs: Tariffs, book: BalanceB
     for key in _ACCOUNT_KEYS:
         value = fields.pop(key, fields.get(f"{key}_id"))
         if value is not None:
-            known = type(value) is int or isinstance(value, str)  # true and false are no account 1 and 0
-            fields[f"{key}_id"] = names.number.get(value, ABSENT_ACCOUNT) if known else ABSENT_ACCOUNT
+            fields[f"{key}_id"] = ABSENT_ACCOUNT
+            if isinstance(value, int | str) and not isinstance(value, bool):  # true is no account 1
+                fields[f"{key}_id"] = names.number.get(value, ABSENT_ACCOUNT)
     number = fields.pop("number", None)
     if number is not None and "token" not in fields:  # friends are known by their tokens
         fields["token"] = friend_token("".join(c for c in str(number) if c.isdigit()))
