@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from mediation.duplicate_runs import BLOCK_ROWS, U64, Run, merge_runs, write_run
 from mediation.kernels.duplicates import (
+    D_ROWS,
     DAY_US,
     RUN_COLUMNS,
     decide_nb,
@@ -33,6 +34,7 @@ FAN_IN = 8          # runs of like size that are merged into one
 SMALLEST_TIER = 10  # bits: runs below 1,024 rows count as one size
 FILTER_OCTETS = 2 << 30
 SEVERAL_DAYS = -(1 << 62)
+R_FILE, R_OFFSET = 3, 4  # columns of a run: where its record lies
 SPLIT_SHARE = 16    # a day that is at least one in so many keys of a merge gets a run of its own
 _MOST_DAYS = 65_536  # of one batch, beyond which it is sorted the slow way
 
@@ -180,6 +182,27 @@ class DuplicateIndex:
         self._runs = tuple(run for run in self._runs if run.name != name)
         self._pending -= {name}
 
+    def without(self, file_id: I64, record_offset: I64) -> list[tuple[str, memoryview | None]]:
+        """Runs that hold keys of these records, and what each is without them; None when nothing is left.
+
+        For a backout: reads every run; changes nothing. The caller makes the new files durable, names them in the
+        commit that removes the old ones, and opens the index again.
+        """
+        gone = np.unique(_origins(file_id, record_offset))
+        found: list[tuple[str, memoryview | None]] = []
+        for run in self._runs:
+            parts = []
+            for block in range(len(run.directory)):
+                columns = np.empty((RUN_COLUMNS, int(run.directory[block, D_ROWS])), np.int64)
+                run.decode(block, columns)
+                parts.append(columns[:, ~np.isin(_origins(columns[R_FILE], columns[R_OFFSET]), gone)])
+            kept = np.concatenate(parts, axis=1) if parts else np.empty((RUN_COLUMNS, 0), np.int64)
+            if kept.shape[1] < run.rows:
+                words = write_run(np.ascontiguousarray(kept), self._block_rows).view(np.uint8).data \
+                    if kept.shape[1] else None
+                found.append((run.name, words))
+        return found
+
     def plan_merge(self, version: int, oldest_us: int) -> MergePlan | None:
         """The next merge that is due, or None; one at a time, ended by `swap`. version as in `add`, may be the same.
 
@@ -232,6 +255,12 @@ class DuplicateIndex:
             raise InvariantError(f"merging {plan.rows} keys into {len(plan.outputs)} runs gave {rows} in {len(opened)}")
         gone = frozenset(plan.inputs)
         self._runs = (*opened, *(run for run in self._runs if run.name not in gone))
+
+
+def _origins(file_id: I64, record_offset: I64) -> npt.NDArray[np.void]:
+    origins = np.empty(file_id.size, np.dtype([("file_id", np.int64), ("offset", np.int64)]))
+    origins["file_id"], origins["offset"] = file_id, record_offset
+    return origins
 
 
 def _order(key: Cells) -> tuple[I64, U64, U64, I64]:

@@ -75,8 +75,9 @@ class Collector:
         self._known: set[tuple[str, str, bytes]] = set()
         self._fresh: dict[int, U8] = {}  # collected and not read yet: bounded by the group and the queue behind it
         self.files: dict[int, CollectedFile] = {}
+        backed_out = {number for table in ledger.batches("backed_out_file") for number in table["file_id"].to_pylist()}
         for file in _read_order(ledger):
-            self._remember(file)
+            self._remember(file, file.file_id not in backed_out)
 
     @property
     def last_file_id(self) -> int:
@@ -133,6 +134,11 @@ class Collector:
         buffer = self._fresh.pop(file.file_id, None)
         return buffer if buffer is not None else np.frombuffer(self._archive.read_all(file.file_id), np.uint8)
 
+    def forget(self, file_ids: Sequence[int]) -> None:
+        """Content of these files, should it come again under another name, is no repetition."""
+        gone = set(file_ids)
+        self._by_content = {content: number for content, number in self._by_content.items() if number not in gone}
+
     def close(self) -> None:
         self._stream.close()
 
@@ -161,9 +167,11 @@ class Collector:
                 _remove(path, mark)  # 4
             yield file
 
-    def _remember(self, file: CollectedFile) -> None:
+    def _remember(self, file: CollectedFile, counts: bool = True) -> None:
+        """counts: whether its content, should it come again, is a repetition."""
         self.files[file.file_id] = file
-        self._by_content.setdefault(file.sha256, file.file_id)
+        if counts:
+            self._by_content.setdefault(file.sha256, file.file_id)
         self._known.add((file.source, file.name, file.sha256))
 
 

@@ -8,6 +8,7 @@ remembers. A kill before 4 leaves nothing but files that do not exist; the batch
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from mediation.duplicates import DuplicateIndex, MergePlan
@@ -18,24 +19,29 @@ from mediation.tokens import Sightings
 from pipelines.charging import Committed
 from pipelines.collect import Collector
 from pipelines.commands import command_cells, read_commands, to_journal
+from pipelines.corrections.correction import Correction
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
 from pipelines.ledger import Ledger, Rows, StagedFile
 from pipelines.ledger.log import Positions
+from pipelines.ledger.sql import open_duckdb
 from pipelines.reading import Batch, FileProgress, file_audit
 from pipelines.vault import Vault
 from reference_data.snapshot import Snapshot
 from reference_data.tariffs.estimate import estimate_nanos
-from schemas.audit import SEQUENCE_GAP
-from schemas.columns import Cells
+from schemas.audit import BACKED_OUT_FILE, SEQUENCE_GAP
+from schemas.codes import SuspenseAction, Withdrawal
+from schemas.columns import I64, Cells
 from schemas.errors import LedgerError
-from schemas.usage import HELD, OPEN_SESSION, USAGE
+from schemas.rated import WITHDRAWN
+from schemas.usage import HELD, OPEN_SESSION, SETTLED, USAGE
 
 TABLES = ("usage", "suspense", "duplicate", "filtered", "matched", "merged")
 STATE_TABLES = ("held", "open_session")  # deltas, replaced by one whole at the end of a run
 STATE_DELTAS = 256  # deltas between wholes
 RUNS = "duplicate_run"
 RECYCLE = "recycle"
+BACKOUT = "backout"
 
 
 class Mediator:
@@ -124,6 +130,68 @@ class Mediator:
     def write_off(self, actions: pa.Table) -> None:
         """Rows of suspense are given up: nothing but the actions that say so."""
         self._stream.commit([self._stream.stage("settled", actions)], kind="write_off")
+
+    @property
+    def backed_out(self) -> int:
+        """Journal position below which every backout has been forgotten here too."""
+        return self._stream.positions.get(BACKOUT, 0)
+
+    def forget(self, position: int, correction: Correction) -> None:
+        """The second half of a backout, one commit: keys of its records, its sessions and its rows in suspense.
+
+        The memory here is as before: this mediator must be closed and opened again.
+        """
+        records = next(correction.tables("forgotten_record"))
+        places = [records[name].to_numpy().astype(np.int64) for name in ("file_id", "record_offset")]
+        staged, removed = [], []
+        for name, payload in self._memory.duplicates.without(*places):
+            removed.append(name)
+            if payload is not None:
+                staged.append(self._stream.stage_bytes("duplicates", RUNS, payload))
+                self._have_run(staged[-1].entry.path, lambda payload=payload: bytes(payload))
+        partials, sessions = self._memory.partials(), next(correction.tables("forgotten_session"))
+        keys = set(zip(*(sessions[name].to_numpy().astype(np.uint64).view(np.int64).tolist()
+                         for name in ("session_hi", "session_lo")), strict=True))
+        kept = PartialDelta(*(cells.where(np.array(
+            [key not in keys for key in zip(cells["session_hi"].tolist(), cells["session_lo"].tolist(), strict=True)],
+            np.bool_)) for cells in (partials.held, partials.sessions)))
+        removed += [file.path for table in STATE_TABLES for file in self._stream.files(table)]
+        staged += self._stage_partials(kept)
+        staged += self._stage_forgotten(position, correction, partials.held, keys, places)
+        reached("backout.staged")
+        self._stream.commit(staged, removed=removed, positions={BACKOUT: (self.backed_out, position + 1)},
+                            kind=BACKOUT)
+
+    def _stage_forgotten(self, position: int, correction: Correction, held: Cells, keys: set[tuple[int, int]],
+                         places: Sequence[I64]) -> list[StagedFile]:
+        """Rows that say what was forgotten: files, held containers, and rows of suspense that are closed."""
+        staged = []
+        files = next(correction.tables("forgotten_file"))
+        if files.num_rows:
+            cells = Cells.empty(BACKED_OUT_FILE, files.num_rows)
+            cells["file_id"], cells["journal_position"] = files["file_id"].to_numpy(), position
+            staged.append(self._stream.stage("backed_out_file", cells.to_arrow()))
+        gone = held.where(np.array([key in keys for key in zip(held["session_hi"].tolist(), held["session_lo"].tolist(),
+                                                               strict=True)], np.bool_))
+        if len(gone):
+            cells = Cells.empty(WITHDRAWN, len(gone), fill=0)
+            for name in ("source", "file_id", "record_offset", "record_length", "container_index", "event_id_hi",
+                         "event_id_lo", "quantity"):
+                cells[name] = gone[name]
+            cells["journal_position"], cells["state"] = position, int(Withdrawal.RELEASED)
+            staged.append(self._stream.stage("withdrawn", cells.to_arrow(self._lexicon.labels)))
+        chosen = pa.table({"file_id": places[0], "record_offset": places[1]})
+        with open_duckdb(self._ledger) as connection:
+            connection.register("_chosen", chosen)
+            rows = connection.sql("SELECT * FROM suspense_open JOIN _chosen USING (file_id, record_offset) "
+                                  "ORDER BY file_id, record_offset, container_index").to_arrow_table()
+        if rows.num_rows:
+            labels = {"who": [str(correction.facts["who"])], "why": [str(correction.facts["why"])]}
+            cells = Cells.from_arrow(SETTLED, rows, labels)
+            cells["action"], cells["container_count"], cells["who"], cells["why"] = (
+                int(SuspenseAction.BACKED_OUT), 0, 0, 0)
+            staged.append(self._stream.stage("settled", cells.to_arrow(labels)))
+        return staged
 
     def committed_after(self, version: int, collector: Collector) -> Iterator[Committed]:
         """Batches that are committed and that the journal does not have, oldest first."""

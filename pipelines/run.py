@@ -9,6 +9,7 @@ then commits of mediation that the journal has not, then the rest of the collect
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from mediation.memory import Lexicon
@@ -70,8 +71,9 @@ class Run:
         self._archive = Archive(home.archive, keys, disk)
         self.collector = Collector(self.ledger, self._archive, self.reference.streams, source.inbox)
         threads = min(options.workers, 2)
-        self._mediator = Mediator(home, self.ledger, self.reference, self._vault, keys.token_key, lexicon, disk,
-                                  threads)
+        self._open_mediator = partial(Mediator, home, self.ledger, self.reference, self._vault, keys.token_key, lexicon,
+                                      disk, threads)
+        self._mediator = self._open_mediator()
         accounts = load_accounts(source.operator)
         keep_reference(home, source.operator / "tariffs", self.reference, disk)
         self._node = ChargingNode(home, self.ledger, self.reference, accounts, lexicon.labels, disk, threads,
@@ -142,7 +144,16 @@ class Run:
             first, entries = self._node.journal(done)
             rated += self._node.charge(first, entries, done.usage)
         self._node.open_accounts()
+        self._forget_backed_out()
         return rated
+
+    def _forget_backed_out(self) -> None:
+        """The second half of a backout, and of one that was stopped between its halves."""
+        for position, correction in list(self._node.backouts(self._mediator.backed_out)):
+            self._mediator.forget(position, correction)
+            self.collector.forget(next(correction.tables("forgotten_file"))["file_id"].to_pylist())
+            self._mediator.close()
+            self._mediator = self._open_mediator()
 
 
 def run(source: Input, home: Home, options: RunOptions | None = None, consume: bool = False,

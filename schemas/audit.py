@@ -65,3 +65,9 @@ SEQUENCE_GAP = ColumnSet("sequence_gap", 1, (
     Column("first", "int64", "first number that is missing", nullable=False),
     Column("last", "int64", "last number that is missing", nullable=False),
 ))
+
+# Files that were backed out whole: their content is no repetition when it comes again, under another name.
+BACKED_OUT_FILE = ColumnSet("backed_out_file", 1, (
+    Column("file_id", "int64", "place in collection order", nullable=False),
+    Column("journal_position", "int64", "the correction that took it back", nullable=False),
+))

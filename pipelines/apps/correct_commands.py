@@ -1,4 +1,4 @@
-"""`tarifa rerate`, `tarifa whatif`."""
+"""`tarifa rerate`, `tarifa backout`, `tarifa whatif`."""
 
 import getpass
 from pathlib import Path
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pipelines.apps.opening import BesideOption, now_us, places
 from pipelines.apps.options import HomeOption, LedgerOption, console
+from pipelines.corrections.backout import Delivery, backout
 from pipelines.corrections.layers import FAR_AHEAD_US, LONG_AGO_US
 from pipelines.corrections.prepare import Prepared
 from pipelines.corrections.rerate import Request, rerate
@@ -37,6 +38,7 @@ TrustOption = Annotated[bool, typer.Option(
 def register(app: typer.Typer) -> None:
     """Hang this module's commands into the command line."""
     app.command("rerate")(rerate_command)
+    app.command("backout")(backout_command)
     app.command("whatif")(whatif_command)
 
 
@@ -57,6 +59,25 @@ def rerate_command(
         now_us(), who or getpass.getuser(), why, point(source, start, LONG_AGO_US), point(source, stop, FAR_AHEAD_US),
         tariff, chosen, as_charged, trust), dry_run)
     print_correction(done, dry_run)
+
+
+def backout_command(
+    file: Annotated[list[str] | None, typer.Option("--file", help="A file by its name or number; may be repeated.")
+                    ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=0, help="What one commit of mediation brought: its number.")] = 0,
+    start: FromOption = "", stop: ToOption = "",
+    element: Annotated[str, typer.Option("--source", help="Only records of this network element.")] = "",
+    dry_run: DryOption = False, who: WhoOption = "", why: WhyOption = "",
+    home: HomeOption = None, input_folder: BesideOption = None, ledger: LedgerOption = "",
+) -> None:
+    """Take a bad delivery back; its records are taken in again should they come again."""
+    source, place = places(home, input_folder, ledger)
+    delivery = Delivery(file or (), batch, point(source, start, LONG_AGO_US), point(source, stop, FAR_AHEAD_US),
+                        element)
+    done = backout(source, place, delivery, now_us(), who or getpass.getuser(), why, dry_run)
+    print_correction(done, dry_run)
+    if not done.changes and not dry_run:
+        console.print("It had charged nothing; its records may come again.")
 
 
 def whatif_command(

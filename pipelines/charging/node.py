@@ -122,6 +122,17 @@ class ChargingNode:
         self.charge(*self.journal(batch), batch.usage)
         return base
 
+    def backouts(self, after: int) -> Iterator[tuple[int, Correction]]:
+        """Backouts that are committed at journal position `after` or later, oldest first."""
+        for entry in self._ledger.logs()["charging"].entries:
+            first, _ = entry.positions.get("journal", (-1, -1))
+            if entry.op == CORRECT and first >= after:
+                for file in entry.added:
+                    if file.table == OWN_COMMANDS:
+                        command = _read(json.loads(self._ledger.read_bytes(file).splitlines()[0])[1].encode())
+                        if command["facts"]["kind"] == "backout":
+                            yield first, read_correction(self._corrections, command["sha256"])
+
     def charge(self, first: int, entries: Sequence[Entry], usage: Cells) -> int:
         """Steps 2 and 3: fold the group over the book, commit what it did. Returns rows rated."""
         own = _own_commands(first, entries)

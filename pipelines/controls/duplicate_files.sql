@@ -1,7 +1,7 @@
 -- Duplicate files: files that came again with the same content, and that nothing in them counted twice.
 --
 -- A repeated file is read all the same: each of its containers must turn up as a duplicate, or in suspense. Files
--- without records may well be alike, and are left out.
+-- without records may well be alike, and are left out, as are those that were backed out.
 -- kind: law            tolerance: zero
 --
 -- source        network element
@@ -15,7 +15,7 @@
 -- difference    containers that counted again; 1 at least when the repetition is not flagged
 WITH copies AS (
     SELECT *, first_value(file_id) OVER same AS first_id, first_value(file_name) OVER same AS first_name
-    FROM file_audit WHERE container_count > 0
+    FROM file_audit WHERE container_count > 0 AND file_id NOT IN (SELECT file_id FROM backed_out_file)
     WINDOW same AS (PARTITION BY sha256_hi, sha256_lo ORDER BY file_id)),
 duplicates AS (SELECT file_id, count(*) AS n FROM duplicate GROUP BY file_id),
 suspended AS (SELECT file_id, count(DISTINCT (record_offset, container_index)) AS n FROM suspense GROUP BY file_id)

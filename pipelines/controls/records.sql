@@ -20,7 +20,8 @@ WITH origins AS (
     UNION SELECT source, file_id, record_offset, record_length FROM filtered
     UNION SELECT source, file_id, record_offset, record_length FROM matched
     UNION SELECT source, file_id, record_offset, record_length FROM merged
-    UNION SELECT source, file_id, record_offset, record_length FROM held),
+    UNION SELECT source, file_id, record_offset, record_length FROM held
+    UNION SELECT source, file_id, record_offset, record_length FROM withdrawn),
 stretches AS (
     SELECT DISTINCT file_id, record_offset, record_length FROM settled
     WHERE action = 'recycled' AND stage IN ('frame', 'decode')),

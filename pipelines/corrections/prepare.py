@@ -4,7 +4,7 @@ Reads ledger and archive only; a run may go on meanwhile, and then the journal h
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +43,8 @@ class Wanted:
     """A correction to compute.
 
     tariffs: those of usage in [from_us, to_us), of `accounts` if given; None: none change. removed: events that are
-    to count no more. as_charged: folder of tariffs that the past was charged under, where the home did not keep them.
+    to count no more. extra: further tables for the file: what mediation is to forget.
+    as_charged: folder of tariffs that the past was charged under, where the home did not keep them.
     """
 
     kind: CorrectionKind
@@ -58,6 +59,7 @@ class Wanted:
     concerns: I64 | None = None
     as_charged: Path | None = None
     trust: bool = False
+    extra: Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def prepare(source: Input, home: Home, wanted: Wanted, reference: tuple[str, Tar
                  "accounts": None if wanted.accounts is None else wanted.accounts.tolist(), "who": wanted.who,
                  "why": wanted.why}
         found = Prepared(base, "", facts, sums, len(corrected.book), corrected.events, before is not None)
-        if not write or not (found.changes or wanted.removed.size):
+        if not write or not (found.changes or wanted.extra):
             return found
         digest = write_correction(home.corrections, facts, _tables(delta, found, wanted, corrected, before), disk)
         return Prepared(base, digest, facts, sums, found.accounts, found.events, found.proved)
@@ -213,6 +215,7 @@ def _tables(delta: Delta, found: Prepared, wanted: Wanted, corrected: Replay, be
         for table in getattr(delta, name)():
             yield name, table
     yield "correction", _said(found, wanted)
+    yield from wanted.extra.items()
     for name, table in to_arrow(corrected.book).items():
         if "account_id" in table.column_names or name == "sessions":
             yield BOOK + name, table
