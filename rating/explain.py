@@ -304,6 +304,8 @@ def _round(tables: _Tables, family: int, row: Mapping[str, int], exact: int, bef
     """(rounded price of what is rounded once, what this report owes, what that is)."""
     quantum = tables.get("FAMILY_QUANTUM", family)
     scope = SCOPE_SESSION if row["counter_before"] != ABSENT else tables.get("FAMILY_SCOPE", family)
+    if scope == SCOPE_DAY and row["scope_numerator_before"] == ABSENT:
+        scope = SCOPE_REPORT  # a day long over
     if scope == SCOPE_REPORT:
         exact -= before
     elif scope == SCOPE_DAY:

@@ -20,6 +20,7 @@ from rating.kernels.cycles import (
     thresholds_of_nb,
 )
 from rating.kernels.layout import (
+    B_CLOCK,
     B_HORIZON,
     B_SPILLED,
     BUCKET_ID,
@@ -241,8 +242,13 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
             charged, taxed = sessions[price_row, X_CHARGED], sessions[price_row, X_TAX]
         scope = tables[FAMILY_SCOPE][family] if over < 0 else SCOPE_SESSION
         scope_sum, day, day_hi, day_lo = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+        day_end_us = np.int64(0)
         if scope == SCOPE_DAY:
             day = local_day_nb(zones, traits, time_us)
+            day_end_us = end_us_nb(zones, traits, CYCLE_DAY, day)
+            if day_end_us < scalars[B_CLOCK] - scalars[B_HORIZON]:
+                scope = SCOPE_REPORT  # that day's row may be forgotten: its usage is rounded on its own
+        if scope == SCOPE_DAY:
             day_hi, day_lo = row_key_nb(DAY, key, account, day)
             place = find_session_nb(sessions, day_hi, day_lo)
             charged, taxed = np.int64(0), np.int64(0)
@@ -315,7 +321,7 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
             sessions[place, X_NUMERATOR] = scope_sum + exact - exact_before
             sessions[place, X_CHARGED] = price
             sessions[place, X_TAX] = taxed
-            sessions[place, X_TIME] = end_us_nb(zones, traits, CYCLE_DAY, day)
+            sessions[place, X_TIME] = day_end_us
         if met > 0:
             progress[G_NOTIFIED] = count_nb(tables, marks, met, sessions, scalars, account, quantity, due, time_us,
                                             event_hi, event_lo, position, notification, progress[G_NOTIFIED])

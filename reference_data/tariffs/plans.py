@@ -113,6 +113,7 @@ class PlanRows:
         units = [int(a.unit) for a, _ in allowances]
         free = self.rule_of == FREE_BY_CLASS
         bands[free] = chain[free] = counters[free] = 0
+        self._number_rates(chain)
         # Cells that say the same get one entry; what is free by its class is free in the unit of its service.
         service_of = np.arange(KINDS).reshape(-1, 1, 1, 1, 1, 1, 1) // DIRECTIONS
         same = _inverse([np.where(free, FREE_BY_CLASS - service_of, self.rule_of), bands, chain, counters, held])
@@ -133,6 +134,25 @@ class PlanRows:
                 self._refuse_volume(rule, allowances[members[0]][0])
             cell_of[number] = entry | self._set(plain, full) << 32
         return self._slices(cell_of[same])
+
+    def _number_rates(self, chain: I64) -> None:
+        """Give the rates their rows in the order of services, prices and bands: ledgers name them by these numbers."""
+        for service in Service:
+            block = self.rule_of[int(service) * DIRECTIONS:(int(service) + 1) * DIRECTIONS]
+            chained = chain[int(service) * DIRECTIONS:(int(service) + 1) * DIRECTIONS]
+            for rule in sorted(set(block.ravel().tolist()) - {-1, FREE_BY_CLASS}):
+                owner, price = self.rules[rule]
+                for bits in sorted(set(chained[block == rule].tolist())):
+                    for name in price.rates.values():
+                        rate = self.version.rates[name]
+                        family_row, family = self._family(service, rate.unit, bits)
+                        self._rate(self._use(owner, rate, Fraction(1)), family_row, family)
+            if (block == FREE_BY_CLASS).any():
+                family_row, family = self._family(service, SERVICE_UNIT[service], 0)
+                self._rate(self._use(self.plan, self._free(service), Fraction(1)), family_row, family)
+
+    def _free(self, service: Service) -> Rate:
+        return Rate("free", SERVICE_UNIT[service], 0, 0, (Slot(0, 0, 1, 1, self.plan.line),), self.plan.line)
 
     def _mask(self, scopes: list[Scope], what: str, most: int = MOST_TERMS) -> I64:
         """Bit p of a cell: the p-th scope holds it."""
@@ -227,8 +247,7 @@ class PlanRows:
     def _entry(self, service: Service, rule: int, bands: int, chain: int, counters: int) -> tuple[int, Unit]:
         """(entry + 1, unit) of a rule with these discounts and counters."""
         if rule == FREE_BY_CLASS:
-            free = Rate("free", SERVICE_UNIT[service], 0, 0, (Slot(0, 0, 1, 1, self.plan.line),), self.plan.line)
-            owner, names, timing = self.plan, {ALL_DAY: free}, ""
+            owner, names, timing = self.plan, {ALL_DAY: self._free(service)}, ""
         else:
             owner, price = self.rules[rule]
             names = {band: self.version.rates[name] for band, name in price.rates.items()}

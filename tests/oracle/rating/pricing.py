@@ -155,7 +155,7 @@ def walk(tape, price, session, groups, start, total, over, exact):
             if at >= target:
                 break
         cost, step, end, flat = tape.slot(at)
-        if cost > 0 and done.payable is None:
+        if cost > 0 and done.payable is None and not at_maximum(price):
             pot, blocked = next_pot(groups, tape.moment(at))
             if pot:
                 taken = pot.take()
@@ -202,6 +202,11 @@ def split_step(tape, price, at, step):
         price.cost += cost * part
         at += part
     return at
+
+
+def at_maximum(price):
+    """Whether what follows costs nothing more, and so takes nothing from buckets."""
+    return price.maximum is not None and max(price.usage_price(), price.minimum) >= price.maximum
 
 
 def note_maximum(price, at):

@@ -1,6 +1,8 @@
 """What is rounded once: a session, a report, a day. Each report is charged the difference."""
 
-from tests.oracle.rating.amounts import amount, local_day, round_money
+from datetime import timedelta
+
+from tests.oracle.rating.amounts import amount, local_day, midnight_us, round_money
 from tests.oracle.rating.pricing import Price
 
 
@@ -18,8 +20,11 @@ class Scope:
         elif scope == "report":
             self.row = Price(price.terms)
         else:
-            key = (account.account_id, price.terms, local_day(us, account.zone))
-            self.row = oracle.days.setdefault(key, Price(price.terms))
+            day = local_day(us, account.zone)
+            forgotten = oracle.clock_us is not None and midnight_us(
+                day + timedelta(days=1), account.zone) < oracle.clock_us - oracle.horizon_us
+            key = (account.account_id, price.terms, day)
+            self.row = Price(price.terms) if forgotten else oracle.days.setdefault(key, Price(price.terms))
 
     def rounded(self, exact):
         """What the scope comes to when the price so far is `exact`."""
