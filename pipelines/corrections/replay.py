@@ -12,6 +12,7 @@ from pipelines.collect import COMMANDS
 from pipelines.corrections.history import Group, History, is_correction
 from pipelines.corrections.kept import accounts_among
 from pipelines.corrections.layers import Layers
+from pipelines.corrections.scope import named_accounts
 from pipelines.corrections.withdrawn import IDS, Ids, ids_of
 from rating.book import BalanceBook
 from rating.charging import Charged, charge
@@ -96,8 +97,7 @@ class Replay:
     def _concerns(self, command: dict[str, Any]) -> bool:
         if self._accounts is None:
             return True
-        ids = [value for name, value in command.items() if name.endswith("account_id") and isinstance(value, int)]
-        return bool(np.isin(ids, self._accounts).any())
+        return bool(np.isin(named_accounts(command), self._accounts).any())
 
     def _tell(self, charged: Charged, tariffs: Tariffs) -> None:
         if self._sink is not None:

@@ -1,6 +1,7 @@
 """Whom a correction concerns: accounts with usage in question, and everyone who shares a balance with them."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -19,7 +20,7 @@ def concerned(history: History, connection: duckdb.DuckDBPyConnection, from_us: 
     accounts: only usage of these, but whoever shares with them comes along. Tariffs with legs or fees tie everybody
     together: usage of one is charged to another, and a clock charges those who used nothing.
     """
-    ids, shared = account_links(history)
+    ids, pairs = account_links(history)
     if any(couples(each) for each in tariffs):
         return None
     if accounts is None:
@@ -29,7 +30,7 @@ def concerned(history: History, connection: duckdb.DuckDBPyConnection, from_us: 
             UNION SELECT account_id FROM command WHERE account_id IS NOT NULL
             AND event_time_us >= make_timestamptz({from_us}) AND event_time_us < make_timestamptz({to_us})
             """).fetchall()], np.int64)
-    found = with_sharers(ids, shared, accounts)
+    found = with_sharers(ids, pairs, accounts)
     return None if found.size >= ALL_SHARE * max(ids.size, 1) else found
 
 
@@ -39,26 +40,39 @@ def couples(tariffs: Tariffs) -> bool:
 
 
 def account_links(history: History) -> tuple[I64, I64]:
-    """Every account ever opened, ascending, and whose balance it shares, ABSENT for none."""
-    ids, shared = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    """Every account ever opened, ascending; and pairs of accounts (n, 2) that share a balance, or that one command
+    named: a transfer, a family that somebody joined."""
+    ids = [np.empty(0, np.int64)]
+    pairs = [np.empty((0, 2), np.int64)]
     for group in history.groups():
         if group.opened is not None:
             table = group.opened[0]
-            ids.append(table["account_id"].to_numpy().astype(np.int64))
-            shared.append(table["shared_account_id"].fill_null(ABSENT).to_numpy().astype(np.int64))
-    every, first = np.unique(np.concatenate(ids), return_index=True)
-    return every, np.concatenate(shared)[first]
+            own = table["account_id"].to_numpy().astype(np.int64)
+            shared = table["shared_account_id"].fill_null(ABSENT).to_numpy().astype(np.int64)
+            ids.append(own)
+            pairs.append(np.stack([own, shared], axis=1)[shared != ABSENT])
+        for _, content in group.commands:
+            named = named_accounts(content.get("command", content))
+            if len(named) > 1:
+                pairs.append(np.array([[named[0], other] for other in named[1:]], np.int64))
+    return np.unique(np.concatenate(ids)), np.concatenate(pairs)
 
 
-def with_sharers(ids: I64, shared: I64, accounts: I64) -> I64:
-    """`accounts` that there are, and all that share with any of them, ascending."""
+def named_accounts(command: dict[str, Any]) -> list[int]:
+    """Accounts that a command is about."""
+    return [value for name, value in command.items() if name.endswith("account_id") and isinstance(value, int)
+            and not isinstance(value, bool) and 0 <= value < 1 << 62]
+
+
+def with_sharers(ids: I64, pairs: I64, accounts: I64) -> I64:
+    """`accounts` that there are, and all that are tied to any of them, ascending."""
+    pairs = pairs[np.isin(pairs, ids).all(axis=1)]
+    one, other = np.searchsorted(ids, pairs[:, 0]), np.searchsorted(ids, pairs[:, 1])
     chosen = np.isin(ids, accounts)
-    has = shared != ABSENT
-    target = np.searchsorted(ids, np.where(has, shared, ids))
     while True:
         before = int(chosen.sum())
-        chosen[target[chosen]] = True     # whose balance they share
-        chosen |= has & chosen[target]    # and whoever shares theirs
+        tied = chosen[one] | chosen[other]
+        chosen[one[tied]] = chosen[other[tied]] = True
         if int(chosen.sum()) == before:
             found: I64 = ids[chosen]
             return found
