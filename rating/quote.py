@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from rating.book import BalanceBook
+from rating.book import NEVER_US, BalanceBook
 from rating.charging import Charged, charge
 from rating.commands import apply_command
+from rating.kernels.layout import L_VALID, STATE
 from rating.quote_accounts import (
     ANY_FRIEND,
     AccountNames,
@@ -23,12 +24,16 @@ from rating.quote_accounts import (
 )
 from rating.quote_counters import read_counters
 from rating.quote_events import AccountName, EventReader, QuoteEvent
+from rating.quote_lines import EARLIEST_US
 from rating.quote_results import REASONS, Result, Teller, day_text, rows_of
+from reference_data.accounts import STATES
 from reference_data.tariffs.compile import Tariffs
 from schemas.codes import LedgerAccount, PostingReason, Reason, Unit
 from schemas.columns import Cells
 from schemas.errors import ReferenceDataError
 from schemas.money import format_money, parse_money
+from schemas.tariff_tables import BUCKET_UNIT_SHIFT
+from schemas.timepoint import format_time
 from schemas.usage import USAGE
 
 ABSENT_ACCOUNT = 1 << 62       # no book has it
@@ -188,6 +193,8 @@ def _command(item: QuoteCommand, position: int, tariffs: Tariffs, book: BalanceB
         for row in postings]
     if buckets:
         result["buckets"] = buckets
+    if len(charged.account_state):
+        result["states"] = [teller.state(row) for row in rows_of(charged.account_state)]
     if isinstance(account, int) and account in teller.money:
         result["balance"] = format_money(teller.money[account])
     return result
@@ -214,20 +221,27 @@ def _totals(results: Sequence[Result]) -> Result:
 def _balances(book: BalanceBook, teller: Teller, names: AccountNames) -> list[Result]:
     """What is left, by account: money and buckets."""
     told = []
-    rows, ids, left, *_ = book.buckets()
-    by_row: dict[int, list[tuple[int, int]]] = {}
-    for row, bucket, amount in zip(rows.tolist(), ids.tolist(), left.tolist(), strict=True):
-        by_row.setdefault(row, []).append((bucket, amount))
+    by_row: dict[int, list[tuple[int, int, int, int]]] = {}
+    for row, *bucket in zip(*(column.tolist() for column in book.buckets()), strict=True):
+        by_row.setdefault(row, []).append(tuple(bucket))
     for row, account in enumerate(book.account_ids.tolist()):
         buckets = []
-        for bucket, amount in by_row.get(row, ()):
-            unit = Unit(bucket >> 20 & 7)
-            told_bucket: Result = teller.bucket(account, bucket, unit) | {
+        for bucket_id, amount, from_us, to_us in by_row.get(row, ()):
+            unit = Unit(bucket_id >> BUCKET_UNIT_SHIFT & 7)
+            told_bucket: Result = teller.bucket(account, bucket_id, unit) | {
                 "remaining": format_money(amount) if unit == Unit.MONEY else amount}
             del told_bucket["account"]
+            if to_us:
+                told_bucket["from"] = format_time(max(from_us, EARLIEST_US))
+                if to_us < NEVER_US:
+                    told_bucket["to"] = format_time(to_us)
             buckets.append(told_bucket)
         whole = {"account": names.name[account], "currency": teller.currency[account],
-                 "balance": format_money(int(book.records[row, 0])), "buckets": buckets}
+                 "balance": format_money(book.money(row)), "buckets": buckets}
+        if book.records[row, STATE] != STATES.index("active"):
+            whole["state"] = STATES[int(book.records[row, STATE])]
+        if book.life[row, L_VALID] < NEVER_US:
+            whole["valid_until"] = format_time(int(book.life[row, L_VALID]))
         counters = [{"counter": name, "cycle_from": day_text(day), "value": teller.kinds[name].words(value)}
                     for (owner, name, day), value in sorted(teller.counters.items()) if owner == account]
         told.append(whole | ({"counters": counters} if counters else {}))

@@ -4,21 +4,24 @@ docs/quote.md describes the file. Nothing here is kept: a quote ends with the bo
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from rating.book import BalanceBook
+from rating.book import NEVER_US, BalanceBook
+from rating.commands.grants import CATALOGUE
 from rating.friends import add_friends
 from rating.kernels.calendar import cycle_start_nb
+from rating.kernels.layout import L_VALID
 from rating.quote_counters import CounterKind, counter_kinds, set_counter
 from rating.quote_events import AccountName, QuoteEvent, account_of
 from rating.quote_lines import EARLIEST_US, Fields, shown
 from reference_data.accounts import FOREVER_US, PAYMENTS, STATES, Accounts, accounts_from_arrow
 from reference_data.tariffs.compile import Tariffs, definition_key
-from reference_data.tariffs.model import CYCLES, Allowance
+from reference_data.tariffs.granting import parse_amount
+from reference_data.tariffs.model import CYCLES, GRANTED, Allowance
 from schemas.codes import Unit
 from schemas.errors import ReferenceDataError
 from schemas.money import format_money, parse_money
@@ -35,13 +38,18 @@ _STAMP = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True)
 class GivenBucket:
-    """A bucket that the file says is there already. at_us: an instant within its cycle, -1: that of the first event."""
+    """A bucket that the file says is there already. at_us: an instant within its cycle, -1: that of the first event.
+
+    from_us, to_us: validity of a bucket of the catalogue.
+    """
 
     name: str
     plan: str
     remaining: str
     at_us: int
     place: str
+    from_us: int
+    to_us: int
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ class GivenAccount:
     friends: frozenset[str] = frozenset()
     buckets: tuple[GivenBucket, ...] = ()
     counters: tuple[GivenCounter, ...] = ()
-    more: Mapping[str, object] = field(default_factory=dict)
+    valid_until_us: int = NEVER_US
 
 
 class AccountNames:
@@ -136,14 +144,14 @@ def _account(fields: Fields, tariffs: Tariffs, time_zone: str) -> GivenAccount:
     friends = fields.values.get("friends") or []
     if not isinstance(friends, list) or not all(isinstance(f, str | int) for f in friends):
         raise fields.wrong("friends", 'a list of numbers such as ["+4915112345678"]')
-    more = {key: fields.values[key] for key in ("valid_until",) if fields.has(key)}
     return GivenAccount(
         name, plans, fields.text("payment", "prepaid"), currency, format_money(fields.money("balance")),
         format_money(fields.money("credit_limit")), zone, fields.whole("anchor_day", 1, 31, 1),
         fields.text("state", "active"), account_of(fields, "shared_account"),
         frozenset("".join(c for c in str(f) if c.isdigit()) for f in friends), _buckets(fields, tariffs, zone),
         tuple(GivenCounter(one.text("counter"), str(one.values["value"]), at_us, one.place)
-              for one, at_us in _listed(fields, "counters", ("counter", "value"), zone)), more)
+              for one, at_us in _listed(fields, "counters", ("counter", "value"), zone)),
+        fields.moment("valid_until", zone) if fields.has("valid_until") else NEVER_US)
 
 
 def _plans(fields: Fields, tariffs: Tariffs, zone: str) -> tuple[tuple[str, int, int | None, int], ...]:
@@ -173,8 +181,9 @@ def known_plan(fields: Fields, tariffs: Tariffs) -> str | None:
 
 def _buckets(fields: Fields, tariffs: Tariffs, zone: str) -> tuple[GivenBucket, ...]:
     return tuple(GivenBucket(one.text("bucket"), known_plan(one, tariffs) or "", str(one.values["remaining"]), at_us,
-                             one.place)
-                 for one, at_us in _listed(fields, "buckets", ("bucket", "remaining"), zone, ("plan",)))
+                             one.place, one.moment("from", zone) if one.has("from") else EARLIEST_US,
+                             one.moment("to", zone) if one.has("to") else NEVER_US)
+                 for one, at_us in _listed(fields, "buckets", ("bucket", "remaining"), zone, ("plan", "from", "to")))
 
 
 def _listed(fields: Fields, name: str, needed: tuple[str, ...], zone: str, more: tuple[str, ...] = ()
@@ -243,6 +252,8 @@ def open_book(given: Sequence[GivenAccount], names: AccountNames, tariffs: Tarif
     rows = book.rows_of(np.array([names.number[account.name] for account in given], np.int64))
     add_friends(book, rows[[number for number, _ in numbers]], np.array([token for _, token in numbers], np.int64),
                 np.full(len(numbers), -FOREVER_US), np.full(len(numbers), FOREVER_US))
+    book.life[rows, L_VALID] = [account.valid_until_us for account in given]
+    book.timers_due()
     kinds = counter_kinds(tariffs)
     for account in given:
         row = int(book.rows_of(np.array([names.number[account.name]], np.int64))[0])
@@ -289,24 +300,30 @@ def _tables(given: Sequence[GivenAccount], names: AccountNames) -> Accounts:
 
 def _fill_buckets(book: BalanceBook, given: Sequence[GivenAccount], names: AccountNames, tariffs: Tariffs,
                   first_us: int) -> None:
-    found: dict[tuple[int, int], int] = {}
+    found: dict[tuple[int, int], tuple[int, int, int]] = {}
     for account in given:
         row = int(book.rows_of(np.array([names.number[account.name]], np.int64))[0])
         for bucket in account.buckets:
             plan, allowance = _allowance(bucket, account, tariffs)
             try:
-                remaining = parse_quantity(bucket.remaining, allowance.unit)
+                remaining = parse_amount(bucket.remaining, allowance.unit)
             except ValueError as problem:
                 raise ReferenceDataError(f"{bucket.place}, field 'remaining': {problem}",
                                          f"whole {allowance.unit.name.lower()}s") from None
+            key = definition_key(plan, allowance)
+            if allowance.cycle == GRANTED:
+                while (row, key) in found:  # the last bits tell grants of one bucket apart
+                    key += 1
+                found[row, key] = remaining, bucket.from_us, bucket.to_us
+                continue
             at_us = bucket.at_us if bucket.at_us >= 0 else first_us
             day = (at_us // SECOND_US + local_offset_s(account.time_zone, at_us)) // DAY_S
             start = int(cycle_start_nb(CYCLES.index(allowance.cycle), day, account.anchor_day))
-            found[row, definition_key(plan, allowance) | start] = remaining
+            found[row, key | start] = remaining, 0, 0
     if found:
-        keys = sorted(found)
-        book.set_buckets(np.array([k[0] for k in keys], np.int64), np.array([k[1] for k in keys], np.int64),
-                         np.array([found[k] for k in keys], np.int64))
+        keys = np.array(list(found), np.int64)
+        values = np.array(list(found.values()), np.int64)
+        book.set_buckets(*(np.ascontiguousarray(column) for column in (*keys.T, *values.T)))
 
 
 def _allowance(bucket: GivenBucket, account: GivenAccount, tariffs: Tariffs) -> tuple[str, Allowance]:
@@ -319,6 +336,9 @@ def _allowance(bucket: GivenBucket, account: GivenAccount, tariffs: Tariffs) -> 
                 if allowance.name == bucket.name:
                     return plan, allowance
                 known.append(allowance.name)
+        if not bucket.plan and bucket.name in version.buckets:
+            return CATALOGUE, version.buckets[bucket.name]
+        known += version.buckets
     raise ReferenceDataError(f"{bucket.place}: bucket {bucket.name!r} is no allowance of plan "
-                             + " or ".join(repr(p) for p in plans),
+                             + " or ".join(repr(p) for p in plans) + (", and none of the catalogue" if known else ""),
                              "one of " + (", ".join(dict.fromkeys(known)) or "none"))

@@ -14,10 +14,11 @@ from rating.quote_accounts import AccountNames
 from rating.quote_counters import CounterKind, counter_kinds
 from rating.quote_events import QuoteEvent
 from reference_data.tariffs.compile import Tariffs, definition_key
-from schemas.codes import LedgerAccount, PostingReason, RatingStatus, Reason, Unit
+from schemas.codes import AccountState, LedgerAccount, PostingReason, RatingStatus, Reason, StateCause, Unit
 from schemas.columns import ABSENT, Cells
 from schemas.money import format_money
-from schemas.tariff_tables import BUCKET_CYCLE_SHIFT, BUCKET_DAY_BITS, BUCKET_UNIT_SHIFT
+from schemas.tariff_tables import BUCKET_CYCLE_SHIFT, BUCKET_DAY_BITS, BUCKET_UNIT_SHIFT, CYCLE_GRANTED
+from schemas.timepoint import format_time
 
 Result = dict[str, Any]
 REASONS = {
@@ -31,7 +32,6 @@ REASONS = {
     Reason.BAD_COMMAND: "the command cannot be carried out: wrong field, currency or amount, or not enough money",
 }
 _NAME_SHIFT = BUCKET_UNIT_SHIFT + 3  # a bucket's id above it is the hash of its plan and name
-CYCLE_GRANTED = 4  # kinds of cycle above it: what was left of the cycle before
 _UNITS = {unit: unit.name.lower() for unit in Unit}
 _CHARGES = (PostingReason.CHARGE,)
 
@@ -91,11 +91,14 @@ class Teller:
         reached: dict[int, list[dict[str, int]]] = {}
         for row in rows_of(charged.notification):
             reached.setdefault(row["event_id_lo"], []).append(row)
+        states: dict[int, list[dict[str, int]]] = {}
+        for row in rows_of(charged.account_state):
+            states.setdefault(row["movement_lo"], []).append(row)
         return {key: self._event(event, rated.get(key, []), aside.get(key, []), postings.get(key, []),
-                                 reached.get(key, [])) for key, event in events.items()}
+                                 reached.get(key, []), states.get(key, [])) for key, event in events.items()}
 
     def _event(self, event: QuoteEvent, rated: list[dict[str, int]], aside: list[dict[str, int]],
-               postings: list[dict[str, int]], reached: list[dict[str, int]]) -> Result:
+               postings: list[dict[str, int]], reached: list[dict[str, int]], states: list[dict[str, int]]) -> Result:
         result: Result = {"id": event.name, "line": event.line}
         touched = self.follow(postings)
         retail = next((row for row in rated if row["leg"] == 0), None)
@@ -111,6 +114,8 @@ class Teller:
             result |= self._priced(retail, consumed)
             retail_account = retail["account_id"]
         result["buckets"] = [bucket for bucket in touched if bucket.get("bucket")]
+        if states:
+            result["states"] = [self.state(row) for row in states]
         if reached:
             result["notifications"] = [self._notification(row) for row in reached]
         legs = [row for row in rated if row["leg"] > 0]
@@ -156,6 +161,16 @@ class Teller:
             told["bands"] = list(dict.fromkeys(p["band"] for p in found["pieces"] if "band" in p)) or [told["band"]]
         return told
 
+    def state(self, row: Mapping[str, int]) -> Result:
+        """A change of an account's state or validity."""
+        told: Result = {"account": self.names.name.get(row["account_id"], row["account_id"]),
+                        "from": AccountState(row["state_before"]).name.lower(),
+                        "to": AccountState(row["state"]).name.lower(), "cause": StateCause(row["cause"]).name.lower(),
+                        "time": format_time(row["event_time_us"])}
+        if row["valid_until_us"] != ABSENT:
+            told["valid_until"] = format_time(row["valid_until_us"])
+        return told
+
     def _notification(self, row: Mapping[str, int]) -> Result:
         """A threshold that was reached, in what its counter counts."""
         name = self.tariffs.labels["counter"][row["counter"]]
@@ -188,7 +203,7 @@ class Teller:
         if plan:
             told["plan"] = plan
         day, cycle = bucket_id & (1 << BUCKET_DAY_BITS) - 1, bucket_id >> BUCKET_CYCLE_SHIFT & 7
-        if cycle > CYCLE_GRANTED:
+        if cycle > CYCLE_GRANTED:  # what was left of the cycle before
             told["rolled_over"] = True
         if day and cycle != CYCLE_GRANTED:
             told["cycle_from"] = day_text(day)

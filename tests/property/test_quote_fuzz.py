@@ -13,8 +13,8 @@ from tests.unit.test_quote import TARIFFS
 
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(-(1 << 70), 1 << 70), st.floats(), st.text(max_size=20),
                   st.sampled_from(["prepaid-basic", "postpaid-family", "2026-06-01T12:00:00", "1h2m3s", "10 MiB",
-                                   "voice", "data", "sms", "+4930123456", "112", "26201", "1-00abcd", "anna", "EUR", "5.00",
-                                   "clock"]))
+                                   "voice", "data", "sms", "+4930123456", "112", "26201", "1-00abcd", "anna", "EUR",
+                                   "5.00", "clock"]))
 VALUES = st.one_of(PLAIN, st.lists(PLAIN, max_size=2), st.dictionaries(st.text(max_size=8), PLAIN, max_size=2))
 GOOD = {"service": "voice", "time": "2026-06-01T12:00:00", "duration": 61, "called": "+4930123456",
         "plan": "prepaid-basic"}

@@ -227,3 +227,65 @@ def test_a_counter_of_the_balances_file_stands_where_it_says(tmp_path):
                            ({"counter": "spent"}, "field 'value' is missing")):
         with pytest.raises(ReferenceDataError, match=message):
             counted(tmp_path, call, balances={"a": {"plan": "p", "counters": [wrong]}})
+
+
+LIVING = """
+version: x
+active_from: 2026-01-01T00:00:00
+time_zone: Europe/Berlin
+currency: EUR
+decks: {main: main.csv}
+rates: {r: {unit: second, slots: [{price: 0.10, per: 60, step: 60}]}}
+buckets: {gift: {unit: second, amount: 10 min, validity: 2 d, services: [voice]}}
+top_ups: [{from: 10, to: 19.99, bonus: 1.00, extends_validity: 30 d}, {from: 20, bonus_percent: 10, bucket: gift}]
+fees: {base: {amount: 3.00, cycle: month}, once: {amount: 1.00, cycle: none}}
+plans: {p: {prices: [{service: voice, rate: r}]}, q: {fees: [base, once], prices: [{service: voice, rate: r}]}}
+"""
+
+
+def living(tmp_path, *lines, balances):
+    (tmp_path / "x.yaml").write_text(LIVING)
+    (tmp_path / "main.csv").write_text("prefix,zone\n49,national\n")
+    (tmp_path / "e.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    (tmp_path / "b.json").write_text(json.dumps(balances))
+    return quote_files(load_tariffs(tmp_path), tmp_path / "e.jsonl", tmp_path / "b.json", None)
+
+
+def command(kind, **more):
+    return {"kind": kind, "account": "anna", "time": NOON, **more}
+
+
+def test_every_kind_of_command_may_stand_among_the_events(tmp_path):
+    found = living(
+        tmp_path, command("top_up", amount="10", currency="EUR"), command("top_up", amount=20, currency="EUR"),
+        command("transfer", to_account="bert", amount="2.00", currency="EUR", fee="0.10"),
+        command("grant", bucket="gift"), command("friend_add", number="+4930999"),
+        command("credit_limit", amount="1", currency="EUR"), command("option_add", plan="q"),
+        command("share_join", shared_account="bert"), command("share_leave"),
+        command("state", state="barred", valid_until="2026-12-31T00:00:00"),
+        {"kind": "period_close", "time": NOON, "through": "2026-05-31"}, {"kind": "clock", "time": NOON},
+        balances={"anna": {"plan": "p", "balance": "5"}, "bert": {"plan": "p", "balance": "1"}})
+    assert [r["status"] for r in found.results] == ["applied"] * 12
+    assert [r.get("balance") for r in found.results[:3]] == ["16.00", "38.00", "35.90"]
+    assert found.results[3]["buckets"][0] | {"account": 0} == {
+        "account": 0, "bucket": "gift", "unit": "second", "grant": 600, "remaining": 600}
+    assert [(s["from"], s["to"], s["valid_until"]) for s in found.results[9]["states"]] == [
+        ("active", "barred", "2026-12-30T23:00:00Z")]
+    assert found.balances[0]["state"] == "barred"
+    assert found.balances[1]["balance"] == "3.00"
+    assert [b["bucket"] for b in found.balances[0]["buckets"]] == ["gift", "gift"]  # one of the top-up, one granted
+
+
+def test_accounts_come_with_granted_buckets_and_validity(tmp_path):
+    found = living(tmp_path, command("credit_limit", amount="1", currency="EUR"), balances={
+        "anna": {"plan": "p", "valid_until": "2026-07-01T00:00:00", "buckets": [
+            {"bucket": "gift", "remaining": "2 min", "from": "2026-05-01T00:00:00", "to": "2026-07-01T00:00:00"}]}})
+    assert found.balances[0]["buckets"] == [{"bucket": "gift", "unit": "second", "remaining": 120,
+                                             "from": "2026-04-30T22:00:00Z", "to": "2026-06-30T22:00:00Z"}]
+    assert found.balances[0]["valid_until"] == "2026-06-30T22:00:00Z"
+
+
+def test_fees_are_debited_when_the_clock_passes(tmp_path):
+    found = living(tmp_path, {"kind": "clock", "time": "2026-06-01T00:00:01"},
+                   {"kind": "clock", "time": "2026-07-02T00:00:01"}, balances={"anna": {"plan": "q", "balance": "10"}})
+    assert [m["amount"] for m in found.results[1]["movements"] if m["of"] == "balance"][-1] == "-3.00"
