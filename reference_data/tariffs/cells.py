@@ -17,7 +17,6 @@ from reference_data.tariffs.model import (
     EMERGENCY,
     ON_NET,
     TOLL_FREE,
-    UNKNOWN,
     Plan,
     PriceRule,
     Scope,
@@ -196,7 +195,7 @@ def scope_cells(version: TariffVersion, deck_name: str, scope: Scope, axes: Axes
     calling = list(range(1 + len(axes.calling)))
     if scope.calling_zones is not None:
         for name in scope.calling_zones:
-            if name not in deck and name != BUILT_IN_ZONES[UNKNOWN]:
+            if name not in deck and not _known_anywhere(version, name):
                 raise refuse(version.file, scope.line, f"calling zone {name!r} is no zone of deck {deck_name!r}",
                              "one of " + ", ".join(sorted(deck)[:12]), "correct the name or add it to the deck")
         calling = [1 + axes.calling.index(name) for name in scope.calling_zones]

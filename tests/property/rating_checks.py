@@ -128,7 +128,7 @@ def seen_of(run, row, result):
              "zone": result["zone"] if result["roaming"] == "home" else f"roaming:{result['roaming']}"}
     if (result["connect"] * NANOS).denominator == 1:  # a part of the charge: told exactly where nanos can
         said["connect"], meant["connect"] = money(row["connect_fee_nanos"]), result["connect"]
-    for column, name, reads in (("tax_nanos", "tax", lambda n: money(max(n, 0))),
+    for column, name, reads in (("tax_nanos", "tax", lambda n: money(0 if n == -1 else n)),
                                 ("refusal", "refusal", lambda n: max(n, 0)),
                                 ("disconnect_quantity", "disconnect", lambda n: None if n < 0 else n)):
         if column in row and name in result:
