@@ -439,12 +439,14 @@ def make_command(r, on, number):
 
 def make_world(r, features=FEATURES, count=25, small=False):
     """A world of about `count` steps. r: a random.Random. small: events that take the oracle little time."""
-    on = frozenset(f for f in sorted(features) if r.randrange(2))  # of each world half, so that they meet plain ones too
+    # Of each world half, so that they meet plain ones too.
+    on = frozenset(f for f in sorted(features) if r.randrange(2))
     versions = [make_version(r, on, name, start) for name, start in (("v1", ACTIVE), ("v2", SECOND_VERSION))]
     decks = {}
     for version in versions:
         prefixes = r.sample(["4", "49", "491", "4915", "1", "12", "33", "491511"], r.randint(2, 8))
-        decks[version["version"], "main"] = {p: r.choice(ZONES) for p in sorted(prefixes)} | {"7": "near"}
+        decks[version["version"], "main"] = {p: r.choice(ZONES) for p in sorted(prefixes)} | {
+            "7": "near", "88": "far", "89": "off"}
     steps, clocks = [], 3 if on & {"late", "rollover", "granted", "fees", "states"} else 1
     for number in range(1, count + 1):
         command = (r.randrange(8) == 0) if on & {"commands", "granted", "late", "states"} else False
