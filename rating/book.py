@@ -55,7 +55,7 @@ from rating.kernels.layout import (
 )
 from rating.kernels.maintain import find_account_nb, index_accounts_nb, rows_of_nb
 from rating.kernels.sessions import forget_nb, rehash_nb
-from reference_data.accounts import FOREVER_US, PLAN_SEPARATOR, Accounts
+from reference_data.accounts import FOREVER_US, PLAN_SEPARATOR, STATES, Accounts
 from reference_data.tariffs.compile import Tariffs
 from schemas.codes import LedgerAccount, PostingReason, Unit
 from schemas.columns import ABSENT, I64, Cells
@@ -99,6 +99,7 @@ class BalanceBook:
     friends: I64 = field(default_factory=lambda: np.full((8, FRIEND_WORDS), -1, np.int64))
     timer_due_us: int = NO_CLOCK_US     # no account's time in a state is over before; by the rules of timer_version
     timer_version: str = ""
+    all_active: bool | None = None      # whether every account is active; None: not looked at since a state changed
     plan_due_us: int = NO_CLOCK_US      # no plan begins before, of those that begin after the clock
     applied: set[bytes] = field(default_factory=set)
     plans: list[str] = field(default_factory=list)
@@ -147,7 +148,8 @@ class BalanceBook:
             raise ReferenceDataError("too many currencies or time zones", "at most 4096 and 65536")
         self.zones = zone_tables(self.time_zones)
         first, count = len(self), new.size
-        self.scalars[B_DUE] = self.timer_due_us = self.plan_due_us = NO_CLOCK_US
+        self.scalars[B_DUE] = self.plan_due_us = NO_CLOCK_US
+        self.timers_due()
         self.records = grown(self.records, first + count)
         self.profile = grown(self.profile, first + count)
         self.life = grown(self.life, first + count)
@@ -335,6 +337,13 @@ class BalanceBook:
     def timers_due(self) -> None:
         """A state or validity has changed: the next clock looks at all accounts."""
         self.timer_due_us = NO_CLOCK_US
+        self.all_active = None
+
+    def only_active(self) -> bool:
+        """Whether every account is in the state active."""
+        if self.all_active is None:
+            self.all_active = bool((self.records[:, STATE] == STATES.index("active")).all())
+        return self.all_active
 
     def granted_ids(self, row: int) -> set[int]:
         """Bucket ids of an account's granted buckets."""

@@ -1,7 +1,7 @@
 """Charge a block: select prices, fold events into the book, check the laws. Same arguments, same bytes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from rating.kernels.layout import (
     WALK,
 )
 from rating.kernels.select import UNKNOWN_PLAN, select_nb
+from rating.states import apply_states
 from reference_data.accounts import PLAN_SEPARATOR
 from reference_data.tariffs.compile import Tariffs
 from reference_data.tariffs.estimate import estimate_nanos
@@ -37,7 +38,7 @@ from schemas.tariff_tables import COUNTER_THRESHOLD_FIRST, ENTRY_COUNTER_FIRST, 
 from schemas.usage import SUSPENSE, USAGE
 
 CHUNK = 8192
-_WORST_POSTINGS = 4 * MAX_CANDIDATES + 8
+_WORST_POSTINGS = 4 * MAX_CANDIDATES + 10
 _OWN = len(USAGE.columns)
 
 
@@ -91,6 +92,7 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
             # It stopped for room: of postings, of notifications, or of spilled buckets.
             posting = _roomier(posting, int(progress[G_POSTED]), _WORST_POSTINGS)
             notification = _roomier(notification, int(progress[G_NOTIFIED]), _worst_notifications(tariffs))
+            book.make_room((high - int(progress[G_NEXT])) * rows_per_event + 2 * MAX_CANDIDATES)
             if book.scalars[B_SPILLED] + MAX_CANDIDATES > book.spill.shape[0]:
                 book.grow_spill()
         choice[:, low - start : high - start] = chosen
@@ -98,6 +100,7 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
                       Cells(POSTING, np.ascontiguousarray(posting.matrix[:, : progress[G_POSTED]])),
                       _suspense(block, start, choice[C_REASON], tariffs),
                       notification.slice(0, int(progress[G_NOTIFIED])), int(progress[G_TURNS]))
+    charged = replace(charged, account_state=apply_states(book, tariffs, charged.rated, journal_position))
     check_postings(charged, count)
     return charged
 

@@ -44,6 +44,7 @@ RATED = ColumnSet("rated", 1, (
     Column("session_minimum_before", "int64", "minimum charge of earlier reports, over the plan's denominator"),
     Column("session_maximum", "int64", "maximum charge of the session or cycle, over the plan's denominator"),
     Column("tier_steps_before", "int64", "steps that volume tiers had counted before this report"),
+    Column("refusal", "int32", "result code that the account's state would have answered"),
 ))
 
 POSTING = ColumnSet("posting", 1, (

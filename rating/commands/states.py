@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rating.book import NEVER_US, BalanceBook
+from rating.book import NEVER_US, NO_CLOCK_US, BalanceBook
 from rating.commands.context import Context, RefusedError, version_at
 from rating.commands.movement import Movement, state_cells
 from rating.kernels.layout import L_SINCE, L_VALID, STATE
@@ -39,6 +39,9 @@ def run_timers(book: BalanceBook, tariffs: Tariffs, movement: tuple[int, int], p
     steps: list[tuple[int, int, int, int, int]] = []  # due, row, before, after, valid until
     earliest_us = NEVER_US
     rows = np.arange(len(book)) if rules else np.zeros(0, np.int64)
+    if rules:  # an account that was opened since the last clock is in its state from now on
+        fresh = book.life[:, L_SINCE] == NO_CLOCK_US
+        book.life[fresh, L_SINCE] = time_us
     for _ in range(len(STATES)):
         moved = []
         states = book.records[rows, STATE]
@@ -50,6 +53,7 @@ def run_timers(book: BalanceBook, tariffs: Tariffs, movement: tuple[int, int], p
                 earliest_us = min(earliest_us, int(due[~over].min()))
             for row, when in zip(here[over].tolist(), due[over].tolist(), strict=True):
                 book.records[row, STATE], book.life[row, L_SINCE] = after, when
+                book.all_active = None
                 steps.append((when, row, before, after, int(book.life[row, L_VALID])))
             moved.append(here[over])
         rows = np.concatenate(moved) if moved else rows[:0]

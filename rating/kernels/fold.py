@@ -6,7 +6,7 @@ Gather the buckets that may cover it, walk its session, price the walk, collect 
 import numpy as np
 from numba import types
 
-from rating.kernels.candidates import gather_nb, post_taken_nb, set_size_nb
+from rating.kernels.candidates import gather_nb, post_taken_nb, room_nb
 from rating.kernels.cycles import (
     DAY,
     GUARD,
@@ -22,6 +22,7 @@ from rating.kernels.cycles import (
 from rating.kernels.layout import (
     B_CLOCK,
     B_HORIZON,
+    B_SESSIONS,
     B_SPILLED,
     BUCKET_ID,
     C_CURRENCY,
@@ -93,12 +94,16 @@ from rating.kernels.layout import (
     U_TIME,
     W_ALLOWANCE,
     W_BAND,
+    W_BLOCKED,
     W_CONNECT,
     W_CONNECTED,
+    W_FLOOR,
+    W_FORMS,
     W_MAXIMUM,
     W_MINIMUM,
     W_NUMERATOR,
     W_PAID,
+    W_PAYABLE,
     W_PRICED,
     W_RATE,
     W_REACHED,
@@ -149,6 +154,7 @@ from schemas.tariff_tables import (
 RATED, FREE, BY_ALLOWANCE, PARTLY_UNCOLLECTED = (int(s) for s in RatingStatus)
 BEYOND_BOUND, PERIOD_CLOSED = int(Reason.QUANTITY_BEYOND_BOUND), int(Reason.PERIOD_CLOSED)
 BLOCK = 256
+SESSION_ROOM = 64  # rows of the table of open sessions that an event's own counters and prices may add
 
 
 @kernel(types.void(CELLS_IN, types.int64, types.int64, CELLS_OUT, TABLES, types.int64, CELLS_OUT, CELLS_OUT, CELLS_OUT,
@@ -180,8 +186,9 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
             continue
         row, entry, shared = choice[C_ROW, at], choice[C_ENTRY, at], choice[C_SHARED_ROW, at]
         own_set, shared_set = choice[C_SET, at], choice[C_SHARED_SET, at]
-        worst = set_size_nb(tables, own_set) + set_size_nb(tables, shared_set)
-        if progress[G_POSTED] + 4 * worst + 8 > posting.shape[1] or scalars[B_SPILLED] + worst > spill.shape[0]:
+        worst = room_nb(tables, profile, row, own_set) + room_nb(tables, profile, shared, shared_set)
+        if progress[G_POSTED] + 4 * worst + 10 > posting.shape[1] or scalars[B_SPILLED] + worst > spill.shape[0] or (
+                4 * (scalars[B_SESSIONS] + worst + SESSION_ROOM) > 3 * sessions.shape[0]):
             break
         family = tables[ENTRY_FAMILY][entry]
         time_us, quantity = usage[U_TIME, i], choice[C_QUANTITY, at]
@@ -266,8 +273,14 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
         if scope != SCOPE_SESSION:
             exact_before = exact_price_nb(tables, family, walk[W_NUMERATOR], walk[W_MINIMUM], walk[W_MAXIMUM])
 
-        count, posted = gather_nb(tables, records, profile, spill, scalars, zones, row, own_set, shared, shared_set,
-                                  time_us, event_hi, event_lo, position, posting, progress[G_POSTED], candidates)
+        count, posted = gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, own_set, shared,
+                                  shared_set, tables[FAMILY_LATE][family], tables[FAMILY_DENOMINATOR][family],
+                                  choice[C_CURRENCY, at], time_us, event_hi, event_lo, position, posting,
+                                  progress[G_POSTED], candidates, walk)
+        if count < 0:
+            choice[C_REASON, at] = PERIOD_CLOSED
+            i += 1
+            continue
         index = posted - progress[G_POSTED]
         if form & F_VOLUME:
             volume_nb(tables, entry, time_us, start_at + quantity, walk)
@@ -285,6 +298,14 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
         else:
             price = rounded_nb(tables, family, scope_sum + exact - exact_before)
         due, tax = price - charged, np.int64(-1)
+        blocked = np.int64(0)
+        if walk[W_BLOCKED]:  # what came behind a used-up bucket that blocks is nobody's to pay
+            exact_open = exact_price_nb(tables, family, walk[W_PAYABLE], walk[W_FLOOR], walk[W_MAXIMUM])
+            if scope == SCOPE_REPORT:
+                exact_open -= exact_before
+            elif scope == SCOPE_DAY:
+                exact_open += scope_sum - exact_before
+            blocked = min(max(price - rounded_nb(tables, family, exact_open), np.int64(0)), max(due, np.int64(0)))
         if tables[FAMILY_TAX_NUMERATOR][family] != 0:
             tax = tax_in_nb(tables, family, price) - taxed
             taxed += tax
@@ -328,10 +349,12 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
 
         # Postings: units taken, then money, own before shared, then what no balance covers.
         currency = choice[C_CURRENCY, at]
-        first_bucket, posted, index = post_taken_nb(profile, candidates, count, time_us, event_hi, event_lo, position,
-                                                    posting, posted, index)
-        left, posted = collect_nb(tables, records, profile, family, row, shared, due, currency, time_us, event_hi,
-                                  event_lo, position, posting, posted, index)
+        first_bucket, posted, index = post_taken_nb(profile, spill, scalars, zones, sessions, candidates, count,
+                                                    account, time_us, event_hi, event_lo, position, posting, posted,
+                                                    index)
+        left, posted = collect_nb(tables, records, profile, spill, candidates, count, walk[W_FORMS], family, row,
+                                  shared, due, blocked, currency, time_us, event_hi, event_lo, position, posting,
+                                  posted, index)
         if tax != -1:
             posted = post_tax_nb(account, tax, currency, time_us, event_hi, event_lo, position, posting, posted,
                                  posted - progress[G_POSTED])

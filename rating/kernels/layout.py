@@ -95,17 +95,21 @@ MAX_PLANS, SET_BITS, SET_MASK = 4, 16, 0xFFFF
 # from and to in microseconds.
 FRIEND_WORDS, E_ROW, E_TOKEN, E_FROM, E_TO = 4, 0, 1, 2, 3
 
-# Candidate buckets of an event, in the order of use: account row, place, step, units taken, bucket id.
-MAX_CANDIDATES, CANDIDATE_WORDS = 240, 5  # thirty allowances of four plans, own and shared
+# Candidate buckets of an event, in the order of use: account row, place, step, units taken, bucket id, row and form of
+# the definition, price of a unit over the family's denominator, what is left of a member's cap (-1: none), whether
+# units are taken from it now.
 MAX_GRANTED = 60  # granted buckets that an account may hold
-K_ROW, K_PLACE, K_STEP, K_TAKEN, K_BUCKET = range(5)
+MAX_CANDIDATES = 600  # own and shared: thirty allowances of four plans and what rolled over, and the granted ones
+CANDIDATE_WORDS = 10
+K_ROW, K_PLACE, K_STEP, K_TAKEN, K_BUCKET, K_DEFINITION, K_FORM, K_PRICE, K_CAP, K_OPEN = range(CANDIDATE_WORDS)
 
 # A session's price while it is walked: what a walk begins with and leaves behind.
 # W_STEPS, W_TIER: steps under volume tiers and what they come to. W_REACHED: where a maximum that disconnects was
 # reached, 0 for nowhere yet. W_TURNS: pieces it took.
 (W_PAID, W_NUMERATOR, W_MINIMUM, W_CONNECTED, W_ALLOWANCE, W_CONNECT, W_PRICED, W_RATE, W_BAND, W_MAXIMUM, W_STEPS,
- W_TIER, W_REACHED, W_TURNS) = range(14)
-WALK = 14
+ W_TIER, W_REACHED, W_TURNS, W_FORMS, W_BLOCKED, W_PAYABLE,
+ W_FLOOR) = range(18)
+WALK = 18
 
 # Counters that an event counts on: row of COUNTER_*, key of its row, first day and end of its cycle.
 MAX_COUNTERS, MARK_WORDS = 16, 5

@@ -12,14 +12,14 @@ end. With volume tiers there is nothing to walk: steps are counted, and the last
 import numpy as np
 
 from rating.kernels.calendar import NEVER_US, SECOND_US, band_at_nb, last_at_most_nb
-from rating.kernels.candidates import take_nb
+from rating.kernels.candidates import open_bands_nb, take_nb
 from rating.kernels.layout import (
     CONNECTED,
     DISCONNECTS,
-    W_ALLOWANCE,
     W_BAND,
     W_CONNECT,
     W_CONNECTED,
+    W_FORMS,
     W_MAXIMUM,
     W_MINIMUM,
     W_NUMERATOR,
@@ -34,6 +34,7 @@ from rating.kernels.layout import (
 from schemas.codes import Unit
 from schemas.jit import kernel
 from schemas.tariff_tables import (
+    A_BANDS,
     ENTRY_RATE,
     ENTRY_RATE_FIRST,
     ENTRY_TIMING,
@@ -150,14 +151,16 @@ def walk_nb(tables, entry, unit, time_us, began_us, before, total, records, spil
         slot, slot_end = slot_at_nb(tables, rate, paid)
         edge = min(edge, slot_end)
         limit = min(total, edge)
+        if walk[W_FORMS] & A_BANDS:
+            second = paid - before if unit == SECOND else 0
+            limit = min(limit, open_bands_nb(tables, candidates, count, time_us + second * SECOND_US, paid,
+                                             unit == SECOND))
         price = tables[SLOT_PRICE][slot]
         if price > 0:
             walk[W_PRICED] = 1
             # What a maximum has made free takes no allowance.
             if count > 0 and max(walk[W_NUMERATOR], walk[W_MINIMUM]) < walk[W_MAXIMUM]:
-                covered = take_nb(records, spill, candidates, count, limit - paid)
-                walk[W_ALLOWANCE] += covered
-                paid += covered
+                paid += take_nb(records, spill, candidates, count, limit - paid, walk)
                 if paid >= limit:
                     continue
         paid_step_nb(tables, rate, walk)
