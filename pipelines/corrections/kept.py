@@ -20,9 +20,11 @@ from reference_data.accounts import Accounts, accounts_from_arrow
 from reference_data.snapshot import Snapshot
 from reference_data.tariffs.compile import Tariffs, load_tariffs
 from schemas.columns import I64
-from schemas.errors import LedgerError
+from schemas.errors import LedgerError, ReferenceDataError
 
 OPENED = "opened_accounts"
+_ANY_OCTETS = "surrogateescape"
+_REMEDY = "restore it from a backup of the home, or give the tariffs with --as-charged DIR"
 _OPENED_FILES = ("accounts.parquet", "plans.parquet")
 
 
@@ -42,7 +44,8 @@ def keep_tariffs(home: Home, tariffs_dir: Path, tariffs: Tariffs, disk: Disk | N
     disk.make_dir(home.reference)
     path = _tariffs_path(home, tariffs.content_hash)
     if not disk.exists(path):
-        texts = {str(file.relative_to(tariffs_dir)): file.read_text(encoding="utf-8")
+        # Whatever else lies in the folder is kept with it, octets that are no text too.
+        texts = {str(file.relative_to(tariffs_dir)): file.read_bytes().decode("utf-8", _ANY_OCTETS)
                  for file in sorted(tariffs_dir.rglob("*")) if file.is_file()}
         put_if_absent(disk, path, json.dumps(texts).encode(), "reference.keep")
 
@@ -53,20 +56,29 @@ def tariffs_of_snapshot(home: Home, snapshot_hash: str) -> Tariffs:
     if not name.exists():
         raise LedgerError(f"the tariffs of reference data {snapshot_hash[:12]} are not kept in {home.reference.name}/",
                           "a home whose runs kept them", "give them with --as-charged DIR")
-    return kept_tariffs(home, name.read_text())
+    try:
+        return kept_tariffs(home, name.read_text("ascii"))
+    except UnicodeDecodeError:
+        raise LedgerError(f"{name} is damaged", "the hash of tariffs", _REMEDY) from None
 
 
 def kept_tariffs(home: Home, tariffs_hash: str) -> Tariffs:
-    """Tariffs by their content hash. Raises LedgerError: they were not kept."""
+    """Tariffs by their content hash. Raises LedgerError: they were not kept, or are damaged."""
     path = _tariffs_path(home, tariffs_hash)
     if not path.exists():
         raise LedgerError(f"tariffs {tariffs_hash[:12]} are not kept", f"the file {path.name} in {path.parent}")
     with tempfile.TemporaryDirectory() as folder:
-        for relative, text in json.loads(path.read_bytes()).items():
-            target = Path(folder) / relative
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
-        return load_tariffs(Path(folder))
+        try:
+            for relative, text in json.loads(path.read_bytes()).items():
+                target = Path(folder) / relative
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(text.encode("utf-8", _ANY_OCTETS))
+            tariffs = load_tariffs(Path(folder))
+        except (ValueError, AttributeError, OSError, ReferenceDataError) as error:  # no JSON, no object, no file names
+            raise LedgerError(f"{path} is damaged: {error}", "tariffs that were kept", _REMEDY) from error
+    if tariffs.content_hash != tariffs_hash:
+        raise LedgerError(f"{path} is damaged: tariffs {tariffs.content_hash[:12]}", tariffs_hash[:12], _REMEDY)
+    return tariffs
 
 
 def opened_rows(operator: Path, ids: I64) -> bytes:
