@@ -151,6 +151,8 @@ class Teller:
                 told[name.removesuffix("_nanos")] = format_money(row[name])
         if row.get("maximum_reached_at", ABSENT) != ABSENT:
             told["disconnect_at"] = row["maximum_reached_at"]
+        if row.get("refusal", ABSENT) > 0:
+            told["refusal"] = row["refusal"]
         if row["session_quantity_before"] > 0:
             told["session_quantity_before"] = row["session_quantity_before"]
         if self.breakdown:

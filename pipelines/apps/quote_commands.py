@@ -133,6 +133,8 @@ def _below(result: dict[str, Any]) -> list[str]:
         lines.append(f"tax {result['tax']} in it")
     lines += [f"counter {item['counter']}: {item['value']}" for item in result.get("counters", ())]
     lines += [f"notified: {item['counter']} reached {item['threshold']}" for item in result.get("notifications", ())]
+    if "refusal" in result:
+        lines.append(f"! the account's state refuses it: {result['refusal']}")
     if "disconnect_at" in result:
         lines.append(f"to be disconnected at {result['disconnect_at']}")
     if "charge" in result and not is_zero(result["uncollected"]):
