@@ -161,7 +161,7 @@ class Lineage:
         if any(len(names) > len(self._tariffs.labels.get(name, names)) for name, names in labels.items()):
             return {"recomputed": "no: the tariff at hand is not the one that it was charged under"}
         consumed = [(p["bucket_id"], -p["amount"]) for p in postings
-                    if p["ledger_account"] == "allowance" and p["amount"] < 0
+                    if p["ledger_account"] == "allowance" and p["amount"] < 0 and p["unit"] != "money"
                     and p["journal_position"] == row["journal_position"]]
         found = explain_rated({name: int(cells[name][0]) for name in RATED.names}, self._tariffs, consumed)
         walk = {name: value for name, value in found.items() if name not in _SAID}

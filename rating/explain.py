@@ -14,7 +14,7 @@ from schemas.codes import RatingStatus, Unit
 from schemas.columns import ABSENT
 from schemas.money import NANOS, Rounding, format_money, round_ratio
 from schemas.tariff_tables import (
-    BUCKET_DAY_BITS,
+    BUCKET_UNIT_SHIFT,
     F_SESSION_START,
     F_SPLIT,
     F_VOLUME,
@@ -29,6 +29,7 @@ from schemas.tariff_tables import (
 from schemas.timepoint import DAY_S, SECOND_US, WEEK_S, format_time
 
 _MONDAY_S = 3 * 86_400
+_NAME_SHIFT = BUCKET_UNIT_SHIFT + 3  # a bucket's id above it is the hash of its plan and name
 
 
 class _Tables:
@@ -58,9 +59,14 @@ def explain_rated(row: Mapping[str, int], tariffs: Tariffs,
     plan = version.plans[tariffs.labels["plan"][row["plan"]]]
     entries = _entries(tables, row["rate_row"])
     keys = tariffs.tables[INDEX["DEFINITION_KEY"]].tolist()
-    steps = {key >> BUCKET_DAY_BITS: tables.get("DEFINITION_STEP", i) for i, key in enumerate(keys)}
-    purse = [[steps.get(bucket >> BUCKET_DAY_BITS, 1), units] for bucket, units in (
-        consumed if consumed is not None else [(row["bucket_id"], row["allowance_quantity"])]) if units > 0]
+    # Step, and own price as nanos per so many units; rests that rolled over have the same name in their ids.
+    terms = {key >> _NAME_SHIFT: [tables.get(f"DEFINITION_{name}", i) for name in ("STEP", "PRICE", "PER")]
+             for i, key in enumerate(keys)}
+    purse = []
+    for bucket, units in (consumed if consumed is not None else [(row["bucket_id"], row["allowance_quantity"])]):
+        if units > 0:
+            step, own_price, per = terms.get(bucket >> _NAME_SHIFT, [1, 0, 1])
+            purse.append([step, units, own_price, per])
     best: dict[str, Any] = {}
     for entry in entries:  # usually one; rules that share a rate differ in their timing
         found = _walk(tables, tariffs, entry, row, [list(p) for p in purse])
@@ -228,11 +234,13 @@ def _steps(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int]
         at_maximum = price.maximum is not None and max(price.numerator, price.minimum) >= price.maximum
         if cost > 0 and purse and not at_maximum:
             units = min(-(-(limit - price.paid) // purse[0][0]) * purse[0][0], purse[0][1])
+            own = denominator * purse[0][2] // purse[0][3] * units
             purse[0][1] -= units
             if not purse[0][1]:
                 purse.pop(0)
             price.paid += units
-            pieces.append({**piece, "allowance_units": units})
+            price.numerator += own
+            pieces.append({**piece, "allowance_units": units, **({"cost": _exact(own, denominator)} if own else {})})
             continue
         price.minimum = max(price.minimum, tables.get("RATE_MINIMUM", region.rate))
         if tables.get("SLOT_FLAT", region.slot):

@@ -110,7 +110,8 @@ class Teller:
             retail_account = account
         else:
             consumed = [(row["bucket_id"], -row["amount"]) for row in postings
-                        if row["ledger_account"] == LedgerAccount.ALLOWANCE and row["reason"] in _CHARGES]
+                        if row["ledger_account"] == LedgerAccount.ALLOWANCE and row["reason"] in _CHARGES
+                        and row["unit"] != Unit.MONEY]
             result |= self._priced(retail, consumed)
             retail_account = retail["account_id"]
         result["buckets"] = [bucket for bucket in touched if bucket.get("bucket")]

@@ -289,3 +289,19 @@ def test_fees_are_debited_when_the_clock_passes(tmp_path):
     found = living(tmp_path, {"kind": "clock", "time": "2026-06-01T00:00:01"},
                    {"kind": "clock", "time": "2026-07-02T00:00:01"}, balances={"anna": {"plan": "q", "balance": "10"}})
     assert [m["amount"] for m in found.results[1]["movements"] if m["of"] == "balance"][-1] == "-3.00"
+
+
+def test_own_prices_money_buckets_and_refusals_are_told_and_explained(tmp_path):
+    cheap = "allowances: [{name: cheap, unit: second, amount: 2 min, cycle: month, price: 0.02, per: 60}], "
+    (tmp_path / "x.yaml").write_text(LIVING.replace("plans: {p: {", "plans: {p: {" + cheap)
+                                     .replace("buckets: {", "buckets: {cash: {unit: money, amount: 1}, "))
+    (tmp_path / "main.csv").write_text("prefix,zone\n49,national\n")
+    usage = {"account": "anna", "service": "voice", "time": NOON, "duration": 180, "called": "+4930123456"}
+    (tmp_path / "e.jsonl").write_text(json.dumps(usage))
+    (tmp_path / "b.json").write_text(json.dumps({"anna": {
+        "plan": "p", "balance": "5", "state": "barred", "buckets": [{"bucket": "cash", "remaining": "0.05"}]}}))
+    result = quote_files(load_tariffs(tmp_path), tmp_path / "e.jsonl", tmp_path / "b.json", None).results[0]
+    assert (result["charge"], result["balance"], result["refusal"]) == ("0.14", "4.91", 4010)  # 2 x 0.02 + 0.10
+    assert {b["bucket"]: b["used"] for b in result["buckets"]} == {"cheap": 120, "cash": "0.05"}
+    assert result["breakdown"]["agrees"]
+    assert [p.get("cost") for p in result["breakdown"]["pieces"]] == ["0.04", "0.10"]
