@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mediation.duplicates import NewRun, Verdict, Verdicts, oldest_admitted
 from mediation.kernels.partials import COVERED, OVERLAP
-from mediation.memory import NEVER_US, MediationMemory, join_deltas
+from mediation.memory import NEVER_US, Lexicon, MediationMemory, join_deltas
 from mediation.normalise import Normalised, TokenKey, normalise
 from mediation.partials import PartialDelta
 from mediation.resolve import resolve
@@ -52,6 +52,30 @@ class Slice:
     recycled: bool = False
     keep: Mask | None = None
     repeats: int = ABSENT
+
+    @property
+    def container_count(self) -> int:
+        return len(self.decoded)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A slice whose events are normalised, with what else mediation asks of what was decoded: the rest is let go.
+
+    unread: containers whose record could not be read. record_count: of the slice.
+    """
+
+    source: str
+    stream: Stream
+    recycled: bool
+    repeats: int
+    normalised: Normalised
+    unread: Mask
+    record_count: int
+
+    @property
+    def container_count(self) -> int:
+        return len(self.normalised.usage)
 
 
 @dataclass(frozen=True)
@@ -92,33 +116,51 @@ class Mediated:
     state: dict[str, Any]
 
 
-def mediate(slices: Sequence[Slice], snapshot: Snapshot, memory: MediationMemory, token_key: TokenKey, version: int,
-            events: Cells | None = None, clock_us: int | None = None) -> Mediated:
+def prepare(piece: Slice, snapshot: Snapshot, lexicon: Lexicon, token_key: TokenKey) -> Prepared:
+    """Normalise a slice. Remembers nothing but the lexicon, so that it may run ahead of what mediates: slices in
+    collection order, by one thread.
+
+    Raises InvariantError when its records announce other containers than were decoded.
+    """
+    decoded = piece.decoded if piece.keep is None else piece.decoded.where(piece.keep)
+    if piece.keep is None:
+        announced = decoded["container_count"][decoded["container_index"] == 0].sum()
+        if announced != len(decoded):
+            raise InvariantError(f"{piece.source}, file {piece.file_id}: records announce {announced} containers, "
+                                 f"{len(decoded)} were decoded")
+    normalised = normalise(decoded, piece.buffer, piece.source, piece.file_id, piece.file_time_us, piece.stream,
+                           piece.record_key, snapshot, token_key, lexicon)
+    return Prepared(piece.source, piece.stream, piece.recycled, piece.repeats, normalised,
+                    decoded["status"] != Reason.OK, int((piece.decoded["container_index"] == 0).sum()))
+
+
+def mediate(slices: Sequence[Slice | Prepared], snapshot: Snapshot, memory: MediationMemory, token_key: TokenKey,
+            version: int, events: Cells | None = None, clock_us: int | None = None) -> Mediated:
     """Mediate a batch. Changes `memory`, which the caller must restore from the ledger if it doesn't commit.
 
-    slices lie in collection order. version: the commit that will name the batch. events: USAGE rows that come back
-    from suspense at resolution or charging; they are only resolved again, and lead the block. clock_us: a clock
-    command that follows the slices: record time of every stream moves to it.
+    slices lie in collection order; those that are not prepared are. version: the commit that will name the batch.
+    events: USAGE rows that come back from suspense at resolution or charging; they are only resolved again, and lead
+    the block. clock_us: a clock command that follows the slices: record time of every stream moves to it.
     Raises InvariantError when containers don't add up; nothing may be committed then.
     """
     events = Cells.empty(USAGE) if events is None else events
-    for stream in {piece.stream.name: piece.stream for piece in slices}.values():
+    pieces = [each if isinstance(each, Prepared) else prepare(each, snapshot, memory.lexicon, token_key)
+              for each in slices]
+    sources = len(memory.lexicon.labels["source"])  # whoever prepares ahead of us may add more
+    for stream in {piece.stream.name: piece.stream for piece in pieces}.values():
         memory.book(stream, snapshot.operator.time_zone)
     for book in memory.books.values():
         book.begin()
-    before = _held(memory)
-    normalised = [_normalise(piece, snapshot, token_key, memory) for piece in slices]
-    usage = Cells.concat(USAGE, [n.usage for n in normalised])
-    reason, fault, filtered = (_joined([getattr(n, name) for n in normalised])
+    before = _held(memory, sources)
+    usage = _Parts([piece.normalised.usage for piece in pieces])
+    reason, fault, filtered = (_joined([getattr(piece.normalised, name) for piece in pieces])
                                for name in ("reason", "fault_offset", "filtered"))
-    unread = _joined([_unread(piece) for piece in slices]).astype(np.bool_)
+    unread = _joined([piece.unread for piece in pieces]).astype(np.bool_)
     stage = np.where(unread, int(Stage.DECODE), int(Stage.NORMALISE))
     stage[np.isin(reason, (Reason.UNFRAMED_BYTES, Reason.TRUNCATED_RECORD)) & unread] = Stage.FRAME
 
-    repeats = _joined([np.full(len(n.usage), piece.repeats, np.int64)
-                       for piece, n in zip(slices, normalised, strict=True)])
-    verdicts, key_run, row_of, marks = _deduplicate(slices, normalised, unread | (repeats != ABSENT), usage, memory,
-                                                    version)
+    repeats = _joined([np.full(piece.container_count, piece.repeats, np.int64) for piece in pieces])
+    verdicts, key_run, row_of, marks = _deduplicate(pieces, unread | (repeats != ABSENT), usage, memory, version)
     verdict = np.full(len(usage), int(Verdict.NEW), np.int64)
     known = row_of >= 0
     verdict[known] = verdicts.verdict[row_of[known]]
@@ -132,9 +174,8 @@ def mediate(slices: Sequence[Slice], snapshot: Snapshot, memory: MediationMemory
 
     suspended = (reason != Reason.OK) & ~is_duplicate
     set_aside = (filtered != ABSENT) & ~is_duplicate & ~suspended
-    _note_sequences(slices, normalised, usage, row_of, is_duplicate, memory)
-    merged = _merge(slices, normalised, usage, is_duplicate | suspended, set_aside, filtered, row_of, marks, memory,
-                    clock_us)
+    _note_sequences(pieces, row_of, is_duplicate, memory)
+    merged = _merge(pieces, is_duplicate | suspended, set_aside, filtered, row_of, marks, memory, clock_us)
     block = Cells.concat(USAGE, [events, merged.usage]) if len(events) else merged.usage
 
     unresolved = resolve(block, snapshot)
@@ -152,8 +193,8 @@ def mediate(slices: Sequence[Slice], snapshot: Snapshot, memory: MediationMemory
     result = Mediated(
         accepted, suspense, duplicates, filtered_rows, Cells.empty(MATCHED), merged.merged,
         join_deltas(memory.books[name].delta() for name in sorted(memory.books)), key_run,
-        _counts(slices, events, (accepted, suspense, duplicates, filtered_rows, merged.merged), before, memory),
-        Sightings.concat([n.sightings for n in normalised]), memory.state())
+        _counts(pieces, events, (accepted, suspense, duplicates, filtered_rows, merged.merged), before, memory),
+        Sightings.concat([piece.normalised.sightings for piece in pieces]), memory.state())
     check_conservation(result)
     return result
 
@@ -178,40 +219,43 @@ def check_conservation(result: Mediated) -> None:
         raise InvariantError(f"rows written {written}, counted {counted}")
 
 
-def _normalise(piece: Slice, snapshot: Snapshot, token_key: TokenKey, memory: MediationMemory) -> Normalised:
-    decoded = piece.decoded if piece.keep is None else piece.decoded.where(piece.keep)
-    if piece.keep is None:
-        announced = decoded["container_count"][decoded["container_index"] == 0].sum()
-        if announced != len(decoded):
-            raise InvariantError(f"{piece.source}, file {piece.file_id}: records announce {announced} containers, "
-                                 f"{len(decoded)} were decoded")
-    return normalise(decoded, piece.buffer, piece.source, piece.file_id, piece.file_time_us, piece.stream,
-                     piece.record_key, snapshot, token_key, memory.lexicon)
+class _Parts:
+    """Usage rows of several slices as one, without the copy of all columns that joining them takes."""
+
+    def __init__(self, parts: Sequence[Cells]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self._parts)
+
+    def __getitem__(self, name: str) -> I64:
+        """One column of all rows; no view where there are several parts."""
+        return self._parts[0][name] if len(self._parts) == 1 else _joined([part[name] for part in self._parts])
+
+    def where(self, mask: Mask) -> Cells:
+        """Rows where `mask` holds, in order."""
+        ends = np.cumsum([len(part) for part in self._parts])
+        return Cells.concat(USAGE, [part.where(mask[end - len(part):end])
+                                    for part, end in zip(self._parts, ends, strict=True)])
 
 
-def _unread(piece: Slice) -> I64:
-    decoded = piece.decoded if piece.keep is None else piece.decoded.where(piece.keep)
-    unread: I64 = (decoded["status"] != Reason.OK).astype(np.int64)
-    return unread
-
-
-def _joined(parts: list[I64]) -> I64:
+def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
-def _deduplicate(slices: Sequence[Slice], normalised: Sequence[Normalised], unread: Mask, usage: Cells,
-                 memory: MediationMemory, version: int) -> tuple[Verdicts, NewRun | None, I64, I64]:
+def _deduplicate(pieces: Sequence[Prepared], unread: Mask, usage: _Parts, memory: MediationMemory, version: int
+                 ) -> tuple[Verdicts, NewRun | None, I64, I64]:
     """Verdicts per readable record, the run of new keys, for every container the row of its record's verdict, and
     for every record the watermark of its stream with it.
 
     The watermark of a stream rises with the key time of its records, in collection order, unless they are refused:
     a clock that runs ahead must not make others late.
     """
-    key = Cells.concat(KEY, [n.key for n in normalised])
+    key = Cells.concat(KEY, [piece.normalised.key for piece in pieces])
     first = ~unread & (key["key_time_us"] != ABSENT)
     if len(usage):
-        same = (usage["record_offset"][1:] == usage["record_offset"][:-1]) & \
-            (usage["file_id"][1:] == usage["file_id"][:-1]) & (usage["container_index"][1:] > 0)
+        offset, file_id = usage["record_offset"], usage["file_id"]
+        same = (offset[1:] == offset[:-1]) & (file_id[1:] == file_id[:-1]) & (usage["container_index"][1:] > 0)
         record = np.concatenate([[0], np.cumsum(~same)])
     else:
         record = np.empty(0, np.int64)
@@ -221,12 +265,12 @@ def _deduplicate(slices: Sequence[Slice], normalised: Sequence[Normalised], unre
     row_of_record[record[heads]] = np.arange(heads.size)
     row_of = np.where(first, row_of_record[record], ABSENT) if record.size else np.empty(0, np.int64)
     keys = key if heads.size == len(key) else key.take(heads)
-    reason = _joined([n.reason for n in normalised])[heads]
+    reason = _joined([piece.normalised.reason for piece in pieces])[heads]
     oldest, marks = np.empty(heads.size, np.int64), np.empty(heads.size, np.int64)
     recycled = np.zeros(heads.size, np.uint8)
     start, row = 0, 0
-    for piece, part in zip(slices, normalised, strict=True):
-        start += len(part.usage)
+    for piece in pieces:
+        start += piece.container_count
         stop = int(np.searchsorted(heads, start))
         mark = memory.watermarks.get(piece.stream.name, NEVER_US)
         times = np.where(reason[row:stop] == Reason.OK, keys["key_time_us"][row:stop], NEVER_US)
@@ -252,7 +296,7 @@ def _suspense(usage: Cells, stage: I64 | int, reason: I64 | int, fault: I64 | in
     return cells
 
 
-def _duplicates(usage: Cells, mask: Mask, row_of: I64, verdicts: Verdicts, repeats: I64) -> Cells:
+def _duplicates(usage: _Parts, mask: Mask, row_of: I64, verdicts: Verdicts, repeats: I64) -> Cells:
     rows = usage.where(mask)
     cells = Cells.empty(DUPLICATE, len(rows))
     cells.matrix[:len(USAGE.columns)] = rows.matrix
@@ -274,14 +318,14 @@ def _filtered(usage: Cells, why: I64 | int) -> Cells:
 
 @dataclass(frozen=True)
 class _Merged:
-    usage: Cells        # a copy that resolution may write into
+    usage: Cells        # resolution may write into it
     merged: Cells
     overlapping: Cells
     covered: Cells
 
 
-def _merge(slices: Sequence[Slice], normalised: Sequence[Normalised], usage: Cells, dropped: Mask, set_aside: Mask,
-           filtered: I64, row_of: I64, marks: I64, memory: MediationMemory, clock_us: int | None) -> _Merged:
+def _merge(pieces: Sequence[Prepared], dropped: Mask, set_aside: Mask, filtered: I64, row_of: I64, marks: I64,
+           memory: MediationMemory, clock_us: int | None) -> _Merged:
     """Partials of every slice through the book of its stream.
 
     A partial that brought nothing is filtered, but its number and its cause count: it may be the final one.
@@ -290,11 +334,13 @@ def _merge(slices: Sequence[Slice], normalised: Sequence[Normalised], usage: Cel
     wanted = ~dropped & (~set_aside | silent)
     passed, merged, overlapping, covered = [], [], [], []
     start = 0
-    for piece, part in zip(slices, normalised, strict=True):
-        stop = start + len(part.usage)
+    for piece in pieces:
+        stop = start + piece.container_count
         rows = start + np.flatnonzero(wanted[start:stop])
         book = memory.books[piece.stream.name]
-        mine = usage if rows.size == len(usage) else usage.take(rows)
+        # Rows that are also set aside are written as they came, so that the book gets a copy of its own then.
+        mine = piece.normalised.usage if rows.size == stop - start and not set_aside[start:stop].any() \
+            else piece.normalised.usage.take(rows - start)
         if book.concerns(mine):
             taken = book.take(mine, silent[rows].astype(np.uint8), marks[row_of[rows]], piece.recycled)
             passed.append(taken.usage)
@@ -312,44 +358,39 @@ def _merge(slices: Sequence[Slice], normalised: Sequence[Normalised], usage: Cel
                    Cells.concat(USAGE, covered))
 
 
-def _note_sequences(slices: Sequence[Slice], normalised: Sequence[Normalised], usage: Cells, row_of: I64,
-                    is_duplicate: Mask, memory: MediationMemory) -> None:
+def _note_sequences(pieces: Sequence[Prepared], row_of: I64, is_duplicate: Mask, memory: MediationMemory) -> None:
     """Record sequence numbers of the nodes, of all records that could be read and came for the first time."""
     start = 0
-    for piece, part in zip(slices, normalised, strict=True):
-        stop = start + len(part.usage)
+    for piece in pieces:
+        stop, mine = start + piece.container_count, piece.normalised.usage
         if not piece.recycled:
-            rows = start + np.flatnonzero((row_of[start:stop] != ABSENT) & ~is_duplicate[start:stop]
-                                          & (usage["container_index"][start:stop] == 0))
-            memory.records.see(piece.source, usage["local_sequence"][rows], piece.stream.local_sequence_modulo)
+            rows = np.flatnonzero((row_of[start:stop] != ABSENT) & ~is_duplicate[start:stop]
+                                  & (mine["container_index"] == 0))
+            memory.records.see(piece.source, mine["local_sequence"][rows], piece.stream.local_sequence_modulo)
         start = stop
 
 
-def _held(memory: MediationMemory) -> I64:
+def _held(memory: MediationMemory, sources: int) -> I64:
     """Events held per source label, over all streams."""
-    sources = len(memory.lexicon.labels["source"])
     held = np.zeros(sources, np.int64)
     for book in memory.books.values():
         held += book.held_by_source(sources)
     return held
 
 
-def _counts(slices: Sequence[Slice], events: Cells, classes: tuple[Cells, Cells, Cells, Cells, Cells], held_before: I64,
+def _counts(pieces: Sequence[Prepared], events: Cells, classes: tuple[Cells, Cells, Cells, Cells, Cells], before: I64,
             memory: MediationMemory) -> Counts:
-    sources = len(memory.lexicon.labels["source"])
+    sources = before.size
 
     def count(cells: Cells) -> I64:
         return np.bincount(cells["source"], minlength=sources).astype(np.int64)
 
     arrived, recycled, records = (np.zeros(sources, np.int64) for _ in range(3))
-    for piece in slices:
+    for piece in pieces:
         label = memory.lexicon.label("source", piece.source)
-        rows = len(piece.decoded) if piece.keep is None else int(piece.keep.sum())
-        (recycled if piece.recycled else arrived)[label] += rows
+        (recycled if piece.recycled else arrived)[label] += piece.container_count
         if not piece.recycled:
-            records[label] += int((piece.decoded["container_index"] == 0).sum())
-    before = np.zeros(sources, np.int64)
-    before[:held_before.size] = held_before
+            records[label] += piece.record_count
     accepted, suspended, duplicate, filtered, merged = (count(cells) for cells in classes)
     return Counts(records, arrived, recycled + count(events), before, accepted, suspended, duplicate, filtered,
-                  np.zeros(sources, np.int64), merged, _held(memory))
+                  np.zeros(sources, np.int64), merged, _held(memory, sources))

@@ -1,18 +1,19 @@
 """Mediate and commit: the first half of a batch's way, and the only writer of the `mediation` stream.
 
 Numbered steps: 1 mediate the batch in memory, 2 make the tokens seen for the first time durable in the vault,
-3 write and sync the batch's files, 4 commit them with the position in collection order and what mediation
-remembers. A kill before 4 leaves nothing but files that do not exist; the batch is read again.
+3 write and sync the batch's files (2 and 3 side by side, since neither needs the other), 4 commit them with the
+position in collection order and what mediation remembers. A kill before 4 leaves nothing but files that do not exist;
+the batch is read again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from mediation.duplicates import DuplicateIndex, MergePlan
-from mediation.mediate import Mediated, Slice, mediate
+from mediation.mediate import Mediated, Slice, mediate, prepare
 from mediation.memory import Lexicon, MediationMemory
 from mediation.partials import PartialDelta
 from mediation.tokens import Sightings
@@ -72,40 +73,47 @@ class Mediator:
         """Counts of what was found so far in a file that is half read."""
         return self._stream.state.get("open_file")
 
+    def prepare(self, batch: Batch) -> Batch:
+        """Normalise the batch's slices; by one thread, in collection order, and ahead of `mediate` or not at all."""
+        batch.slices = [prepare(piece, self._reference, self._lexicon, self._token_key) if isinstance(piece, Slice)
+                        else piece for piece in batch.slices]
+        return batch
+
     def mediate(self, batch: Batch) -> tuple[Batch, Committed]:
         """Steps 1 to 4 for one batch."""
         version = self._stream.version + 1
         result = mediate(batch.slices, self._reference, self._memory, self._token_key, version,
                          clock_us=batch.clock_us)  # 1
         reached("mediate.mediated")
-        self._remember(result.sightings)  # 2
-        reached("mediate.sighted")
-        staged = []
+        extra: dict[str, pa.Table | Rows] = {}
         if batch.finished:
-            cells, names = file_audit(batch.finished)
-            staged.append(self._stream.stage("file_audit", cells.to_arrow(names)))
+            extra["file_audit"] = Rows(*file_audit(batch.finished))
         if batch.command_file is not None and batch.commands:
             cells, kinds = command_cells(batch.command_file, batch.commands)
-            staged.append(self._stream.stage("command", cells.to_arrow(
-                {"source": [batch.command_file.source], "kind": kinds})))
-        return batch, self._commit(  # 3 and 4
-            result, staged, "append", {"collected": (batch.start, batch.stop)}, _state(result.state, batch.open_file),
-            [] if batch.command_file is None else to_journal(batch.command_file, batch.commands))
+            extra["command"] = Rows(cells, {"source": [batch.command_file.source], "kind": kinds})
+        return batch, self._commit(  # 2 to 4
+            result, extra, "append", {"collected": (batch.start, batch.stop)}, _state(result.state, batch.open_file),
+            [] if batch.command_file is None else to_journal(batch.command_file, batch.commands), "mediate.sighted")
 
-    def _commit(self, result: Mediated, extra: Sequence[StagedFile], kind: str, positions: Positions,
-                state: dict[str, Any], commands: Sequence[bytes]) -> Committed:
-        """Steps 3 and 4 for what was mediated, and `extra` files in the same commit."""
-        staged = self._stage(result) + list(extra)  # 3
-        run = None
-        if result.key_run is not None:
-            run = self._stream.stage_bytes("duplicates", RUNS, result.key_run.payload)
-            staged.append(run)
+    def _commit(self, result: Mediated, extra: Mapping[str, pa.Table | Rows], kind: str, positions: Positions,
+                state: dict[str, Any], commands: Sequence[bytes], sighted: str) -> Committed:
+        """Steps 2 to 4 for what was mediated, and `extra` tables in the same commit. sighted: crash point behind 2."""
+        def remember() -> None:
+            self._remember(result.sightings)  # 2
+            reached(sighted)
+
+        key_run = result.key_run
+        jobs: list[Callable[[], StagedFile | None]] = [remember]
+        if key_run is not None:
+            jobs.append(lambda: self._stream.stage_bytes("duplicates", RUNS, key_run.payload))
+        staged = self._stream.stage_many({**self._tables(result), **extra}, self._threads, jobs)  # 3
+        run = next((file for file in staged if file.entry.table == RUNS), None)
         usage = next((file for file in staged if file.entry.table == "usage"), None)
         version = self._stream.commit(staged, positions=positions, state=state, kind=kind,  # 4
                                       reference={"snapshot": self._reference.content_hash})
-        if run is not None and result.key_run is not None:
-            self._have_run(run.entry.path, lambda: bytes(result.key_run.payload))
-            self._memory.duplicates.settle(result.key_run.name, run.entry.path)
+        if run is not None and key_run is not None:
+            self._have_run(run.entry.path, lambda: bytes(key_run.payload))
+            self._memory.duplicates.settle(key_run.name, run.entry.path)
         self._merge_runs()
         if len(self._stream.files("open_session")) > STATE_DELTAS:
             self.write_state()
@@ -122,10 +130,8 @@ class Mediator:
 
     def recycle(self, result: Mediated, actions: pa.Table) -> Committed:
         """Steps 2 to 4 for what `try_again` gave: one commit with the actions, no position moved."""
-        self._remember(result.sightings)  # 2
-        reached("recycle.sighted")
-        extra = [self._stream.stage("settled", actions)]
-        return self._commit(result, extra, RECYCLE, {}, {"memory": result.state, "open_file": self.open_file}, ())
+        return self._commit(result, {"settled": actions}, RECYCLE, {},
+                            {"memory": result.state, "open_file": self.open_file}, (), "recycle.sighted")
 
     def write_off(self, actions: pa.Table) -> None:
         """Rows of suspense are given up: nothing but the actions that say so."""
@@ -227,13 +233,12 @@ class Mediator:
                                   "one value a token", "the batch is not committed; ask for help: in 63 bits "
                                   "this does not happen by chance")
 
-    def _stage(self, result: Mediated) -> list[StagedFile]:
+    def _tables(self, result: Mediated) -> dict[str, Rows]:
         suspense = result.suspense
         suspense["estimate_nanos"] = estimate_nanos(suspense["service"], suspense["quantity"], self._reference.tariffs)
         rows = {table: getattr(result, table) for table in TABLES}
         rows.update(zip(STATE_TABLES, (result.partials.held, result.partials.sessions), strict=True))
-        return self._stream.stage_many({table: Rows(cells, self._lexicon.labels) for table, cells in rows.items()},
-                                       self._threads)
+        return {table: Rows(cells, self._lexicon.labels) for table, cells in rows.items()}
 
     def write_state(self) -> None:
         """Replace the deltas of open sessions by one whole, and the list of sequence gaps, in one commit."""

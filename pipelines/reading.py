@@ -4,6 +4,7 @@ A batch ends after a number of records, wherever that falls; nothing that comes 
 A command file is a batch of its own, so that its commands keep their place between the usage before and after.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from mediation.formats.frame import FileFormat, FileFrame
 from mediation.formats.refusals import refuse, sniff
 from mediation.formats.registry import REFUSED, load_format
-from mediation.mediate import Slice
+from mediation.mediate import Prepared, Slice
 from pipelines.collect import COMMANDS, CollectedFile, Collector
 from pipelines.commands import Command, read_commands
 from pipelines.durable import reached
@@ -23,7 +24,7 @@ from schemas.audit import FILE_AUDIT, FileState
 from schemas.codes import Reason
 from schemas.columns import ABSENT, U8, Cells
 from schemas.decoded import DECODED
-from schemas.errors import ReferenceDataError
+from schemas.errors import ChargingError, ReferenceDataError
 
 OFFSET_BITS = 40
 TRIED_RECORDS = 64  # decoded of a file that looks like a format that is refused
@@ -58,7 +59,7 @@ class Batch:
 
     start: int
     stop: int
-    slices: list[Slice] = field(default_factory=list)
+    slices: list[Slice | Prepared] = field(default_factory=list)
     finished: list[FileProgress] = field(default_factory=list)
     open_file: FileProgress | None = None
     command_file: CollectedFile | None = None
@@ -69,7 +70,7 @@ class Batch:
 
     @property
     def container_count(self) -> int:
-        return sum(len(s.decoded) for s in self.slices)
+        return sum(s.container_count for s in self.slices)
 
 
 class Reader:
@@ -81,6 +82,14 @@ class Reader:
         self._formats: dict[str, FileFormat] = {}
         self._filled = 0  # records in the batch that is being filled
         self.refused: list[str] = []  # files of formats that are not read, and why, for the run's summary
+
+    def load_formats(self, sources: Iterable[str]) -> None:
+        """Load what files of these sources will need before any is read; what is wrong with one shows when it is."""
+        for source in sources:
+            stream = self._snapshot.streams.match(source)
+            if stream is not None:
+                with contextlib.suppress(ChargingError):
+                    self.format_of(stream)
 
     def format_of(self, stream: Stream) -> FileFormat:
         """The format of a stream's files, loaded once."""

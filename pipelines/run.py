@@ -79,6 +79,7 @@ class Run:
         self._node = ChargingNode(home, self.ledger, self.reference, accounts, lexicon.labels, disk, threads,
                                   source.operator)
         self._reader = Reader(self.collector, self.reference, source.operator / "formats", options.batch_records)
+        self._reader.load_formats(folder.name for folder in source.inbox.iterdir())
         publish(self.ledger.store, product_schemas())
 
     def go(self, consume: bool = False, ages: dict[Path, Mark] | None = None,
@@ -102,17 +103,18 @@ class Run:
         workers, cpu_s, began_s = self._options.workers, dict[str, float](), time.thread_time()
         all_began_s = time.process_time()
         ordered = chain(collected(), workers, 8, "collect", cpu_s)
-        batches = chain(self._reader.batches(ordered, self._mediator.position, self._mediator.open_file), workers, 2,
-                        "read", cpu_s)
+        read = self._reader.batches(ordered, self._mediator.position, self._mediator.open_file)
+        batches = chain(map(self._mediator.prepare, read), workers, 2, "read, normalise", cpu_s)
         committed = chain(map(self._mediator.mediate, batches), workers, 2, "mediate, commit 1", cpu_s)
         for batch, done in committed:
             first, entries = self._node.journal(done)
-            rated += self._node.charge(first, entries, done.usage)
+            rated += self._node.charge(first, entries, done.usage, ahead=workers > 1)
             files += len(batch.finished)
             records += batch.record_count
             containers += batch.container_count
             if progress is not None:
                 progress(batch.octets)
+        self._node.finish()
         cpu_s["charge, commit 2"] = time.thread_time() - began_s
         if files or rated or not self._settled:
             self._settle()

@@ -8,6 +8,7 @@ was charged with the journal position, 4 from time to time take a snapshot and t
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,8 @@ class ChargingNode:
         self._journal = Journal.open(home.journal, disk, at_least=self.position)
         self._snapshots = Snapshots(home.snapshots, disk)
         self._events_since_snapshot = 0
+        self._committer = ThreadPoolExecutor(1, "commit-charging")
+        self._running: Future[None] | None = None
         self.journaled_version = int(self._stream.state.get("mediation_version", 0))
         self._again = withdrawn_events(ledger)
         self.book = self._recover()
@@ -133,10 +136,15 @@ class ChargingNode:
                         if command["facts"]["kind"] == "backout":
                             yield first, read_correction(self._corrections, command["sha256"])
 
-    def charge(self, first: int, entries: Sequence[Entry], usage: Cells) -> int:
-        """Steps 2 and 3: fold the group over the book, commit what it did. Returns rows rated."""
+    def charge(self, first: int, entries: Sequence[Entry], usage: Cells, ahead: bool = False) -> int:
+        """Steps 2 and 3: fold the group over the book, commit what it did. Returns rows rated.
+
+        ahead: step 3 may go on when this returns, so that the next group is folded meanwhile; the next one, and
+        whatever asks for the ledger's position, waits for it by `finish`.
+        """
         own = _own_commands(first, entries)
         if own and _read(own[0][1]).get("kind") == CORRECT:
+            self.finish()
             return self._charge_correction(first, entries, own)
         known = len(self.book)
         parts = self._fold(first, entries, usage)
@@ -152,22 +160,38 @@ class ChargingNode:
         states = Cells.concat(ACCOUNT_STATE, [p.account_state for p in parts])
         if len(states):
             rows["account_state"] = states
+        opened = opened_rows(self._operator, self.book.account_ids[known:]) \
+            if own and self._operator is not None and len(self.book) > known else None
+        self.finish()
+        if ahead and self._threads > 1:
+            self._running = self._committer.submit(self._commit, first, entries, rows, own, opened)
+        else:
+            self._commit(first, entries, rows, own, opened)
+        self._events_since_snapshot += len(usage)
+        if self._events_since_snapshot >= SNAPSHOT_EVENTS:
+            self.take_snapshot()
+        return len(rows["rated"])
+
+    def finish(self) -> None:
+        """Wait until what was charged ahead is committed; raises what went wrong with it."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.result()
+
+    def _commit(self, first: int, entries: Sequence[Entry], rows: Mapping[str, Cells],
+                own: Sequence[tuple[int, bytes]], opened: bytes | None) -> None:
+        """Step 3."""
         staged = self._stream.stage_many({name: Rows(cells, self._labels) for name, cells in rows.items()},
                                          self._threads)
         if own:
             staged.append(self._stage_own(own))
-        if own and self._operator is not None and len(self.book) > known:
-            staged.append(self._stream.stage_bytes("opened", OPENED,
-                                                   opened_rows(self._operator, self.book.account_ids[known:])))
+        if opened is not None:
+            staged.append(self._stream.stage_bytes("opened", OPENED, opened))
         stop = first + len(entries)
         self._stream.commit(staged, kind=CHARGED, positions={"journal": (first, stop)},
                             state={"mediation_version": _version_of(entries)},
                             reference={"snapshot": self._reference.content_hash})
         self.position = stop
-        self._events_since_snapshot += len(usage)
-        if self._events_since_snapshot >= SNAPSHOT_EVENTS:
-            self.take_snapshot()
-        return len(rows["rated"])
 
     def _charge_correction(self, first: int, entries: Sequence[Entry], own: Sequence[tuple[int, bytes]]) -> int:
         """As `charge`, for a group that is nothing but a correction."""
@@ -211,6 +235,7 @@ class ChargingNode:
 
     def take_snapshot(self) -> None:
         """Step 4: the book at the ledger's position; then the journal below it is not needed any more."""
+        self.finish()
         self._snapshots.write(self.position, to_arrow(self.book))
         oldest = self._snapshots.retain()
         self._journal.trim(oldest, self.position)
@@ -218,12 +243,14 @@ class ChargingNode:
 
     def commit_balances(self) -> None:
         """Write the book's balances as a ledger table, replacing the ones before: what the roll-forward closes on."""
+        self.finish()
         before = [file.path for file in self._stream.files("balance")]
         cells = self.book.balances(self._reference.tariffs, self.position)
         staged = [self._stream.stage("balance", Rows(cells, self._labels))] if len(cells) else []
         self._stream.commit(staged, removed=before, state=self._stream.state, kind=BALANCES)
 
     def close(self) -> None:
+        self._committer.shutdown()  # what is running gets to its end, whatever that is
         self._stream.close()
         self._journal.close()
 

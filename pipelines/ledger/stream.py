@@ -15,7 +15,7 @@ import datetime as dt
 import hashlib
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +46,7 @@ from pipelines.ledger.store import Store
 from schemas.errors import LedgerError, StaleWriterError
 
 TABLE = "table"
+DISK_THREADS = 4  # of a commit's files: most of their time they wait for the disk
 MADE_BY = "tarifa 0.1"
 CRASH_POINTS = ("ledger.claim.1", "ledger.claim.2", "ledger.claim.3", "ledger.claim.4",
                 "ledger.stage.1", "ledger.commit.1", "ledger.commit.2.1", "ledger.commit.2.2", "ledger.commit.2.3",
@@ -120,21 +121,27 @@ class Stream:
         """Write `rows` as one Parquet file of `table`, synced. It exists once a commit names it."""
         return self._stage_as(self._next_name(), table, rows)
 
-    def stage_many(self, tables: Mapping[str, pa.Table | Rows], threads: int = 2) -> list[StagedFile]:
-        """As `stage`, each table on a thread: encoding and syncing wait for no lock of Python's. In the given order.
+    def stage_many(self, tables: Mapping[str, pa.Table | Rows], threads: int = 2,
+                   jobs: Sequence[Callable[[], StagedFile | None]] = ()) -> list[StagedFile]:
+        """As `stage`, side by side with `jobs`, which stage other files or wait for the disk otherwise.
 
-        Tables without rows are left out.
+        Encoding and syncing wait for no lock of Python's. Returns the files of the tables in the given order, then
+        those of the jobs; tables without rows are left out. With one thread the jobs come first.
         """
         named = [(self._next_name(), table, rows) for table, rows in tables.items() if rows.num_rows]
-        if threads < 2 or len(named) < 2:
-            return [self._stage_as(*each) for each in named]
+        if threads < 2 or len(named) + len(jobs) < 2:
+            others = [job() for job in jobs]
+            return [self._stage_as(*each) for each in named] + [file for file in others if file is not None]
         # The largest first, so that the last thread to finish has little left.
         order = sorted(range(len(named)), key=lambda i: -named[i][2].num_rows * named[i][2].num_columns)
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(threads, f"stage-{self.name}")
+            self._pool = ThreadPoolExecutor(DISK_THREADS, f"stage-{self.name}")
+        beside = [self._pool.submit(job) for job in jobs]
         running = {i: self._pool.submit(self._stage_as, *named[i]) for i in order}
         wait(running.values())
-        return [running[i].result() for i in range(len(named))]
+        wait(beside)
+        others = [each.result() for each in beside]
+        return [running[i].result() for i in range(len(named))] + [file for file in others if file is not None]
 
     def stage_bytes(self, kind: str, name: str, payload: Payload) -> StagedFile:
         """Write `payload`, synced: a file that is no table (a run of the duplicate index, a state delta).
