@@ -19,8 +19,10 @@ WITH charged AS (
 posted AS (
     SELECT movement_hi AS hi, movement_lo AS lo, currency,
            coalesce(sum(amount) FILTER (ledger_account IN ('revenue', 'tax')), 0) AS revenue,
-           coalesce(-sum(amount) FILTER (ledger_account = 'uncollected' AND reason NOT LIKE 'fee%'), 0) AS uncollected
-    FROM posting WHERE unit = 'money' AND ledger_account IN ('revenue', 'tax', 'uncollected') GROUP BY ALL),
+           -- Of a fee nothing is a charge, nor of a correction of one.
+           CASE WHEN bool_or(ledger_account = 'fees' OR reason LIKE 'fee%') THEN 0
+                ELSE coalesce(-sum(amount) FILTER (ledger_account = 'uncollected'), 0) END AS uncollected
+    FROM posting WHERE unit = 'money' AND ledger_account IN ('revenue', 'tax', 'uncollected', 'fees') GROUP BY ALL),
 movements AS (
     SELECT coalesce(c.currency, p.currency) AS currency, coalesce(c.events, 0) AS events,
            coalesce(c.charged, 0) AS charged, coalesce(p.revenue, 0) AS revenue,

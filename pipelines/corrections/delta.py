@@ -190,7 +190,7 @@ class Delta:
                     FROM new_rated JOIN changed USING ({_KEY})
                     UNION ALL SELECT event_id_hi, event_id_lo, currency, -charge_nanos, 0 FROM taken_back
                     UNION ALL SELECT movement_hi, movement_lo, currency, 0, amount FROM moved
-                              WHERE ledger_account = 'revenue')
+                              WHERE ledger_account IN ('revenue', 'tax'))
                 GROUP BY ALL HAVING charge <> posted)""").fetchall()[0][0]
         if uneven:
             raise InvariantError(f"charges and postings of {uneven} corrected events differ")
