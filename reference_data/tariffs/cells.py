@@ -186,7 +186,7 @@ def holds(scope: Scope, version: TariffVersion, at_us: int) -> bool:
 
 def scope_cells(version: TariffVersion, deck_name: str, scope: Scope, axes: Axes) -> Cells:
     """Index of the cells that a scope covers, for `array[cells]`; zones are those of a deck."""
-    deck = set(version.decks[deck_name].values())
+    deck = version.deck_zones[deck_name]
     kinds = _kinds(scope)
     friends = [1] if scope.friends else list(range(axes.friends))
     networks = list(range(axes.networks)) if scope.network is None else [int(scope.network == ON_NET)]
@@ -204,7 +204,7 @@ def scope_cells(version: TariffVersion, deck_name: str, scope: Scope, axes: Axes
         sorted(_zones(version, deck_name, deck, scope, axes)))))
 
 
-def _zones(version: TariffVersion, deck_name: str, deck: set[str], scope: Scope, axes: Axes) -> set[int]:
+def _zones(version: TariffVersion, deck_name: str, deck: frozenset[str], scope: Scope, axes: Axes) -> set[int]:
     classes = {c.name for c in version.data_classes}
     zones: set[int] = set()
     for service in scope.services:
@@ -226,7 +226,7 @@ def _zones(version: TariffVersion, deck_name: str, deck: set[str], scope: Scope,
 
 def _known_anywhere(version: TariffVersion, name: str) -> bool:
     return name in BUILT_IN_ZONES or any(c.name == name for c in version.data_classes) or any(
-        name in deck.values() for deck in version.decks.values())
+        name in zones for zones in version.deck_zones.values())
 
 
 def _roaming(version: TariffVersion, scope: Scope, axes: Axes) -> list[int]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
+from functools import cached_property
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -325,3 +326,8 @@ class TariffVersion:
     discounts: dict[str, Discount] = field(default_factory=dict)
     counters: dict[str, Counter] = field(default_factory=dict)
     legs: tuple[Leg, ...] = ()
+
+    @cached_property
+    def deck_zones(self) -> dict[str, frozenset[str]]:
+        """Zones of each deck."""
+        return {name: frozenset(deck.values()) for name, deck in self.decks.items()}
