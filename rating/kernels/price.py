@@ -71,5 +71,8 @@ def tax_in_nb(tables, family, gross):
     whole = tables[FAMILY_TAX_DENOMINATOR][family] * quantum
     amount = abs(gross)
     times = amount // whole
-    tax = (times * share + round_nb((amount - times * whole) * share, whole, tables[FAMILY_RULE][family])) * quantum
+    rest = (amount - times * whole) * share
+    units = times * share + rest // whole
+    odd = units & 1  # half to even looks at the whole number
+    tax = (units - odd + round_nb(odd * whole + rest % whole, whole, tables[FAMILY_RULE][family])) * quantum
     return tax if gross >= 0 else -tax

@@ -14,12 +14,14 @@ from reference_data.tariffs.compile import load_tariffs
 from schemas.codes import LedgerAccount, Reason, Unit
 from schemas.money import NANOS
 from schemas.timepoint import format_time
+from tests.oracle.rating.pricing import NEVER
 from tests.property.rating_worlds import HORIZON_S, LATENESS_S
 from tests.rating_support import befriend, events_to_cells, make_accounts, write_tariffs
 
 LABELS = {"apn": ["ims", "Internet"], "other_network": ["ours", "theirs", "other", "third", "theirs-too"],
           "category": ["gold", "plain", "else"]}
 POSITION = 9
+EPOCH = 719_163  # ordinal of 1970-01-01
 
 
 def compile_world(world):
@@ -98,9 +100,21 @@ def told(run):
     return rated, suspended
 
 
+def notified(run):
+    """Event id -> (account, counter, first day, threshold) of what reached a threshold."""
+    found = {}
+    for part in run.parts:
+        for row in rows_of(part.notification):
+            found.setdefault(row["event_id_hi"], []).append((
+                row["account_id"], run.compiled.labels["counter"][row["counter"]], row["cycle_start_day"],
+                row["threshold"]))
+    return found
+
+
 def differences(world, run, expected, oracle):
     """What the product says otherwise than the oracle: a list of text, empty when they agree."""
     found, (rated, suspended) = [], told(run)
+    noted = notified(run)
     for step, wanted in zip(world.steps, expected, strict=True):
         if "kind" in step:
             if run.commands[step["id"]] != wanted:
@@ -114,6 +128,12 @@ def differences(world, run, expected, oracle):
                 said, meant = suspended.get(key, "nothing"), "rated"
             else:
                 said, meant = seen_of(run, rated[key], result)
+                if key[1] == 0:
+                    said["notified"] = sorted(noted.get(step["id"], []))
+                    meant["notified"] = sorted(
+                        (account, name, first.toordinal() - EPOCH,
+                         int(threshold * NANOS) if isinstance(threshold, Fraction) else threshold)
+                        for account, name, first, threshold in result["notifications"])
             if said != meant:
                 found.append(f"event {step} leg {key[1]}: product {said}, oracle {meant}")
     found += balance_differences(run, oracle)
@@ -130,9 +150,11 @@ def seen_of(run, row, result):
         said["connect"], meant["connect"] = money(row["connect_fee_nanos"]), result["connect"]
     for column, name, reads in (("tax_nanos", "tax", lambda n: money(0 if n == -1 else n)),
                                 ("refusal", "refusal", lambda n: max(n, 0)),
-                                ("disconnect_quantity", "disconnect", lambda n: None if n < 0 else n)):
+                                ("maximum_reached_at", "disconnect", lambda n: None if n < 0 else n)):
         if column in row and name in result:
             said[name], meant[name] = reads(row[column]), result[name]
+    if meant.get("disconnect") == NEVER:  # the last flat slot: nothing that follows costs
+        meant["disconnect"] = None
     return said, meant
 
 

@@ -324,3 +324,17 @@ def test_rates_of_one_price_that_straddle_differently_are_refused(tmp_path):
         World(tmp_path, {"a": "{unit: second, straddling: split, slots: [{price: 1}]}",
                          "b": "{unit: second, slots: [{price: 1}]}"},
               "{service: voice, timing: hours, rates: {peak: a, calm: b}}")
+
+
+def test_tax_is_rounded_half_to_even_as_a_whole_number(tmp_path):
+    world = World(tmp_path, {"r": "{unit: second, slots: [{price: 0.003}]}"}, tax="{percent: 20, prices: inclusive}",
+                  rounding="{rule: half_even, decimals: 3}")
+    # A sixth of 8.949 is 1.4915: the even one of 1.491 and 1.492. Of 8.943 it is 1.4905.
+    assert world.cost(call(2983), call(2981)) == [8.949, 8.943]
+    assert world.last.rated["tax_nanos"].tolist() == [parse_money("1.492"), parse_money("1.49")]
+
+
+def test_calls_that_are_free_by_their_number_count_for_nothing(tmp_path):
+    world = World(tmp_path, {"r": "{unit: second, over: minutes, slots: [{price: 0.10}, {from: 100, price: 0.02}]}"},
+                  more=MINUTES, counters="[minutes]")
+    assert world.cost(call(100, other_class="emergency"), call(10)) == [0, 1.00]
