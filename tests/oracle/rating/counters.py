@@ -4,12 +4,14 @@ from tests.oracle.rating.amounts import amount, listed, true, units
 from tests.oracle.rating.buckets import meeting_us
 from tests.oracle.rating.cycles import cycle
 from tests.oracle.rating.scopes import covers
-from tests.oracle.rating.selecting import quantity_of
+from tests.oracle.rating.selecting import FREE, quantity_of
 
 
 def kept(oracle, choice, account, event):
     """{name: first day of the cycle} of the counters that this event counts on."""
     found = {}
+    if choice.rule is FREE:
+        return found  # emergency and toll-free calls that no price names count for nothing
     for plan in dict.fromkeys((choice.plan, choice.source)):
         for name in listed(choice.version["plans"][plan].get("counters", [])):
             counter = choice.version["counters"][name]

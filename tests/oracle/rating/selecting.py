@@ -125,6 +125,8 @@ def named(version, plan, key, table):
 
 def discounts_of(oracle, choice, event):
     """(those that lower prices in bands, the chain on a session's price), in their order."""
+    if choice.rule is FREE:
+        return [], []
     found = [(name, d) for name, d in named(choice.version, choice.plan, "discounts", "discounts")
              if covers(oracle, choice.version, choice.plan, d, event, choice.seen)]
     return [d for _, d in found if "timing" in d], [(name, d) for name, d in found if "timing" not in d]
