@@ -12,15 +12,14 @@ def kept(oracle, choice, account, event):
     found = {}
     if choice.rule is FREE:
         return found  # emergency and toll-free calls that no price names count for nothing
-    for plan in dict.fromkeys((choice.plan, choice.source)):
-        for name in listed(choice.version["plans"][plan].get("counters", [])):
-            counter = choice.version["counters"][name]
-            if "unit" in counter and counter["unit"] != choice.unit:
-                continue
-            if name not in found and covers(oracle, choice.version, choice.plan, counter, event, choice.seen):
-                met = meeting_us(oracle, choice, account, counter["cycle"], event["time_us"])
-                if met is not None:
-                    found[name] = cycle(counter["cycle"], account, met)[0]
+    for name in listed(choice.version["plans"][choice.plan].get("counters", [])):
+        counter = choice.version["counters"][name]
+        if "unit" in counter and counter["unit"] != choice.unit:
+            continue
+        if covers(oracle, choice.version, choice.plan, counter, event, choice.seen):
+            met = meeting_us(oracle, choice, account, counter["cycle"], event["time_us"])
+            if met is not None:
+                found[name] = cycle(counter["cycle"], account, met)[0]
     return found
 
 
