@@ -100,7 +100,7 @@ class PlanRows:
         listed = [version.discounts[name] for name in plan.discounts]
         self.band_discounts = [d for d in listed if d.timing is not None]
         self.chain_discounts = [d for d in listed if d.timing is None]
-        self.families: dict[tuple[Service, Unit], Family] = {}
+        self.families: dict[tuple[Service, Unit], tuple[Family, list[str]]] = {}
         self.serial = len(shared.kinds)
 
     def emit(self) -> int:
@@ -294,19 +294,22 @@ class PlanRows:
         return Use(rate, money, money * share)
 
     def _family(self, service: Service, unit: Unit, chain: int) -> tuple[int, Family]:
-        discounts = [d for d in self.chain_discounts if service in d.scope.services]
-        uses = self._all_uses(service, unit)
-        factors = sorted({str(use.money) for use in uses} - {"1"})
         if (service, unit) not in self.families:
-            amounts = [self._amount(d, nanos) for d in discounts for nanos in (d.amount_nanos, d.cap_nanos or 0)]
-            self.families[service, unit] = prove(
-                self.version, self.plan, unit, uses, own_prices(self.version, service, unit), amounts,
-                prod((d.percent / 100).denominator for d in discounts))
-        family = self.families[service, unit]
+            self.families[service, unit] = self._arithmetic(service, unit)
+        family, factors = self.families[service, unit]
         taken = [d for place, d in enumerate(self.chain_discounts) if chain >> place & 1]
         row = self.rows.once(("family", self.serial, service, unit, chain),
                              lambda: self._add_family(service, unit, family, taken, factors))
         return row, family
+
+    def _arithmetic(self, service: Service, unit: Unit) -> tuple[Family, list[str]]:
+        """What all chains of discounts of a service share, and the factors of money that its prices need."""
+        discounts = [d for d in self.chain_discounts if service in d.scope.services]
+        uses = self._all_uses(service, unit)
+        amounts = [self._amount(d, nanos) for d in discounts for nanos in (d.amount_nanos, d.cap_nanos or 0)]
+        family = prove(self.version, self.plan, unit, uses, own_prices(self.version, service, unit), amounts,
+                       prod((d.percent / 100).denominator for d in discounts))
+        return family, sorted({str(use.money) for use in uses} - {"1"})
 
     def _all_uses(self, service: Service, unit: Unit) -> list[Use]:
         """Every rate that the plan could use for a service, in whatever epoch and band."""
