@@ -1,5 +1,6 @@
 """What of the tariff language the kernels have: generated worlds use these; the oracle alone is run on all."""
 
 LANDED = frozenset((
-    "dates", "valid", "exchange", "fallback", "classes", "segment", "network", "category", "calling", "services",
-    "happy", "friends", "plans"))
+    "minimum_quantity", "maximum", "flat", "free_quantity", "straddling", "report", "day", "counters", "over", "volume",
+    "services", "discounts", "happy", "friends", "network", "category", "calling", "valid", "dates", "classes",
+    "segment", "exchange", "fallback", "plans"))

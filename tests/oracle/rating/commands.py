@@ -1,14 +1,17 @@
 """Commands: what moves balances, changes accounts, or lets time pass. Each id counts once."""
 
+from datetime import timedelta
 from fractions import Fraction
 
-from tests.oracle.rating.amounts import SECOND_US, amount, local_time, units
+from tests.oracle.rating.amounts import SECOND_US, amount, local_time, midnight_us, units
 from tests.oracle.rating.buckets import expire, size
+from tests.oracle.rating.cycles import cycle_from
 from tests.oracle.rating.fees import fees_due
 from tests.oracle.rating.selecting import version_at
 from tests.oracle.rating.states import DEFAULT, move_states
 
 NANO = Fraction(1, 10**9)
+DAY_US = 86_400 * SECOND_US
 
 
 class Invalid(Exception):  # noqa: N818
@@ -132,8 +135,25 @@ def clock(oracle, account, command, us):
                 debit(oracle, each, due)
         move_states(version_at(oracle, oracle.clock_us), each, oracle.clock_us)
     expire(oracle)
-    for key in [k for k, s in oracle.sessions.items() if s.time < oracle.clock_us - oracle.horizon_us]:
+    if before is None or before // DAY_US != oracle.clock_us // DAY_US:
+        forget(oracle, oracle.clock_us - oracle.horizon_us)
+
+
+def forget(oracle, us):
+    """Once a day of the clock: sessions unheard of since then, and days and cycles that ended before."""
+    for key in [k for k, s in oracle.sessions.items() if s.time < us]:
         del oracle.sessions[key]
+    for key in list(oracle.days):
+        account, _, day = key
+        if midnight_us(day + timedelta(days=1), oracle.accounts[account].zone) < us:
+            del oracle.days[key]
+    for account in oracle.accounts.values():
+        for name, first in list(account.counters):
+            kinds = {v["counters"][name]["cycle"] for v in oracle.versions if name in v.get("counters", {})}
+            if all(cycle_from(kind, account, first) < us for kind in kinds):
+                del account.counters[name, first], account.highest[name, first]
+                for key in [k for k in oracle.cycle_prices if k[:3] == (account.account_id, name, first)]:
+                    del oracle.cycle_prices[key]
 
 
 def debit(oracle, account, due):

@@ -30,6 +30,10 @@ class Price:
     def usage_price(self):
         return self.cost + self.volume[0] * self.volume[1]
 
+    def capped(self):
+        """Whether the maximum has made the rest free."""
+        return self.maximum is not None and max(self.usage_price(), self.minimum) >= self.maximum
+
     def after(self, chain, tax_factor):
         """The exact price: minimum, maximum, discounts in their order, tax."""
         price = max(self.usage_price(), self.minimum)
@@ -155,7 +159,7 @@ def walk(tape, price, session, groups, start, total, over, exact):
             if at >= target:
                 break
         cost, step, end, flat = tape.slot(at)
-        if cost > 0 and done.payable is None and not at_maximum(price):
+        if cost > 0 and done.payable is None and not price.capped():
             pot, blocked = next_pot(groups, tape.moment(at))
             if pot:
                 taken = pot.take()
@@ -178,6 +182,7 @@ def walk(tape, price, session, groups, start, total, over, exact):
             price.cost += cost
             at = end
         elif step == NEVER or end <= units(rate.get("free_quantity", 0)):
+            note_maximum(price, at + 1)  # its first unit may bring the connect fee
             at = min(at + step, end, target)
         elif tape.straddling == "split":
             at = split_step(tape, price, at, step)
@@ -204,14 +209,10 @@ def split_step(tape, price, at, step):
     return at
 
 
-def at_maximum(price):
-    """Whether what follows costs nothing more, and so takes nothing from buckets."""
-    return price.maximum is not None and max(price.usage_price(), price.minimum) >= price.maximum
-
-
 def note_maximum(price, at):
-    if price.disconnects and price.reached is None and max(price.usage_price(), price.minimum) >= price.maximum:
-        price.reached = at
+    """Where the maximum was reached; in a flat slot without an end there is no such place."""
+    if price.disconnects and price.reached is None and at < NEVER:
+        price.reached = at if price.capped() else None
 
 
 def next_pot(groups, moment):
