@@ -23,7 +23,8 @@ from schemas.usage import HELD, SUSPENSE
 FOLDER = Path(__file__).parent
 # How long code lists were when this ledger was made, and columns that came later: these rows must not change.
 FIRST_CODES = {"Unit": 5, "Reason": 25, "LedgerAccount": 11, "PostingReason": 8, "RatingStatus": 4}
-LATER = {"category", "calling_prefix", "snssai", "segments"}
+LATER = {"category", "calling_prefix", "snssai", "segments", *RATED.names[RATED.index("status") + 1:],
+         *POSTING.names[POSTING.index("reason") + 1:]}
 START_US = 1_767_225_600_000_000  # 2026-01-01 UTC
 
 
