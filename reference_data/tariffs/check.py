@@ -28,6 +28,10 @@ def check_version(version: TariffVersion) -> None:
             raise refuse(version.file, leg.line, f"leg {leg.name!r} is named twice", "each name once",
                          f"the first is on line {seen[leg.name]}")
         seen[leg.name] = leg.line
+    if version.legs:
+        first = version.legs[0]
+        raise refuse(version.file, first.line, f"leg {first.name!r}: further parties are not charged yet",
+                     "no `legs` in this release", "remove them; what is read here must not go uncharged unseen")
 
 
 def _check_plan(version: TariffVersion, plan: Plan) -> None:

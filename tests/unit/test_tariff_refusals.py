@@ -121,6 +121,8 @@ CASES = {
                             "has either `account`"),
     "leg of no plan": ("currency: EUR", "currency: EUR\nlegs: [{leg: carrier, account: 1, plan: gone}]",
                        "plan 'gone' is not declared"),
+    "legs": ("currency: EUR", "currency: EUR\nlegs: [{leg: carrier, account: 1, plan: basic}]",
+             "further parties are not charged yet"),
     "slice": ("currency: EUR", "currency: EUR\ndata_classes: [{class: web, snssais: [slow]}]", "slice 'slow'"),
     "at the maximum of nothing": (SLOT, SLOT + ", at_maximum: free", "at_maximum without a maximum"),
     "maximum below minimum": (SLOT, SLOT + ", minimum_charge: 2, maximum_charge: 1", "lies below its minimum"),
