@@ -154,7 +154,9 @@ class BalanceBook:
         self.profile = grown(self.profile, first + count)
         self.life = grown(self.life, first + count)
         self.life[first:, L_SINCE] = NO_CLOCK_US
-        self.life[first:, L_VALID] = NEVER_US
+        until_us = accounts.valid_until_us
+        self.life[first:, L_VALID] = NEVER_US if until_us is None else np.where(
+            until_us[new] == ABSENT, NEVER_US, until_us[new])
         profile, records = self.profile[first:], self.records[first:]
         records[:, MONEY] = accounts.opening_nanos[new]
         records[:, STATE] = accounts.state[new]

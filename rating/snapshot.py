@@ -14,6 +14,7 @@ from rating.kernels.layout import (
     B_LATENESS,
     B_SESSIONS,
     B_THROUGH,
+    B_UNTIL,
     F_ACCOUNT,
     F_CREDIT,
     F_PLAN,
@@ -48,7 +49,8 @@ READ_VERSIONS = (1, 2)
 SESSION_COLUMNS = ("key_hi", "key_lo", "position", "paid_position", "numerator", "charged_nanos",
                    "minimum_numerator", "family_key", "connected", "last_time_us", "maximum_numerator", "tax_nanos",
                    "began_us", "steps", "tier_numerator", "reached_at")
-_SCALARS = {"clock_us": B_CLOCK, "lateness_us": B_LATENESS, "horizon_us": B_HORIZON, "through_day": B_THROUGH}
+_SCALARS = {"clock_us": B_CLOCK, "lateness_us": B_LATENESS, "horizon_us": B_HORIZON, "through_day": B_THROUGH,
+            "until_us": B_UNTIL}
 _SLICE = 1 << 20  # sessions that are sorted and copied at a time
 
 

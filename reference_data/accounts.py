@@ -47,6 +47,7 @@ class Accounts:
     currencies: tuple[str, ...]
     time_zones: tuple[str, ...]
     plans: tuple[str, ...]
+    valid_until_us: I64 | None = None  # (n,), ABSENT for none; None: the file does not say
 
 
 def load_accounts(operator_dir: Path) -> Accounts:
@@ -93,7 +94,8 @@ def accounts_from_arrow(accounts: pa.Table, plans: pa.Table) -> Accounts:
         owner, plan, start, end, names = _side_by_side(owner, plan, start, end, rank, names)
     return Accounts(ids, shared, _choice(accounts, "payment", PAYMENTS), _choice(accounts, "state", STATES), currency,
                     zone, _money(accounts, "credit_limit"), _money(accounts, "opening_balance"), anchor, owner, plan,
-                    start, end, currencies, zones, names)
+                    start, end, currencies, zones, names,
+                    _times(accounts, "valid_until") if "valid_until" in accounts.column_names else None)
 
 
 def _side_by_side(owner: I64, plan: I64, start: I64, end: I64, rank: I64, names: tuple[str, ...]

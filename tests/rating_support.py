@@ -50,7 +50,8 @@ def make_accounts(rows):
         "opening_balance": pa.array([r.get("opening", "0") for r in rows], pa.string()),
         "time_zone": pa.array([r.get("zone", "UTC") for r in rows], pa.string()),
         "anchor_day": pa.array([r.get("anchor", 1) for r in rows], pa.int64()),
-        "state": pa.array(["active" for _ in rows], pa.string())})
+        "state": pa.array([r.get("state", "active") for r in rows], pa.string()),
+        "valid_until": pa.array([r.get("valid_to") for r in rows], STAMP)})
     intervals = []
     for r in rows:
         points = r["plans"]

@@ -16,8 +16,7 @@ A command is a mapping: id (text), time (ISO), kind, and what the kind needs:
     share_leave    account_id
     state          account_id, state, valid_until (ISO, or null for none; left out: as it is)
     clock          nothing more: expires what is over, debits fees, moves states on, forgets sessions
-    period_close   through (a day): cycles that end with it or before are closed
-    opening        account_id, reference, unit, amount, ...: a balance of another system (`tarifa import balances`)
+    period_close   through (a day) or until (ISO): cycles that end with the day, or by then, are closed
 
 An id that was applied before changes nothing and writes nothing. What cannot be carried out goes to suspense.
 """

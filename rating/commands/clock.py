@@ -13,7 +13,7 @@ from rating.commands.fees import charge_clock
 from rating.commands.movement import Movement
 from rating.commands.states import run_timers
 from rating.kernels.expiry import expire_nb
-from rating.kernels.layout import B_CLOCK, B_DUE, B_HORIZON, B_LATENESS, B_SPILLED, B_THROUGH, G_NEXT, G_POSTED
+from rating.kernels.layout import B_CLOCK, B_DUE, B_HORIZON, B_LATENESS, B_SPILLED, B_THROUGH, B_UNTIL, G_NEXT, G_POSTED
 from reference_data.tariffs.compile import Tariffs, definition_key
 from schemas.columns import I64, Cells
 from schemas.errors import ReferenceDataError
@@ -26,7 +26,7 @@ _CHUNK = 1 << 14
 
 
 def clock(context: Context, movement: Movement) -> None:
-    """It is now at least this late. A clock that is behind changes nothing but expires what has come since."""
+    """It is now at least this late. A clock that is behind looks again at what has come since."""
     book, tariffs = context.book, context.tariffs
     before_us = int(book.scalars[B_CLOCK])
     now_us = max(before_us, context.time_us)
@@ -36,12 +36,19 @@ def clock(context: Context, movement: Movement) -> None:
     movement.parts.append(_expire(context, now_us))
     if now_us > before_us:
         movement.parts.append(charge_clock(book, tariffs, before_us, now_us, context.movement, context.position))
-        movement.state_parts.append(run_timers(book, tariffs, context.movement, context.position, now_us))
+    movement.state_parts.append(run_timers(book, tariffs, context.movement, context.position, now_us))
 
 
 def period_close(context: Context, movement: Movement) -> None:
-    """Close every cycle that ends with a day or before, in each account's own zone; for good."""
+    """Close every cycle that ends with a day or before, in each account's own zone, or by an instant; for good."""
     book = context.book
+    if "until" in context.command:
+        until_us = context.instant("until", 0)
+        if until_us > max(int(book.scalars[B_CLOCK]), context.time_us):
+            raise RefusedError
+        book.scalars[B_UNTIL] = max(int(book.scalars[B_UNTIL]), until_us)
+        movement.parts.append(_expire(context, max(int(book.scalars[B_CLOCK]), context.time_us)))
+        return
     try:
         through = (date.fromisoformat(context.text("through")) - _EPOCH).days
     except ValueError:
@@ -57,7 +64,7 @@ def period_close(context: Context, movement: Movement) -> None:
 def _expire(context: Context, now_us: int) -> Cells:
     """Postings of all that is over and closed."""
     book = context.book
-    closed_us = max(int(book.scalars[B_CLOCK] - book.scalars[B_LATENESS]),
+    closed_us = max(int(book.scalars[B_CLOCK] - book.scalars[B_LATENESS]), int(book.scalars[B_UNTIL]),
                     (int(book.scalars[B_THROUGH]) + 1) * DAY_US + DAY_US // 2)
     if book.scalars[B_DUE] > closed_us:
         return Cells.empty(POSTING)

@@ -5,6 +5,7 @@ A plan that begins in the middle of a cycle owes a recurring fee at once: the sh
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -23,8 +24,10 @@ from rating.kernels.layout import (
     TRAIT_ZONE,
 )
 from reference_data.accounts import PLAN_SEPARATOR, STATES
+from reference_data.tariffs.bounds import raised
 from reference_data.tariffs.compile import Tariffs
-from reference_data.tariffs.model import Fee, Plan
+from reference_data.tariffs.epochs import conversion
+from reference_data.tariffs.model import Fee, Plan, TariffVersion
 from schemas.columns import I64, Cells
 from schemas.cycles import cycle_start, next_cycle
 from schemas.money import DECIMALS, round_ratio
@@ -81,12 +84,24 @@ def _debit(book: BalanceBook, tariffs: Tariffs, dues: list[Due], movement: tuple
     return posting.slice(0, int(progress[G_POSTED]))
 
 
-def _fees_of(tariffs: Tariffs, plan: str, time_us: int, currency: str) -> tuple[Plan | None, list[Fee]]:
+def _fees_of(tariffs: Tariffs, plan: str, time_us: int, currency: str) -> tuple[TariffVersion, Plan, list[Fee]] | None:
+    """Fees of a plan at an instant; None where accounts of this currency owe none."""
     version = version_at(tariffs, time_us)
     if version is None or plan not in version.plans:
-        return None, []
-    owed = version.plans[plan]
-    return owed, [fee for name in owed.fees if (fee := version.fees[name]).currency == currency]
+        return None
+    terms = version.plans[plan]
+    if (terms.currency or version.currency) != currency:
+        return None
+    return version, terms, [version.fees[name] for name in terms.fees]
+
+
+def _nanos(version: TariffVersion, terms: Plan, fee: Fee, share: Fraction, time_us: int) -> int:
+    """A share of a fee in the plan's currency, exclusive tax added, rounded as the plan rounds."""
+    exact = fee.amount_nanos * share * raised(terms) * conversion(
+        version, fee.currency, terms.currency or version.currency, time_us, fee.line)
+    quantum = 10 ** (DECIMALS - terms.decimals)
+    nanos: int = round_ratio(exact.numerator, exact.denominator * quantum, terms.rounding) * quantum
+    return nanos
 
 
 def _currency(book: BalanceBook, row: int) -> str:
@@ -95,23 +110,24 @@ def _currency(book: BalanceBook, row: int) -> str:
 
 def _of_begin(book: BalanceBook, tariffs: Tariffs, row: int, plan: str, from_us: int) -> list[Due]:
     """What a plan that begins owes: one-off fees, and recurring ones for what is left of their cycles."""
-    terms, fees = _fees_of(tariffs, plan, from_us, _currency(book, row))
+    found = _fees_of(tariffs, plan, from_us, _currency(book, row))
+    if found is None:
+        return []
+    version, terms, fees = found
     traits = int(book.profile[row, F_TRAITS])
     zone, anchor = book.time_zones[traits >> TRAIT_ZONE & 0xFFFF], traits & 0xFF
     day = (from_us // SECOND_US + local_offset_s(zone, from_us)) // DAY_S
     dues = []
     for fee in fees:
-        assert terms is not None
-        nanos = fee.amount_nanos
+        share = Fraction(1)
         if fee.cycle != "none":
             start = cycle_start(fee.cycle, day, anchor)
             if local_midnight_us(zone, start) == from_us:
                 continue  # the cycle's own beginning
             if fee.prorate:
                 after = next_cycle(fee.cycle, start, anchor)
-                quantum = 10 ** (DECIMALS - terms.decimals)
-                nanos = round_ratio(nanos * (after - day), (after - start) * quantum, terms.rounding) * quantum
-        dues.append(Due(row, from_us, nanos, terms.debt))
+                share = Fraction(after - day, after - start)
+        dues.append(Due(row, from_us, _nanos(version, terms, fee, share, from_us), terms.debt))
     return dues
 
 
@@ -166,7 +182,9 @@ def _of_cycle(book: BalanceBook, tariffs: Tariffs, rows: I64, cycles: set[str], 
 
 
 def _recurring(book: BalanceBook, tariffs: Tariffs, row: int, plan: str, cycles: set[str], time_us: int) -> list[Due]:
-    terms, fees = _fees_of(tariffs, plan, time_us, _currency(book, row))
-    return [Due(row, time_us, fee.amount_nanos, terms is not None and terms.debt) for fee in fees
+    found = _fees_of(tariffs, plan, time_us, _currency(book, row))
+    if found is None:
+        return []
+    version, terms, fees = found
+    return [Due(row, time_us, _nanos(version, terms, fee, Fraction(1), time_us), terms.debt) for fee in fees
             if fee.cycle in cycles]
-

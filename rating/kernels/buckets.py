@@ -9,6 +9,7 @@ from rating.kernels.layout import (
     B_LATENESS,
     B_SPILLED,
     B_THROUGH,
+    B_UNTIL,
     BUCKET_ID,
     F_SPILL,
     F_TRAITS,
@@ -51,13 +52,15 @@ def bucket_cycle_nb(bucket_id):
 @kernel(None, error_model="numpy", forceinline=True)
 def maybe_closed_us_nb(scalars):
     """No zone has closed anything that ends after this."""
-    return max(scalars[B_CLOCK] - scalars[B_LATENESS], (scalars[B_THROUGH] + 1) * DAY_S * SECOND_US + HALF_DAY_US)
+    return max(max(scalars[B_CLOCK] - scalars[B_LATENESS], scalars[B_UNTIL]),
+               (scalars[B_THROUGH] + 1) * DAY_S * SECOND_US + HALF_DAY_US)
 
 
 @kernel(None, error_model="numpy", forceinline=True)
 def closed_us_nb(scalars, zones, zone):
-    """What was over by then is closed in this zone: by the clock, or by `period_close` through a local day."""
-    return max(scalars[B_CLOCK] - scalars[B_LATENESS], midnight_us_nb(zones, zone, scalars[B_THROUGH] + 1))
+    """What was over by then is closed in this zone: by the clock, or by `period_close`."""
+    return max(max(scalars[B_CLOCK] - scalars[B_LATENESS], scalars[B_UNTIL]),
+               midnight_us_nb(zones, zone, scalars[B_THROUGH] + 1))
 
 
 @kernel(None, error_model="numpy", forceinline=True)

@@ -89,6 +89,7 @@ from schemas.tariff_tables import (
     FULL_FIRST,
     LATE_CURRENT,
     LATE_SUSPEND,
+    ROLLED,
     SET_DEFINITION,
     SET_FIRST,
 )
@@ -127,6 +128,12 @@ def meets_closed_nb(tables, profile, scalars, zones, owner, chosen, time_us):
     return False
 
 
+@kernel(None, error_model="numpy", forceinline=True)
+def capped_id_nb(bucket_id):
+    """What a member's cap counts on: the cycle's bucket, for what rolled over into the cycle too."""
+    return bucket_id - (ROLLED << BUCKET_CYCLE_SHIFT) if bucket_cycle_nb(bucket_id) > ROLLED else bucket_id
+
+
 @kernel(None, error_model="numpy")
 def put_candidate_nb(tables, candidates, at, owner, place, bucket_id, definition, denominator, sessions, member):
     """Write a candidate's row; `member` is the account that takes of another's bucket, -1 for the owner itself."""
@@ -145,7 +152,7 @@ def put_candidate_nb(tables, candidates, at, owner, place, bucket_id, definition
         candidates[at, K_PRICE] = denominator // tables[DEFINITION_PER][definition] * tables[DEFINITION_PRICE][
             definition]
     if form & A_MEMBER_CAP and member >= 0:
-        hi, lo = row_key_nb(MEMBER, bucket_id, member, 0)
+        hi, lo = row_key_nb(MEMBER, capped_id_nb(bucket_id), member, 0)
         used = find_session_nb(sessions, hi, lo)
         cap = tables[DEFINITION_MEMBER_CAP][definition]
         candidates[at, K_CAP] = max(cap - sessions[used, X_POSITION], 0) if used >= 0 else cap
@@ -327,7 +334,10 @@ def take_nb(records, spill, candidates, count, wanted, walk):
                 spill[place - SLOTS, S_REMAINING] = held - units
             candidates[c, K_TAKEN] += units
             if candidates[c, K_CAP] >= 0:
-                candidates[c, K_CAP] -= units
+                capped = capped_id_nb(candidates[c, K_BUCKET])
+                for other in range(count):
+                    if candidates[other, K_CAP] >= 0 and capped_id_nb(candidates[other, K_BUCKET]) == capped:
+                        candidates[other, K_CAP] -= units
             walk[W_NUMERATOR] += units * candidates[c, K_PRICE]
             if walk[W_BLOCKED]:
                 walk[W_PAYABLE] += units * candidates[c, K_PRICE]
@@ -358,7 +368,7 @@ def post_taken_nb(profile, spill, scalars, zones, sessions, candidates, count, m
             posted += 2
             index += 2
             if candidates[c, K_CAP] >= 0:
-                hi, lo = row_key_nb(MEMBER, bucket_id, member, 0)
+                hi, lo = row_key_nb(MEMBER, capped_id_nb(bucket_id), member, 0)
                 used = find_or_add_nb(sessions, scalars, hi, lo)
                 place = candidates[c, K_PLACE]
                 sessions[used, X_POSITION] += taken

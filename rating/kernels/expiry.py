@@ -127,8 +127,10 @@ def expire_nb(records, profile, spill, scalars, zones, currency_of, roll_key, ro
                 rolled = min(left, rollover_cap_nb(roll_key, roll_cap, chosen))
                 start = next_cycle_nb(cycle, chosen & ((1 << BUCKET_CYCLE_SHIFT) - 1), anchor)
                 next_id = rolled_id_nb(chosen, start)
-                # A rolled bucket that is there took its share when the new cycle's grant was made.
+                # Where the new cycle's grant was made it took its share then.
+                met = chosen >> BUCKET_CYCLE_SHIFT << BUCKET_CYCLE_SHIFT | start
                 if rolled > 0 and cycle_end_us_nb(zones, zone, next_id, anchor) > closed_us and find_bucket_nb(
+                        records, profile, spill, row, met) < 0 and find_bucket_nb(
                         records, profile, spill, row, next_id) < 0:
                     add_bucket_nb(records, profile, spill, scalars, zones, row, next_id, rolled)
                     put_pair_nb(posting, progress[G_POSTED], movement_hi, movement_lo ^ profile[row, F_ACCOUNT],

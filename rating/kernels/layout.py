@@ -80,9 +80,9 @@ CONNECTED, DISCONNECTS = 1, 2
 
 # Scalars of the book.
 # B_THROUGH: last day whose cycles `period_close` has closed. B_DUE: no bucket is to expire before the clock is there
-# (not part of the state: a restored book looks at all of them once).
-B_CLOCK, B_LATENESS, B_HORIZON, B_SESSIONS, B_SPILLED, B_THROUGH, B_DUE = range(7)
-SCALARS = 7
+# (not part of the state: a restored book looks at all of them once). B_UNTIL: what was over by then is closed too.
+B_CLOCK, B_LATENESS, B_HORIZON, B_SESSIONS, B_SPILLED, B_THROUGH, B_DUE, B_UNTIL = range(8)
+SCALARS = 8
 
 # What selection finds for an event.
 # C_SET, C_SHARED_SET: sets of up to four plans, the first in the lowest 16 bits; 0 ends them. C_VERSION is a label.

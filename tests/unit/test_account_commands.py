@@ -296,7 +296,7 @@ def test_a_book_of_version_1_is_read_with_nothing_of_what_came_later(world):
     tables = to_arrow(world.book)
     old = {"accounts": tables["accounts"].drop_columns(["since_us", "valid_until_us"]),
            "buckets": tables["buckets"].drop_columns(["from_us", "to_us"]),
-           "scalars": tables["scalars"].drop_columns(["through_day"]),
+           "scalars": tables["scalars"].drop_columns(["through_day", "until_us"]),
            **{name: tables[name] for name in ("plans", "sessions", "commands")}}
     old = {name: table.replace_schema_metadata({"tarifa.book": "1"}) for name, table in old.items()}
     assert same_state(from_arrow(old), world.book)

@@ -18,7 +18,7 @@ class Account:
     priority: int = 0                                   # of `plans`
     friends: frozenset = frozenset()                    # numbers of the other party
     state: str = "active"
-    state_since: int = 0
+    state_since: int | None = None                      # not known of accounts that were opened in their state
     valid_to: int | None = None                         # end of its validity, us
     buckets: dict = field(default_factory=dict)         # see buckets.py: key -> left
     member_use: dict = field(default_factory=dict)      # (bucket key, member's id) -> taken

@@ -126,7 +126,7 @@ def period_close(oracle, account, command, us):
 
 
 def clock(oracle, account, command, us):
-    """Fees, then states, then what expires; sessions beyond the horizon are forgotten."""
+    """Fees, then states, then what expires; with a new day (UTC) sessions beyond the horizon are forgotten."""
     before = oracle.clock_us
     oracle.clock_us = us if before is None else max(us, before)
     for each in (oracle.accounts[number] for number in sorted(oracle.accounts)):

@@ -32,7 +32,10 @@ def first_use(account, event):
 
 
 def move_states(version, account, us):
-    """The clock moves an account on, as often as time allows."""
+    """The clock moves an account on, as often as time allows. A state of which no beginning is known begins now."""
+    if account.state_since is None and version is not None and any(
+            "after" in terms for terms in version.get("states", {}).values()):
+        account.state_since = us
     while version is not None:
         after = terms_of(version, account.state).get("after")
         if not after:
