@@ -21,6 +21,7 @@ from schemas.digits import pack
 
 MIN_DIGITS = 10
 _KEY_OCTETS = 5      # what the first sieve compares: the end of a number, which is least like other numbers
+_ZEROS = 3           # as many zero octets at its end make a number like 999700000000 in BCD one that occurs by chance
 _KEY_MASK = np.uint64((1 << 8 * _KEY_OCTETS) - 1)
 _PIECE_OCTETS = 1 << 18
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
@@ -77,7 +78,8 @@ class Searcher:
             if len(number) < MIN_DIGITS or not number.isdecimal():
                 raise ValueError(f"a number of {len(number)} characters")
             for encoding, octets in _encodings(number):
-                self._patterns[octets] = (encoding, number)
+                if octets[-_ZEROS:] != bytes(_ZEROS):
+                    self._patterns[octets] = (encoding, number)
             self._integers[int(number)] = number
             if len(number) <= 15:
                 self._integers[pack(number)] = number

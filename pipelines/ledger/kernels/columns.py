@@ -202,7 +202,8 @@ def chunks_nb(matrix, start, stop, specs, names, facts, kept, deltas, header, ou
     """Rows [start, stop) of every column to column chunks at `at`; `facts` must be measured. Returns where they end.
 
     names: dictionary pages of the named columns, whole. kept (rows + 8,), deltas (128,), header (48,): room.
-    Between two chunks a few octets may lie idle: how long a page's header is shows only behind the page.
+    Between two chunks a few octets may lie idle: how long a page's header is shows only behind the page. They are
+    zeros: what the memory held before, a number perhaps, must not come into the file.
     """
     count = stop - start
     for column in range(matrix.shape[0]):
@@ -257,6 +258,8 @@ def chunks_nb(matrix, start, stop, specs, names, facts, kept, deltas, header, ou
         if dictionary < 0:
             page = body - size
             chunk = page
+            for k in range(at, page):
+                out[np.uint64(k)] = 0
         else:
             page = at
             for k in range(end - body):
