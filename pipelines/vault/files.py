@@ -70,7 +70,7 @@ def _whole_frame(content: bytes, offset: int) -> bytes | None:
 
 def write_run(disk: Disk, path: Path, cipher: AESGCM, entries: Entries, comparison: U64) -> None:
     """Write rows as a run, whole and synced; its name is durable when the caller syncs the folder."""
-    order = np.argsort(entries.token, kind="stable")
+    order = np.argsort(entries.token)  # no two are the same
     entries, comparison = entries.take(order), comparison[order]
     blocks = [cipher.encrypt(i.to_bytes(12, "little"), _rows(entries, i).pack(), b"tarifa vault run 1")
               for i in range(-(-len(entries) // BLOCK_ROWS))]

@@ -85,7 +85,7 @@ class Vault:
             return Remembered(0, unseen)
         asked = given.take(unseen)
         comparison = self._compare(asked)
-        unique, first, inverse = np.unique(asked.token, return_index=True, return_inverse=True)
+        unique, first, inverse = _ranked(asked.token)
         known, held = self._held(unique)
         stands = np.where(known, held, comparison[first])
         collisions = unseen[comparison != stands[inverse]]
@@ -264,10 +264,10 @@ class Vault:
 
     def _hold(self, entries: Entries, comparison: U64) -> None:
         self._active = Entries.concat([self._active, entries])
-        token = np.concatenate([self._active_token, entries.token])
-        order = np.argsort(token, kind="stable")
-        self._active_token = token[order]
-        self._active_comparison = np.concatenate([self._active_comparison, comparison])[order]
+        order = np.argsort(entries.token)  # no two are the same, nor held already
+        places = np.searchsorted(self._active_token, entries.token[order])
+        self._active_token = np.insert(self._active_token, places, entries.token[order])
+        self._active_comparison = np.insert(self._active_comparison, places, comparison[order])
 
     def _seal(self) -> None:
         """The log becomes a run, together with the small runs when there are many.
@@ -338,6 +338,20 @@ class Vault:
     def _must_write(self) -> None:
         if not self._write or self._lock < 0:
             raise LedgerError("this vault is open for reading, closed, or a write to it failed", remedy="open it again")
+
+
+def _ranked(token: I64) -> tuple[I64, I64, I64]:
+    """As `np.unique` gives them: the tokens ascending, once each, their first rows, and for every row its place.
+
+    Several times as fast: the order of equal ones need not be kept to know the first.
+    """
+    order = np.argsort(token)
+    ranked = token[order]
+    heads = np.concatenate([[True], ranked[1:] != ranked[:-1]])
+    inverse = np.empty(token.size, np.int64)
+    inverse[order] = np.cumsum(heads) - 1
+    starts = np.flatnonzero(heads)
+    return ranked[starts], np.minimum.reduceat(order, starts), inverse
 
 
 def _digest(body: Mapping[str, Any]) -> str:
