@@ -68,6 +68,8 @@ class _Form:
 
 def encode_cells(cells: Cells, labels: Labels | None = None) -> EncodedTable:
     """`cells` as one Parquet file. labels: names of every "label" column, as for `Cells.to_arrow`."""
+    if any(_repeats(tuple((labels or {})[column.name])) for column in cells.columns.columns if column.kind == "label"):
+        return encode_table(cells.to_arrow(labels))  # a dictionary page names each once: readers count on it
     form, count = _form(cells.columns), len(cells)
     matrix = np.ascontiguousarray(cells.matrix)
     specs, names = _with_names(cells.columns, form, labels)
@@ -130,6 +132,11 @@ def _with_names(columns: ColumnSet, form: _Form, labels: Labels | None) -> tuple
         pages.append(page)
         at += len(page)
     return specs, np.frombuffer(b"".join(pages), np.uint8)
+
+
+@lru_cache(maxsize=256)
+def _repeats(names: tuple[str, ...]) -> bool:
+    return len(set(names)) < len(names)
 
 
 @lru_cache(maxsize=256)

@@ -157,6 +157,18 @@ def test_values_wider_than_their_type_are_what_arrow_makes_of_them() -> None:
     assert encode_cells(cells, labels).payload == encode_table(cells.to_arrow(labels)).payload
 
 
+def test_names_that_repeat_are_written_once(tmp_path: Path) -> None:
+    """The audit of files names the source of each: a reader that takes repeated names for one must not lose count."""
+    columns = ColumnSet("audit", 1, (Column("source", "label", "a name", nullable=False),
+                                     Column("amount", "int64", "which", nullable=False)))
+    cells = Cells.empty(columns, 4)
+    cells["source"], cells["amount"] = [0, 1, 2, 1], range(4)
+    labels = {"source": ["nchf", "voip", "voip"]}
+    check(cells, labels)
+    assert decode_table(bytes(encode_cells(cells, labels).payload))["source"].to_pylist() == \
+        ["nchf", "voip", "voip", "voip"]
+
+
 def test_rows_know_their_schema() -> None:
     cells, labels = filled(3, 1, "near")
     rows = Rows(cells, labels)
