@@ -71,7 +71,7 @@ class TokenTable:
         if needed <= self._seen.shape[0]:
             return
         old = self._seen[self._seen[:, TOKEN] != ABSENT]
-        self._clear(1 << (needed - 1).bit_length() + 1)
+        self._clear(1 << (needed - 1).bit_length())
         columns = [np.ascontiguousarray(column) for column in old.T]
         scratch = np.empty(old.shape[0], np.int64)
         remember_nb(*columns, self._seen, scratch, np.zeros(old.shape[0], np.uint8))

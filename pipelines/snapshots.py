@@ -29,7 +29,10 @@ from schemas.errors import LedgerError
 VERSION = 1
 _MAGIC, _HEADER, _ALIGN = b"TARIFASN", struct.Struct("<8sIIQII"), 64
 
-Item = Any  # a NumPy array, an Arrow table or bytes; Arrow has no types of its own
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # of Arrow IPC
+
+# A NumPy array, bytes, an Arrow table or what has a schema and to_batches() as one; Arrow has no types of its own.
+Item = Any
 
 
 @dataclass(frozen=True)
@@ -118,38 +121,49 @@ class _DamagedError(LedgerError):
 
 
 def _octets(position: int, items: Mapping[str, Item], names: Mapping[str, str]) -> Iterator[Payload]:
-    payloads: list[memoryview] = []
+    """The file, piece by piece. Items are gone through twice, for the description and for the file: what is made
+    slice by slice is never there whole."""
     described: list[dict[str, Any]] = []
     offset = 0
     for name, item in sorted(items.items()):
-        kind, dtype, shape, payload = _payload(item)
+        kind, dtype, shape = _description(item)
+        octets = crc = 0
+        for payload in _pieces(item):
+            octets, crc = octets + payload.nbytes, zlib.crc32(payload, crc)
         described.append({"name": name, "kind": kind, "type": dtype, "shape": shape, "offset": offset,
-                          "octets": payload.nbytes, "crc32": zlib.crc32(payload)})
-        payloads.append(payload)
-        offset += -(-payload.nbytes // _ALIGN) * _ALIGN
+                          "octets": octets, "crc32": crc})
+        offset += -(-octets // _ALIGN) * _ALIGN
     text = json.dumps({"names": dict(names), "items": described}, sort_keys=True).encode()
     text += b" " * (-(_HEADER.size + len(text)) % _ALIGN)
     head = _HEADER.pack(_MAGIC, VERSION, len(text), position, 0, 0)[:-4]
     yield head + zlib.crc32(text, zlib.crc32(head)).to_bytes(4, "little") + text
-    for payload in payloads:
-        yield payload
-        yield bytes(-payload.nbytes % _ALIGN)
+    for each, (_, item) in zip(described, sorted(items.items()), strict=True):
+        yield from _pieces(item)
+        yield bytes(-each["octets"] % _ALIGN)
 
 
-def _payload(item: Item) -> tuple[str, str, list[int], memoryview]:
-    """(kind, type, shape, octets) of an item."""
+def _description(item: Item) -> tuple[str, str, list[int]]:
+    """(kind, type, shape) of an item."""
     if isinstance(item, bytes):
-        return "bytes", "", [], memoryview(item)
-    if isinstance(item, pa.Table):
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, item.schema) as writer:
-            writer.write_table(item)
-        return "arrow", "", [], memoryview(sink.getvalue())
-    array = np.ascontiguousarray(item)
-    if array.dtype.hasobject:
+        return "bytes", "", []
+    if hasattr(item, "to_batches"):
+        return "arrow", "", []
+    if item.dtype.hasobject:
         raise ValueError("an array of objects has no octets to keep")
-    dtype = json.dumps(array.dtype.descr) if array.dtype.names else array.dtype.str
-    return "array", dtype, list(item.shape), array.reshape(-1).view(np.uint8).data
+    return "array", json.dumps(item.dtype.descr) if item.dtype.names else item.dtype.str, list(item.shape)
+
+
+def _pieces(item: Item) -> Iterator[memoryview]:
+    """Octets of an item; of a table, those of an Arrow IPC stream, message by message."""
+    if isinstance(item, bytes):
+        yield memoryview(item)
+    elif hasattr(item, "to_batches"):
+        yield memoryview(item.schema.serialize())
+        for batch in item.to_batches():
+            yield memoryview(batch.serialize())
+        yield memoryview(_END_OF_STREAM)
+    else:
+        yield np.ascontiguousarray(item).reshape(-1).view(np.uint8).data
 
 
 def _read(path: Path, position: int) -> tuple[dict[str, Item], dict[str, str]]:

@@ -66,16 +66,29 @@ from schemas.timepoint import DAY_S, SECOND_US, zone_offsets
 
 NO_CLOCK_US = -(1 << 60)
 NEVER_US = 1 << 62
+_MOVED_AT_ONCE = 1 << 18  # sessions, 32 MiB of them
+_SPARE_SESSIONS = 1024  # rows free beyond what is asked for: more than one event of any tariff may add
 OPENING_MOVEMENT = 0x4F50454E  # upper half of the movement id of an account's opening posting; the lower is the account
 
 
 def aligned(rows: int, words: int) -> I64:
     """Zeroed int64 matrix on its own pages, huge ones where the system has them: records never straddle lines."""
     size = max(rows * words * 8, mmap.PAGESIZE)
-    pages = mmap.mmap(-1, size)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE") and size >= 1 << 21:
         pages.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(pages, np.int64, rows * words).reshape(rows, words)
+
+
+def give_back(part: I64) -> None:
+    """Let the system have the pages of rows of an `aligned` matrix, which read as zero from now on."""
+    pages: object = part
+    while isinstance(pages, np.ndarray):
+        pages = pages.base
+    pages = pages.obj if isinstance(pages, memoryview) else pages
+    if isinstance(pages, mmap.mmap) and part.nbytes >= 1 << 21:
+        start = part.ctypes.data - np.frombuffer(pages, np.uint8).ctypes.data
+        pages.madvise(mmap.MADV_DONTNEED, start, part.nbytes)
 
 
 @dataclass
@@ -255,12 +268,12 @@ class BalanceBook:
             self.nodes[newer, N_NEXT] = self.nodes.shape[0] - 1
 
     def make_room(self, events: int) -> None:
-        """Sessions for that many more events, at most half full."""
+        """Sessions for that many more events, at most three quarters full."""
         capacity = self.sessions.shape[0]
-        while capacity < 2 * (int(self.scalars[B_SESSIONS]) + events):
+        while 3 * capacity < 4 * (int(self.scalars[B_SESSIONS]) + events + _SPARE_SESSIONS):
             capacity *= 2
         if capacity != self.sessions.shape[0]:
-            self._rehash(capacity, NO_CLOCK_US)
+            self._rehash(capacity)
 
     def forget_sessions(self, heard_since_us: int) -> None:
         """Drop sessions that were last heard of before then; the table shrinks when few are left."""
@@ -269,11 +282,16 @@ class BalanceBook:
         while capacity > 1024 and capacity >= 8 * int(self.scalars[B_SESSIONS]):
             capacity //= 2
         if capacity != self.sessions.shape[0]:
-            self._rehash(capacity, NO_CLOCK_US)
+            self._rehash(capacity)
 
-    def _rehash(self, capacity: int, heard_since_us: int) -> None:
-        moved = aligned(capacity, SESSION_WORDS)
-        self.scalars[B_SESSIONS] = rehash_nb(self.sessions, moved, heard_since_us)
+    def _rehash(self, capacity: int) -> None:
+        """Move the sessions into a table of another size. Pages that were moved are given back on the way."""
+        moved, count = aligned(capacity, SESSION_WORDS), 0
+        for start in range(0, self.sessions.shape[0], _MOVED_AT_ONCE):
+            part = self.sessions[start:start + _MOVED_AT_ONCE]
+            count += rehash_nb(part, moved, NO_CLOCK_US)
+            give_back(part)
+        self.scalars[B_SESSIONS] = count
         self.sessions = moved
 
     def compact_spill(self) -> None:

@@ -3,6 +3,9 @@
 Version 2 has what accounts came to have later: granted buckets, options, friends, validity. Version 1 is read still.
 """
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 
@@ -51,7 +54,20 @@ SESSION_COLUMNS = ("key_hi", "key_lo", "position", "paid_position", "numerator",
                    "began_us", "steps", "tier_numerator", "reached_at")
 _SCALARS = {"clock_us": B_CLOCK, "lateness_us": B_LATENESS, "horizon_us": B_HORIZON, "through_day": B_THROUGH,
             "until_us": B_UNTIL}
-_SLICE = 1 << 20  # sessions that are sorted and copied at a time
+_SLICE = 1 << 18  # sessions that are copied at a time
+_METADATA = {"tarifa.book": str(VERSION)}
+
+
+@dataclass(frozen=True)
+class SlicedTable:
+    """A table that is made slice by slice whenever somebody goes through it, so that it is never there whole."""
+
+    schema: pa.Schema
+    to_batches: Callable[[], Iterator[pa.RecordBatch]]
+
+    def whole(self) -> pa.Table:
+        """All slices at once."""
+        return pa.Table.from_batches(self.to_batches(), self.schema)
 
 
 def to_arrow(book: BalanceBook) -> dict[str, pa.Table]:
@@ -59,6 +75,16 @@ def to_arrow(book: BalanceBook) -> dict[str, pa.Table]:
 
     Accounts are in the order of opening, the rest in the order of what names it.
     """
+    return {**small_tables(book), "sessions": sessions_of(book).whole().combine_chunks()}
+
+
+def to_items(book: BalanceBook) -> dict[str, pa.Table | SlicedTable]:
+    """The same tables to be written: what grows with the traffic is made when it is."""
+    return {**small_tables(book), "sessions": sessions_of(book)}
+
+
+def small_tables(book: BalanceBook) -> dict[str, pa.Table]:
+    """All tables but the open sessions."""
     profile, records = book.profile, book.records
     traits = profile[:, F_TRAITS]
     shared = profile[:, F_SHARED]
@@ -74,11 +100,11 @@ def to_arrow(book: BalanceBook) -> dict[str, pa.Table]:
     buckets = pa.table({"account_id": book.account_ids[rows], "bucket_id": ids, "remaining": left, "from_us": from_us,
                         "to_us": to_us})
     tables = {
-        "accounts": accounts, "buckets": buckets, "plans": _plans(book), "sessions": _sessions(book),
+        "accounts": accounts, "buckets": buckets, "plans": _plans(book),
         "commands": pa.table({"digest": pa.array(sorted(book.applied), pa.binary(16))}),
         "friends": friends_to_arrow(book),
         "scalars": pa.table({name: [int(book.scalars[i])] for name, i in _SCALARS.items()})}
-    return {name: t.replace_schema_metadata({"tarifa.book": str(VERSION)}) for name, t in tables.items()}
+    return {name: t.replace_schema_metadata(_METADATA) for name, t in tables.items()}
 
 
 def from_arrow(tables: dict[str, pa.Table]) -> BalanceBook:
@@ -135,28 +161,31 @@ def _column(table: pa.Table, name: str, default: int = 0) -> I64:
     return np.ascontiguousarray(table[name].to_numpy(), np.int64)
 
 
-def _sessions(book: BalanceBook) -> pa.Table:
-    """Open sessions by their key; copied in slices, so that a large table is not there three times."""
-    rows = np.flatnonzero((book.sessions[:, X_HI] != 0) | (book.sessions[:, X_LO] != 0))
-    rows = rows[np.lexsort((book.sessions[rows, X_LO], book.sessions[rows, X_HI]))]
-    columns = {name: np.empty(rows.size, np.int64) for name in SESSION_COLUMNS}
-    for start in range(0, rows.size, _SLICE):
-        part = book.sessions[rows[start:start + _SLICE]]
-        for word, name in enumerate(SESSION_COLUMNS):
-            columns[name][start:start + _SLICE] = part[:, word]
-    return pa.table(columns)
+def sessions_of(book: BalanceBook) -> SlicedTable:
+    """Open sessions by their key."""
+    schema = pa.schema([pa.field(name, pa.int64()) for name in SESSION_COLUMNS], _METADATA)
+
+    def slices() -> Iterator[pa.RecordBatch]:
+        table = book.sessions
+        rows = np.flatnonzero((table[:, X_HI] != 0) | (table[:, X_LO] != 0))
+        rows = rows[np.lexsort((table[rows, X_LO], table[rows, X_HI]))]
+        for start in range(0, rows.size, _SLICE):
+            part = np.ascontiguousarray(table[rows[start:start + _SLICE]].T)
+            yield pa.record_batch([pa.array(column) for column in part], schema=schema)
+
+    return SlicedTable(schema, slices)
 
 
 def _restore_sessions(book: BalanceBook, sessions: pa.Table) -> None:
     capacity = 1024
-    while capacity < 2 * sessions.num_rows:
+    while 3 * capacity < 4 * sessions.num_rows:
         capacity *= 2
     book.sessions = aligned(capacity, SESSION_WORDS)
-    columns = [_column(sessions, name) for name in SESSION_COLUMNS]
     count = 0
     for start in range(0, sessions.num_rows, _SLICE):
-        part = np.stack([column[start:start + _SLICE] for column in columns], axis=1)
-        count += int(rehash_nb(part, book.sessions, -(1 << 62)))
+        part = sessions.slice(start, _SLICE)
+        rows = np.stack([_column(part, name) for name in SESSION_COLUMNS], axis=1)
+        count += int(rehash_nb(rows, book.sessions, NO_CLOCK_US))
     book.scalars[B_SESSIONS] = count
 
 

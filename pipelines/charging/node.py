@@ -26,7 +26,7 @@ from pipelines.snapshots import Snapshots
 from rating.book import BalanceBook
 from rating.charging import Charged, charge, check_movements
 from rating.commands import Origin, apply_command
-from rating.snapshot import from_arrow, to_arrow
+from rating.snapshot import from_arrow, to_items
 from reference_data.accounts import Accounts
 from reference_data.snapshot import Snapshot
 from schemas.columns import Cells
@@ -236,7 +236,7 @@ class ChargingNode:
     def take_snapshot(self) -> None:
         """Step 4: the book at the ledger's position; then the journal below it is not needed any more."""
         self.finish()
-        self._snapshots.write(self.position, to_arrow(self.book))
+        self._snapshots.write(self.position, to_items(self.book))
         oldest = self._snapshots.retain()
         self._journal.trim(oldest, self.position)
         self._events_since_snapshot = 0

@@ -1,0 +1,61 @@
+"""Large tables of the balance book: their pages come and go without a copy that outlives its use."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.snapshots import Snapshots
+from rating.book import BalanceBook, aligned, give_back
+from rating.kernels.layout import B_SESSIONS, X_HI, X_LO, X_TIME
+from rating.snapshot import from_arrow, same_state, to_arrow, to_items
+
+
+def resident() -> int:
+    """Octets of anonymous memory that the process has."""
+    found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) * 1024
+
+
+def book_of(sessions: int) -> BalanceBook:
+    book = BalanceBook.create()
+    book.make_room(sessions)
+    places = np.random.default_rng(1).permutation(book.sessions.shape[0])[:sessions]
+    for place, key in zip(places, range(sessions), strict=True):  # where they lie does not matter before a rehash
+        book.sessions[place, [X_HI, X_LO, X_TIME]] = (key * 0x9E3779B97F4A7C15 & (1 << 62) - 1, key + 1, key)
+    book.scalars[B_SESSIONS] = sessions
+    return book
+
+
+def test_pages_that_are_given_back_are_the_systems() -> None:
+    matrix = aligned(1 << 19, 16)
+    matrix[:] = 7
+    before = resident()
+    give_back(matrix[: 1 << 18])
+    assert before - resident() > 0.9 * matrix.nbytes / 2
+    assert not matrix[: 1 << 18].any()
+    assert (matrix[1 << 18:] == 7).all()
+
+
+def test_a_table_that_grows_holds_what_it_held() -> None:
+    book, other = book_of(3000), book_of(3000)
+    book.make_room(1_000_000)
+    assert book.sessions.shape[0] == 1 << 21
+    assert 3 * book.sessions.shape[0] >= 4 * 1_003_000
+    assert book.scalars[B_SESSIONS] == 3000
+    assert same_state(book, other)
+
+
+def test_a_snapshot_is_written_slice_by_slice_and_read_as_one_table(tmp_path: Path) -> None:
+    book = book_of(600_000)
+    items = to_items(book)
+    assert not isinstance(items["sessions"], pa.Table)
+    Snapshots(tmp_path).write(1, items)
+    found = Snapshots(tmp_path).newest()
+    assert found is not None
+    assert found.items["sessions"].num_rows == 600_000
+    assert len(found.items["sessions"]["key_hi"].chunks) > 1
+    assert found.items["sessions"].equals(to_arrow(book)["sessions"])
+    assert same_state(from_arrow(dict(found.items)), book)
