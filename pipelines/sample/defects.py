@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.sample.kernels.draw import draw_nb
+from pipelines.sample.population import NOBODY, imsi_digits
 from pipelines.sample.rows import (
     C_ANSWER_S,
     C_DURATION_S,
@@ -67,6 +68,7 @@ EXPECTED: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 _CHARGED = ("msc", "smsc", "scscf", "pgw", "chf", "nchf", "voip")  # elements whose records are charged, not filtered
 _PARTIALS = ("pgw", "chf", "nchf")
+_MERGED = ("chf",)  # partials are merged until the final one
 
 
 @dataclass
@@ -139,7 +141,9 @@ class Mischief:
             add("key_conflict", row, self._other_content(rows[:, row].copy()))
         if self.stem in _CHARGED:
             for kind, change in (("unknown_subscriber", self._unknown), ("stale_port", self._left)):
-                for row in take(kind, self._with_use(rows) & self._served(rows)):
+                # A merged session is known by its first partial: what a later one says of the subscriber is not asked.
+                first = rows[D_PARTIAL] == 0 if self.stem in _MERGED else every
+                for row in take(kind, self._with_use(rows) & self._served(rows) & first):
                     if kind != "stale_port" or (self.left[S_TO_S] < rows[E_START_S, row]).any():
                         change(rows, row)
                         marks.append((row, self._entry(kind, rows[:, row])))
@@ -237,12 +241,10 @@ class Mischief:
 
     def _unknown(self, rows: I64, row: int) -> None:
         """Numbers of our ranges that no service ever had."""
-        digits = 0
-        for place in range(7):
-            digits = digits << 4 | int(draw_nb(self.key, int(rows[E_SESSION, row]), place)) % 10 + 1
+        nobody = int(draw_nb(self.key, int(rows[E_SESSION, row]), 0)) % 10**7
         if rows[E_IMSI, row] > 0:
-            rows[E_IMSI, row] = pack("00101999") << 28 | digits
-        rows[E_MSISDN, row] = pack("99974" if rows[E_IMSI, row] > 0 else "99929") << 28 | digits
+            rows[E_IMSI, row] = pack("00101" + f"{imsi_digits(NOBODY + nobody):010d}")
+        rows[E_MSISDN, row] = pack(("99974" if rows[E_IMSI, row] > 0 else "99929") + f"{nobody:07d}")
 
     def _left(self, rows: I64, row: int) -> None:
         """Identities of a subscriber whose number has left."""

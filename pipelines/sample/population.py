@@ -6,6 +6,7 @@ numbers of the VoIP switch 999 21 and seven digits, IMSI 001 01 and ten digits.
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -28,11 +29,12 @@ from pipelines.sample.rows import (
 from schemas.columns import I64
 from schemas.digits import pack
 
-MAX_SUBSCRIBERS = 5_000_000
+MIN_SUBSCRIBERS, MAX_SUBSCRIBERS = 20, 5_000_000
 COUNTRY_CODE = "999"
 MOBILE, FIXED = COUNTRY_CODE + "70", COUNTRY_CODE + "21"
 TIME_ZONE = "Europe/Madrid"
 REGIONS = 1 << 20
+NOBODY, SWAPPED = 10**9, 5 * 10**9  # from these on, indices of IMSIs that nobody has, and of the second one of a swap
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,24 @@ def _draws(seed: int, salt: int, count: int) -> I64:
     return np.fromiter((draw_nb(seed, i, salt) for i in range(count)), np.int64, count)
 
 
+Index = TypeVar("Index", int, I64)
+
+
+def imsi_digits(index: Index) -> Index:
+    """Last ten digits of an IMSI, of an index below 7 * 10^9: no two have the same, as 10^10 and the factor are
+    coprime."""
+    return (index * 1234567891 + 17) % 10**10
+
+
 def populate(subscribers: int, when: Period, seed: int) -> Population:
     """All subscribers. Of a thousand, two swap their SIM, two leave with their number, two come, two end."""
-    if not 20 <= subscribers <= MAX_SUBSCRIBERS:
-        raise ValueError(f"{subscribers} subscribers; from 20 to {MAX_SUBSCRIBERS} are possible")
+    if not MIN_SUBSCRIBERS <= subscribers <= MAX_SUBSCRIBERS:
+        raise ValueError(f"{subscribers} subscribers; from {MIN_SUBSCRIBERS} to {MAX_SUBSCRIBERS} are possible")
     index = np.arange(subscribers, dtype=np.int64)
     mobile = np.zeros((SUBSCRIBER_COLUMNS, subscribers), np.int64)
     number = (index * 7654321 + 1234567) % 10_000_000
     mobile[S_MSISDN] = _packed(MOBILE, number, 7)
-    mobile[S_IMSI] = _packed("00101", (index * 1234567891 + 17) % 10**10, 10)
+    mobile[S_IMSI] = _packed("00101", imsi_digits(index), 10)
     mobile[S_IMSI_AFTER] = mobile[S_IMSI]
     mobile[S_IMEI] = _packed("35", (index * 876543219871 + 98765) % 10**13, 13)
     # Members of a family live together, so that one region's nodes see a whole charging group.
@@ -139,7 +150,7 @@ def populate(subscribers: int, when: Period, seed: int) -> Population:
     moments = [when.start_s + span // 4 + _draws(seed, 200 + k, subscribers // 500 + 1)[: len(c)] % (span // 2)
                for k, c in enumerate(chosen)]
     mobile[S_SWAP_S, swapped] = moments[0]
-    mobile[S_IMSI_AFTER, swapped] = _packed("00101", (swapped * 1234567891 + 17 + 5 * 10**9) % 10**10, 10)
+    mobile[S_IMSI_AFTER, swapped] = _packed("00101", imsi_digits(swapped + SWAPPED), 10)
     mobile[S_TO_S, ported_out] = moments[1]
     mobile[S_FROM_S, ported_in] = moments[2]
     mobile[S_MSISDN, ported_in] = _packed(COUNTRY_CODE + "75", number[ported_in], 7)

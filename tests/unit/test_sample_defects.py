@@ -3,11 +3,13 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipelines.sample.defects import EXPECTED
+from pipelines.sample.population import NOBODY, SWAPPED, imsi_digits
 from pipelines.sample.score import score
 from schemas.codes import Reason
 from tests.unit.sample_operator import Read, make, read_file
@@ -147,3 +149,11 @@ def test_a_gap_that_wraps_is_found(tmp_path: Path) -> None:
     pq.write_table(key, tmp_path / "defects.parquet")
     gap = pa.table({"source": ["pgw-01"], "first": [(1 << 32) - 2], "last": [3]})
     assert score(tmp_path, {"sequence_gap": gap}).column("found").to_pylist() == [1]
+
+
+def test_numbers_that_nobody_has_are_nobodys() -> None:
+    """Multiples spread over all numbers: a range of its own would hold some subscriber's, from 100,000 on."""
+    index = np.arange(200_000)
+    held = {*imsi_digits(index).tolist(), *imsi_digits(index + SWAPPED).tolist()}
+    assert len(held) == 400_000
+    assert held.isdisjoint(imsi_digits(index * 50 + NOBODY).tolist())
