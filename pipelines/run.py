@@ -7,7 +7,7 @@ then commits of mediation that the journal has not, then the rest of the collect
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,8 +26,11 @@ from pipelines.mediating import Mediator
 from pipelines.reading import OFFSET_BITS, Reader
 from pipelines.stages import chain
 from pipelines.vault import Vault
+from rating.book import BalanceBook
+from rating.charging import Charged
 from reference_data.accounts import load_accounts
 from reference_data.snapshot import load_snapshot
+from schemas.errors import LedgerError
 
 BATCH_RECORDS = 100_000
 
@@ -82,15 +85,43 @@ class Run:
         self._reader.load_formats(folder.name for folder in source.inbox.iterdir())
         publish(self.ledger.store, product_schemas())
 
+    def take(self, paths: Collection[Path]) -> tuple[int, int]:
+        """One round over these files of the inbox and no others; they are removed from it.
+
+        Returns the stretch of the journal that they made.
+        """
+        self._catch_up()
+        first = self._node.position
+        self.go(consume=True, chosen=paths)
+        return first, self._node.position
+
+    def rehearse(self, commit: bool) -> BalanceBook:
+        """The book after all that is journaled, every account opened, for `try_command`: close this run after that.
+
+        commit: finish what an earlier run left; else nothing is written. Raises LedgerError: then something is left.
+        """
+        if commit:
+            self._catch_up()
+        elif any(True for _ in self._node.pending()) or any(
+                True for _ in self._mediator.committed_after(self._node.journaled_version, self.collector)):
+            raise LedgerError("an earlier run was stopped in the middle", "one that ended", "run again first")
+        return self._node.rehearse()
+
+    def try_command(self, command: Mapping[str, object]) -> Charged:
+        """What carrying out this command next would give. After `rehearse`."""
+        return self._node.try_command(command)
+
     def go(self, consume: bool = False, ages: dict[Path, Mark] | None = None,
-           progress: Callable[[int], None] | None = None) -> RunSummary:
+           progress: Callable[[int], None] | None = None, chosen: Collection[Path] | None = None) -> RunSummary:
         """One round over the inbox. `ages`: of a standing inbox, only files that are stable are taken.
 
-        progress is told the octets of each batch read.
+        progress is told the octets of each batch read. chosen: only these files.
         """
         started = time.perf_counter()
         rated = self._catch_up()
         found = self.collector.find()
+        if chosen is not None:
+            found = [each for each in found if each.path in chosen]
         if ages is not None:
             found = stable(found, ages, self._options.stable_s)
         files = records = containers = 0

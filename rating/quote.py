@@ -12,6 +12,7 @@ import numpy as np
 from rating.book import NEVER_US, BalanceBook
 from rating.charging import Charged, charge
 from rating.commands import apply_command
+from rating.counters import read_counters
 from rating.kernels.layout import L_VALID, STATE
 from rating.quote_accounts import (
     ANY_FRIEND,
@@ -22,7 +23,6 @@ from rating.quote_accounts import (
     made_up,
     open_book,
 )
-from rating.quote_counters import read_counters
 from rating.quote_events import AccountName, EventReader, QuoteEvent
 from rating.quote_lines import EARLIEST_US
 from rating.quote_results import REASONS, Result, Teller, day_text, rows_of

@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from rating.book import NEVER_US, BalanceBook
 from rating.commands.grants import CATALOGUE
+from rating.counters import CounterKind, counter_kinds, set_counter
 from rating.friends import add_friends
 from rating.kernels.calendar import cycle_start_nb
 from rating.kernels.layout import L_VALID
-from rating.quote_counters import CounterKind, counter_kinds, set_counter
 from rating.quote_events import AccountName, QuoteEvent, account_of
 from rating.quote_lines import EARLIEST_US, Fields, shown
 from reference_data.accounts import FOREVER_US, PAYMENTS, STATES, Accounts, accounts_from_arrow

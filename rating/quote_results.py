@@ -8,10 +8,10 @@ from typing import Any
 
 from rating.book import BalanceBook
 from rating.charging import Charged
+from rating.counters import CounterKind, counter_kinds
 from rating.explain import explain_rated
 from rating.kernels.layout import F_TRAITS, MONEY, TRAIT_CURRENCY
 from rating.quote_accounts import AccountNames
-from rating.quote_counters import CounterKind, counter_kinds
 from rating.quote_events import QuoteEvent
 from reference_data.tariffs.compile import Tariffs, definition_key
 from schemas.codes import AccountState, LedgerAccount, PostingReason, RatingStatus, Reason, StateCause, Unit

@@ -220,6 +220,15 @@ class ChargingNode:
         """What charging these events next would give. Changes the book: close this node without committing."""
         return charge(usage, 0, len(usage), self.position, self._reference.tariffs, self.book, self._labels)
 
+    def rehearse(self) -> BalanceBook:
+        """The book with every account opened, for `try_command`: close this node without committing."""
+        self.book.open_accounts(self._accounts, self._reference.tariffs, self.position)
+        return self.book
+
+    def try_command(self, command: Mapping[str, object]) -> Charged:
+        """What carrying out this command next would give. Changes the book, as `try_charging` does."""
+        return apply_command(command, self.position, self._reference.tariffs, self.book)
+
     def usage_of(self, version: int) -> tuple[Cells, bytes]:
         """Usage and sha256 of what mediation committed in `version`, read back from the ledger."""
         entries = self._ledger.logs()["mediation"].entries

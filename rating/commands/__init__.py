@@ -7,6 +7,8 @@ A command is a mapping: id (text), time (ISO), kind, and what the kind needs:
     transfer       account_id, to_account_id, amount > 0, currency, fee (default none)
     credit_limit   account_id, amount >= 0, currency
     grant          account_id, bucket (of the catalogue), amount (default the catalogue's), from, to (ISO)
+    open_balance   account_id and amount, currency; or bucket, amount, plan, from, to, cycle; or counter, value, cycle:
+                   what an account that has nothing of it yet brings along from another system
     plan_change    account_id, plan, from (ISO, default: time)
     option_add     account_id, plan, from, to (default: for ever), order (before, the default, or after the others)
     option_remove  account_id, plan, from (when it ends, default: time)

@@ -10,6 +10,7 @@ from rating.commands.context import Context, Origin, RefusedError, find_row, rea
 from rating.commands.grants import grant
 from rating.commands.money import adjust, credit_limit, top_up, transfer
 from rating.commands.movement import Movement
+from rating.commands.opening import open_balance
 from rating.commands.plans import (
     friend_add,
     friend_remove,
@@ -28,6 +29,7 @@ from schemas.usage import SUSPENSE
 
 _ACTIONS: dict[str, Callable[[Context, Movement], None]] = {
     "top_up": top_up, "adjust": adjust, "transfer": transfer, "credit_limit": credit_limit, "grant": grant,
+    "open_balance": open_balance,
     "plan_change": plan_change, "option_add": option_add, "option_remove": option_remove, "friend_add": friend_add,
     "friend_remove": friend_remove, "share_join": share_join, "share_leave": share_leave, "state": state,
     "clock": clock, "period_close": period_close}

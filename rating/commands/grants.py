@@ -36,7 +36,8 @@ def grant(context: Context, movement: Movement) -> None:
 
 
 def give_bucket(context: Context, movement: Movement, bucket: Allowance, reason: PostingReason,
-                amount: int | None = None, from_us: int | None = None, to_us: int | None = None) -> None:
+                amount: int | None = None, from_us: int | None = None, to_us: int | None = None,
+                against: LedgerAccount = LedgerAccount.GRANT) -> None:
     """Grant it to the command's account. Refused before anything is changed.
 
     The last bits of the id tell an account's grants of one bucket apart: those of the movement's hash, or the next
@@ -65,6 +66,4 @@ def give_bucket(context: Context, movement: Movement, bucket: Allowance, reason:
         book.grow_spill()
     spill_bucket_nb(book.profile, book.spill, book.scalars, row, bucket_id, amount, from_us, to_us)
     book.scalars[B_DUE] = min(int(book.scalars[B_DUE]), to_us)
-    movement.pair(row, LedgerAccount.ALLOWANCE, LedgerAccount.GRANT, bucket.unit, amount, reason, bucket_id)
-
-
+    movement.pair(row, LedgerAccount.ALLOWANCE, against, bucket.unit, amount, reason, bucket_id)

@@ -1,19 +1,18 @@
-"""Counters of a quote's accounts: set as a balances file says, read after an event. They are rows of the book."""
+"""Counters of accounts, by name: let stand at a value, read after an event. They are rows of the book."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rating.book import BalanceBook
-from rating.kernels.calendar import cycle_start_nb
+from rating.book import NEVER_US, BalanceBook
 from rating.kernels.cycles import COUNTER, row_key_nb
 from rating.kernels.layout import B_SESSIONS, F_TRAITS, TRAIT_ZONE, X_HI, X_LO, X_PAID, X_POSITION, X_TIME
 from reference_data.tariffs.compile import Tariffs
+from reference_data.tariffs.model import CYCLES
 from schemas.codes import Unit
+from schemas.cycles import cycle_start, next_cycle
 from schemas.money import format_money
 from schemas.tariff_tables import BUCKET_CYCLE_SHIFT, COUNTER_KEY, COUNTER_NAME
-from schemas.timepoint import DAY_S, SECOND_US, local_offset_s
-
-_FAR_US = 1 << 61
+from schemas.timepoint import DAY_S, SECOND_US, local_midnight_us, local_offset_s
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,23 @@ def counter_kinds(tariffs: Tariffs) -> dict[str, CounterKind]:
     return {name: CounterKind(name, key, key >> BUCKET_CYCLE_SHIFT & 7, unit_of[name]) for name, key in keys.items()}
 
 
+def cycle_end_us(book: BalanceBook, row: int, cycle: int, day: int) -> int:
+    """Instant at which the account's cycle that begins on a day is over; NEVER_US for one that has no end."""
+    if not cycle:
+        return NEVER_US
+    traits = int(book.profile[row, F_TRAITS])
+    return local_midnight_us(book.time_zones[traits >> TRAIT_ZONE & 0xFFFF],
+                             next_cycle(CYCLES[cycle], day, traits & 0xFF))
+
+
 def cycle_day(book: BalanceBook, row: int, cycle: int, time_us: int) -> int:
-    """First day of the account's cycle that holds an instant."""
+    """First day of the account's cycle that holds an instant; 0 for one that has no end."""
+    if not cycle:
+        return 0
     traits = int(book.profile[row, F_TRAITS])
     zone = book.time_zones[traits >> TRAIT_ZONE & 0xFFFF]
     day = (time_us // SECOND_US + local_offset_s(zone, time_us)) // DAY_S
-    return int(cycle_start_nb(cycle, day, traits & 0xFF))
+    return cycle_start(CYCLES[cycle], day, traits & 0xFF)
 
 
 def read_counters(book: BalanceBook, row: int, kinds: Iterable[CounterKind], time_us: int
@@ -69,7 +79,13 @@ def set_counter(book: BalanceBook, row: int, kind: CounterKind, value: int, time
         place = ~place
         book.scalars[B_SESSIONS] += 1
         book.sessions[place, [X_HI, X_LO]] = row_key_nb(COUNTER, kind.key, account, day)
-    book.sessions[place, [X_POSITION, X_PAID, X_TIME]] = (value, value, _FAR_US)
+    book.sessions[place, [X_POSITION, X_PAID, X_TIME]] = (
+        value, value, cycle_end_us(book, row, kind.cycle, day))
+
+
+def has_counter(book: BalanceBook, row: int, kind: CounterKind, time_us: int) -> bool:
+    """Whether a counter has counted anything in the cycle of an instant."""
+    return _place(book, kind, int(book.account_ids[row]), cycle_day(book, row, kind.cycle, time_us)) >= 0
 
 
 def _place(book: BalanceBook, kind: CounterKind, account: int, day: int) -> int:

@@ -1,0 +1,1 @@
+"""Coming from another system: what accounts bring along."""
