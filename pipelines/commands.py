@@ -9,15 +9,18 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
-from pipelines.collect import CollectedFile
+from pipelines.collect import COMMANDS, CollectedFile
+from pipelines.durable import Disk, reached
 from rating.commands import KINDS
 from schemas.audit import COMMAND
 from schemas.codes import Reason
 from schemas.columns import ABSENT, U8, Cells
-from schemas.timepoint import parse_time
+from schemas.timepoint import SECOND_US, parse_time
 
 MAX_LINE_OCTETS = 64 << 10
 _EARLIEST_US, _LATEST_US = parse_time("1990-01-01"), parse_time("2100-01-01")
@@ -47,6 +50,29 @@ def read_commands(buffer: U8) -> list[Command]:
             commands.append(_read(line, offset))
         offset += len(line)
     return commands
+
+
+def deliver_commands(inbox: Path, stem: str, at_us: int, parts: Iterable[bytes], disk: Disk) -> set[Path]:
+    """Put lines of commands into the inbox, a file for each part: 1 all aside, 2 all renamed; none is half there.
+
+    stem: begins their names; at_us: their time in the order of files.
+    """
+    folder = inbox / COMMANDS
+    disk.make_dir(folder)
+    stamp = datetime.fromtimestamp(at_us // SECOND_US, UTC).strftime("%Y%m%d%H%M%S")
+    waiting = []
+    for number, part in enumerate(parts, 1):
+        path = folder / f"{stem}_{number:06d}_{stamp}.jsonl"
+        hidden = path.with_name(f".{path.name}")
+        hidden.unlink(missing_ok=True)  # of one that was killed here
+        disk.write_new(hidden, [part])
+        waiting.append((hidden, path))
+    reached("commands.written")
+    for hidden, path in waiting:
+        disk.rename(hidden, path)
+    disk.sync_dir(folder)
+    reached("commands.delivered")
+    return {path for _, path in waiting}
 
 
 def to_journal(file: CollectedFile, commands: Iterable[Command]) -> list[bytes]:

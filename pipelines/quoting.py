@@ -38,7 +38,8 @@ def quote_files(tariffs: Tariffs, events: Path, balances: Path | None, operator:
     given = None
     if balances is not None:
         given = read_accounts(_load(balances), balances.name, tariffs, zone)
-    return quote(read_items(events, reader), given, tariffs, reader, breakdown)
+    return quote(read_items(events, reader), given, tariffs, reader, breakdown,
+                 home.close_after_s if home is not None else None)
 
 
 def price_of_number(tariffs: Tariffs, plan: str, number: str, time_us: int) -> list[tuple[str, Result]]:

@@ -102,6 +102,8 @@ class Run:
         """
         if commit:
             self._catch_up()
+            if not self._node.settled:  # killed between its last charge and its end
+                self._settle()
         elif any(True for _ in self._node.pending()) or any(
                 True for _ in self._mediator.committed_after(self._node.journaled_version, self.collector)):
             raise LedgerError("an earlier run was stopped in the middle", "one that ended", "run again first")

@@ -17,6 +17,7 @@ from rating.kernels.layout import (
     B_LATENESS,
     B_SESSIONS,
     B_SPILLED,
+    B_UNTIL,
     BUCKET_ID,
     F_ACCOUNT,
     F_CREDIT,
@@ -364,6 +365,17 @@ class BalanceBook:
         if self.all_active is None:
             self.all_active = bool((self.records[:, STATE] == STATES.index("active")).all())
         return self.all_active
+
+    def close_after(self, seconds: int) -> None:
+        """From now on a cycle closes by itself so long after its end; what is closed already stays closed."""
+        self.scalars[B_UNTIL] = max(self.scalars[B_UNTIL], self.scalars[B_CLOCK] - self.scalars[B_LATENESS])
+        self.scalars[B_LATENESS] = seconds * SECOND_US
+        self.scalars[B_DUE] = NO_CLOCK_US
+
+    @property
+    def closes_after_s(self) -> int:
+        """How long after its end a cycle closes by itself."""
+        return int(self.scalars[B_LATENESS]) // SECOND_US
 
     def granted_ids(self, row: int) -> set[int]:
         """Bucket ids of an account's granted buckets."""

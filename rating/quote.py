@@ -64,11 +64,12 @@ class Quote:
 
 
 def quote(items: Sequence[QuoteEvent | QuoteCommand], given: Sequence[GivenAccount] | None, tariffs: Tariffs,
-          reader: EventReader, breakdown: bool | None = None) -> Quote:
+          reader: EventReader, breakdown: bool | None = None, close_after_s: int | None = None) -> Quote:
     """Price `items` in their order over the same balances.
 
     given: accounts of a balances file; None makes one up for each plan and name. reader: that read the events.
-    breakdown: whether each result says how its price came about; None: for up to 5,000 events.
+    breakdown: whether each result says how its price came about; None: for up to 5,000 events. close_after_s: how long
+    after its end a cycle closes by itself, the operator's or None for the default.
     Raises ReferenceDataError: an account without a plan, or whose balances make no sense.
     """
     events = [item for item in items if isinstance(item, QuoteEvent)]
@@ -80,6 +81,8 @@ def quote(items: Sequence[QuoteEvent | QuoteCommand], given: Sequence[GivenAccou
     names = AccountNames([account.name for account in given])
     first_us = events[0].cells["event_time_us"] if events else 0
     book = open_book(given, names, tariffs, first_us)
+    if close_after_s is not None:
+        book.close_after(close_after_s)
     teller = Teller(tariffs, names, len(events) <= MOST_EXPLAINED if breakdown is None else breakdown)
     teller.begin(book)
     cells = _cells(events, owner, names)

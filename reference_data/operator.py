@@ -9,6 +9,9 @@ import msgspec
 from reference_data.yaml_file import read_yaml
 from schemas.errors import ReferenceDataError
 
+CLOSE_AFTER_S = 3 * 86_400
+_SPAN = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
+
 
 class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """operator.yaml. `home_plmn` is MCC and MNC, 5 or 6 digits, one or (for several networks) a list."""
@@ -19,6 +22,15 @@ class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_zone: str
     currency: str
     lanes: int = 32
+    close_after: str | msgspec.UnsetType = msgspec.UNSET  # left out of the content where it is left out of the file
+
+    @property
+    def close_after_s(self) -> int:
+        """Seconds after its end at which a cycle closes by itself."""
+        if self.close_after is msgspec.UNSET:
+            return CLOSE_AFTER_S
+        number, unit = self.close_after.split(" ")
+        return int(number) * _SPAN[unit]
 
     @property
     def home_plmns(self) -> tuple[str, ...]:
@@ -48,6 +60,10 @@ def load_operator(path: Path) -> Operator:
         refuse("currency", operator.currency, "an ISO 4217 code")
     if not 1 <= operator.lanes <= 4096:
         refuse("lanes", operator.lanes, "1 to 4096")
+    if operator.close_after is not msgspec.UNSET and (
+            not re.fullmatch(r"[0-9]{1,9} (s|min|h|d)", operator.close_after)
+            or operator.close_after_s > 3660 * 86_400):
+        refuse("close_after", operator.close_after, 'a span of time such as "3 d" or "12 h", at most ten years')
     try:
         ZoneInfo(operator.time_zone)
     except (ZoneInfoNotFoundError, ValueError):

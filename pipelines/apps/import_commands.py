@@ -7,11 +7,13 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from pipelines.apps.opening import BesideOption
+from pipelines.apps.correct_commands import point
+from pipelines.apps.opening import BesideOption, now_us, places
 from pipelines.apps.options import HomeOption, LedgerOption, console, home_of
 from pipelines.home import Home, Input
 from pipelines.importing.balance_file import shown, words
 from schemas.errors import ReferenceDataError
+from schemas.money import format_money
 
 DryOption = Annotated[bool, typer.Option("--dry-run", help="Check everything; commit nothing.")]
 
@@ -21,6 +23,33 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Coming from another system.")
     group.command("balances")(balances_command)
     app.add_typer(group, name="import")
+    period = typer.Typer(no_args_is_help=True, help="Periods of accounts.")
+    period.command("close")(close_command)
+    app.add_typer(period, name="period")
+
+
+def close_command(
+    through: Annotated[str, typer.Option("--through", help="Last day of the period: cycles that end with it or before, "
+                                         "in each account's own zone.")] = "",
+    until: Annotated[str, typer.Option("--until", help="Instead: cycles that end by an instant.")] = "",
+    time: Annotated[str, typer.Option("--time", help="When it is closed. Default: now.")] = "",
+    dry_run: DryOption = False,
+    home: HomeOption = None, input_folder: BesideOption = None, ledger: LedgerOption = "",
+) -> None:
+    """Close a period for good: late usage of it meets what each plan says under `late_usage`."""
+    from pipelines.periods import close_period
+
+    source, place = places(home, input_folder, ledger)
+    done = close_period(source, place, through, until, point(source, time, now_us()), dry_run)
+    if done.known:
+        console.print(f"The period {done.words} was closed before; nothing changes.")
+        return
+    for title, sums in (("expired", done.expired), ("carried over", done.rolled)):
+        for (unit, currency), amount in sorted(sums.items()):
+            console.print(f"{title}: " + (f"{format_money(amount)} {currency}" if currency
+                                            else f"{amount:,} {unit}s"))
+    console.print(f"The period {done.words} "
+                  + ("would be closed; nothing was committed." if dry_run else "is closed."))
 
 
 def balances_command(

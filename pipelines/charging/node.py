@@ -37,6 +37,7 @@ from schemas.usage import SUSPENSE, USAGE
 NO_FILE = bytes(32)
 LEDGER_TABLES = ("rated", "posting", "suspense", "correction", "withdrawn")  # that a correction adds to
 OPENING = "open_accounts"
+CLOSE_AFTER = "close_after"  # of the operator's file, once it is another than before
 OWN_COMMANDS = "own_commands"  # file of a commit: commands of no command file, [position, content] a line
 CHARGED, BALANCES = "append", "balances"  # kinds of commits
 SNAPSHOT_EVENTS = 5_000_000  # events between snapshots; replay of so many takes seconds
@@ -84,12 +85,21 @@ class ChargingNode:
 
     def open_accounts(self) -> None:
         """Journal and post the opening of accounts that the reference data has and the book has not."""
+        self._keep_close_after()
         if (self.book.rows_of(self._accounts.account_id) >= 0).all():
             return
         opening = json.dumps({"id": f"open-{self._reference.content_hash}", "kind": OPENING,
                               "reference": self._reference.content_hash}).encode()
         batch = Committed(self.journaled_version, Cells.empty(USAGE), commands=[opening])
         self.charge(*self.journal(batch), batch.usage)
+
+    def _keep_close_after(self) -> None:
+        """Journal when cycles close by themselves, where the operator has changed it: replay must close as life did."""
+        seconds = self._reference.operator.close_after_s
+        if seconds != self.book.closes_after_s:
+            command = {"id": f"close-after-{self.position}", "kind": CLOSE_AFTER, "seconds": seconds}
+            batch = Committed(self.journaled_version, Cells.empty(USAGE), commands=[json.dumps(command).encode()])
+            self.charge(*self.journal(batch), batch.usage)
 
     @property
     def settled(self) -> bool:
@@ -222,6 +232,7 @@ class ChargingNode:
 
     def rehearse(self) -> BalanceBook:
         """The book with every account opened, for `try_command`: close this node without committing."""
+        self.book.close_after(self._reference.operator.close_after_s)
         self.book.open_accounts(self._accounts, self._reference.tariffs, self.position)
         return self.book
 
@@ -316,6 +327,8 @@ class ChargingNode:
                                                self._origin(*command["line"]), check=False))
                 elif command.get("kind") == OPENING:
                     moved.append(self._open(command, place))
+                elif command.get("kind") == CLOSE_AFTER:
+                    self.book.close_after(int(command["seconds"]))
                 elif command.get("kind") == CORRECT:
                     self._apply_correction(command)
                 else:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.charging.node import OPENING
+from pipelines.charging.node import CLOSE_AFTER, OPENING
 from pipelines.collect import COMMANDS
 from pipelines.corrections.history import Group, History, is_correction
 from pipelines.corrections.kept import accounts_among
@@ -83,6 +83,9 @@ class Replay:
                 opened = accounts_among(*group.opened, self._accounts)
                 postings = self.book.open_accounts(opened, tariffs, position)
                 self._tell(Charged(Cells.empty(RATED), postings, Cells.empty(SUSPENSE)), tariffs)
+            return
+        if content.get("kind") == CLOSE_AFTER and "line" not in content:
+            self.book.close_after(int(content["seconds"]))
             return
         command = content["command"] if "line" in content else content
         account = command.get("account_id", ABSENT)

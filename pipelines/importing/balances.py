@@ -11,14 +11,13 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipelines.collect import COMMANDS
-from pipelines.durable import Disk, reached
+from pipelines.commands import deliver_commands
+from pipelines.durable import Disk
 from pipelines.home import Home, Input
 from pipelines.importing.balance_file import BalanceFile, Group, Total, compare_totals, parse_totals, read_totals
 from pipelines.importing.checking import Checker, RowError
@@ -77,7 +76,7 @@ def import_balances(source: Input, home: Home, request: Request, dry_run: bool =
         _rehearse(source, Home(Path(scratch) / "home") if fresh else home, aside, done, dry_run, file, disk)
         if dry_run or done.known == rows:
             return done
-        paths = _deliver(source, aside, digest, checker.at_us, disk or Disk())
+        paths = deliver_commands(source.inbox, f"balances-{digest[:16]}", checker.at_us, _parts(aside), disk or Disk())
     job = Run(source, home, RunOptions(workers=1), disk)
     try:
         stretch = job.take(paths)
@@ -196,26 +195,6 @@ def _why(command: dict[str, Any], book: BalanceBook, tariffs: Tariffs) -> str:
     if cycle_closed(book, row, cycle_end_us(book, row, cycle, day)):
         return f"bucket {name}: its cycle at {format_time(at_us)} is closed; expected an open one"
     return f"bucket {name} cannot be opened"
-
-
-def _deliver(source: Input, aside: Path, digest: str, at_us: int, disk: Disk) -> set[Path]:
-    """Steps 1 and 2: the commands into the inbox, in files of a bounded size, each whole or not there."""
-    folder = source.inbox / COMMANDS
-    disk.make_dir(folder)
-    stamp = datetime.fromtimestamp(at_us // SECOND_US, UTC).strftime("%Y%m%d%H%M%S")
-    waiting = []
-    for number, part in enumerate(_parts(aside), 1):
-        path = folder / f"balances-{digest[:16]}_{number:06d}_{stamp}.jsonl"
-        hidden = path.with_name(f".{path.name}")
-        hidden.unlink(missing_ok=True)  # of an import that was killed here
-        disk.write_new(hidden, [part])
-        waiting.append((hidden, path))
-    reached("import.written")
-    for hidden, path in waiting:
-        disk.rename(hidden, path)
-    disk.sync_dir(folder)
-    reached("import.delivered")
-    return {path for _, path in waiting}
 
 
 def _parts(aside: Path) -> Iterator[bytes]:

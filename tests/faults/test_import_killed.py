@@ -17,7 +17,7 @@ from tests.faults.whole_run import warm
 from tests.integration.hand_made import HandMade
 
 SEED = int(os.environ.get("TARIFA_FAULT_SEED", "1"))
-STEPS = {"import.written", "import.delivered", "collect.committed", "journal.append.1", "journal.append.2",
+STEPS = {"commands.written", "commands.delivered", "collect.committed", "journal.append.1", "journal.append.2",
          "charge.folded", "ledger.commit.2.2", "snapshot.2"}
 BALANCES = """account_id,kind,name,amount,currency
 1,money,,7.25,EUR
@@ -68,7 +68,7 @@ def killed(folder: Path, keys: Path, count: int) -> None:
         site = made(folder / str(at), keys)
         told = f"seed {SEED}, killed at event {at}, {straight.events[at - 1]}"
         assert run_child(imported(site), Script(at, "kill", seed=SEED + at)).killed, told
-        delivered = straight.events.index("import.delivered") + 1
+        delivered = straight.events.index("commands.delivered") + 1
         # Once it was delivered, any run goes on with it; before that, nothing of it is there.
         again = run_child(imported(site, "run" if at > delivered and at % 2 else "import"))
         assert not again.error, f"{told}: {again.error}"
