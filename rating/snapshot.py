@@ -54,7 +54,7 @@ SESSION_COLUMNS = ("key_hi", "key_lo", "position", "paid_position", "numerator",
                    "began_us", "steps", "tier_numerator", "reached_at")
 _SCALARS = {"clock_us": B_CLOCK, "lateness_us": B_LATENESS, "horizon_us": B_HORIZON, "through_day": B_THROUGH,
             "until_us": B_UNTIL}
-_SLICE = 1 << 18  # sessions that are copied at a time
+_SLICE = 1 << 14  # sessions that are copied at a time: so few that memory is used again
 _METADATA = {"tarifa.book": str(VERSION)}
 
 
@@ -162,13 +162,17 @@ def _column(table: pa.Table, name: str, default: int = 0) -> I64:
 
 
 def sessions_of(book: BalanceBook) -> SlicedTable:
-    """Open sessions by their key."""
+    """Open sessions by their key, as they are now: the book must not change until the last slice was taken."""
     schema = pa.schema([pa.field(name, pa.int64()) for name in SESSION_COLUMNS], _METADATA)
+    table = book.sessions
+    rows = np.flatnonzero((table[:, X_HI] != 0) | (table[:, X_LO] != 0))
+    upper = table[rows, X_HI]
+    order = np.argsort(upper)  # keys are hashes: two with the same upper half are rare
+    if (np.diff(upper[order]) == 0).any():
+        order = np.lexsort((table[rows, X_LO], upper))
+    rows = rows[order]
 
     def slices() -> Iterator[pa.RecordBatch]:
-        table = book.sessions
-        rows = np.flatnonzero((table[:, X_HI] != 0) | (table[:, X_LO] != 0))
-        rows = rows[np.lexsort((table[rows, X_LO], table[rows, X_HI]))]
         for start in range(0, rows.size, _SLICE):
             part = np.ascontiguousarray(table[rows[start:start + _SLICE]].T)
             yield pa.record_batch([pa.array(column) for column in part], schema=schema)

@@ -59,3 +59,12 @@ def test_a_snapshot_is_written_slice_by_slice_and_read_as_one_table(tmp_path: Pa
     assert len(found.items["sessions"]["key_hi"].chunks) > 1
     assert found.items["sessions"].equals(to_arrow(book)["sessions"])
     assert same_state(from_arrow(dict(found.items)), book)
+
+
+def test_sessions_are_in_the_order_of_both_halves_of_their_key() -> None:
+    book = book_of(1000)
+    taken = (book.sessions[:, X_HI] != 0) | (book.sessions[:, X_LO] != 0)
+    book.sessions[taken, X_HI] %= 7  # many with the same upper half
+    table = to_arrow(book)["sessions"]
+    assert table.num_rows == 1000
+    assert table.equals(table.sort_by([("key_hi", "ascending"), ("key_lo", "ascending")]))
