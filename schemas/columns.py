@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from schemas import pages
+
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 
@@ -90,8 +92,10 @@ class Cells:
     def empty(cls, columns: ColumnSet, rows: int = 0, fill: int | None = None) -> "Cells":
         """Room for `rows` rows, uninitialised unless `fill` is given. Always C-contiguous."""
         shape = (len(columns.columns), rows)
-        matrix = np.empty(shape, np.int64) if fill is None else np.full(shape, fill, np.int64)
-        return cls(columns, matrix)
+        cells = cls(columns, pages.matrix(shape))
+        if fill is not None:
+            cells.matrix.fill(fill)
+        return cells
 
     @classmethod
     def concat(cls, columns: ColumnSet, parts: Iterable["Cells"]) -> "Cells":
@@ -119,10 +123,20 @@ class Cells:
         return self.take(np.flatnonzero(mask))
 
     def take(self, rows: npt.NDArray[np.intp]) -> "Cells":
-        return Cells(self.columns, np.take(self.matrix, rows, axis=1))
+        """Those rows, in that order; a copy."""
+        cells = Cells.empty(self.columns, len(rows))
+        for column, values in zip(cells.matrix, self.matrix, strict=True):
+            np.take(values, rows, out=column)
+        return cells
 
     def slice(self, start: int, stop: int) -> "Cells":
-        return Cells(self.columns, np.ascontiguousarray(self.matrix[:, start:stop]))
+        """Rows [start, stop): itself for all of them, else a copy."""
+        part = self.matrix[:, start:stop]
+        if part.shape == self.matrix.shape:
+            return self
+        cells = Cells.empty(self.columns, part.shape[1])
+        cells.matrix[:] = part
+        return cells
 
     def to_arrow(self, labels: Labels | None = None) -> pa.Table:
         """Narrow types, code names, nulls. `labels` holds the names of every "label" column."""

@@ -1,12 +1,10 @@
-"""Layout of a compiled tariff: one tuple of int64 vectors, so that a kernel takes one argument.
+"""Layout of a compiled tariff: int64 vectors under one address, so that a kernel takes one argument.
 
 The compiler (`reference_data.tariffs.compile`) fills them, the kernels (`rating.kernels`) read them; both name a
 vector by the constants below. `*_FIRST` vectors have one more element than rows: row r owns [first[r], first[r+1]).
 """
 
-from numba import types
-
-from schemas.jit import I64_IN
+from schemas.vectors import VECTORS
 
 NAMES = (
     # epochs, ascending: a version, or a span of it within which no validity and no exchange rate changes
@@ -75,7 +73,7 @@ NAMES = (
     "DEFINITION_VALIDITY",   # seconds from the grant, -1: for ever (catalogue), or its cycle (plans)
 )
 INDEX = {name: place for place, name in enumerate(NAMES)}
-TABLES = types.UniTuple(I64_IN, len(NAMES))
+TABLES = VECTORS
 (VERSION_FROM, VERSION_LABEL, VERSION_PLAN, VERSION_OWN, DIMS, KIND, PRICED, CALLING, PLMN_COUNTRY,
  PLMN_FIRST, PLMN_CODE, PLMN_ZONE, CLASS_FIRST, CLASS_GROUP, CLASS_APN, CLASS_ZONE, CLASS_MORE,
  CLASS_SERVICE_ID, CLASS_SLICE, CLASS_RAT, CLASS_PLMN, CLASS_CATEGORY, PLAN_ROOT, PLAN_CURRENCY,

@@ -21,6 +21,7 @@ from reference_data.tariffs.source import refuse
 from schemas.columns import I64
 from schemas.errors import ReferenceDataError
 from schemas.tariff_tables import NAMES
+from schemas.vectors import Vectors
 
 MAX_CELLS = 1 << 25
 MAX_CLASS_ROWS = 10_000
@@ -35,7 +36,7 @@ class Tariffs:
     """
 
     versions: tuple[TariffVersion, ...]
-    tables: tuple[I64, ...]
+    tables: Vectors
     slots: npt.NDArray[np.int32]
     leaves: I64
     labels: dict[str, list[str]]
@@ -143,9 +144,7 @@ def compile_versions(versions: list[TariffVersion]) -> Tariffs:
 
 def _freeze(versions: list[TariffVersion], arrays: dict[str, I64], forest: PrefixForest, shared: Compiling,
             apns: list[str], networks: list[str]) -> Tariffs:
-    for name in NAMES:
-        arrays[name].setflags(write=False)
-    tables = tuple(arrays[name] for name in NAMES)
+    tables = Vectors(arrays[name] for name in NAMES)
     named = apns, shared.rate_names, networks, list(shared.axes.categories)
     return Tariffs(tuple(versions), tables, forest.slots, forest.leaves, shared.labels, tuple(apns),
                    tuple(shared.rate_names), content_hash(tables, forest.slots, forest.leaves, shared.labels, *named),

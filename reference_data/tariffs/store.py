@@ -18,6 +18,7 @@ from reference_data.tariffs.compile import Tariffs, content_hash, load_tariffs
 from schemas.columns import I64
 from schemas.errors import ReferenceDataError
 from schemas.tariff_tables import NAMES
+from schemas.vectors import Vectors
 
 FORMAT = 1
 MOST_OCTETS = 1 << 32
@@ -51,9 +52,9 @@ def load(path: Path) -> Tariffs:
             if about.format != FORMAT or about.tables != NAMES:
                 raise ReferenceDataError(f"{path.name} was compiled by another release", f"format {FORMAT}",
                                          "compile the tariff again")
-            tables = tuple(_frozen(stored[name]) for name in NAMES)
+            tables = Vectors(stored[name] for name in NAMES)
             arrays: dict[str, Any] = {name: _frozen(stored[name]) for name in _ARRAYS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, msgspec.MsgspecError) as problem:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, msgspec.MsgspecError) as problem:
         raise ReferenceDataError(f"{path.name} is no compiled tariff: {problem}", "a file of `tarifa tariff compile`",
                                  "compile the tariff again") from None
     named = {each.name: getattr(about, each.name) for each in fields(Tariffs)
