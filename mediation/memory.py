@@ -30,11 +30,13 @@ class Lexicon:
     labels: dict[str, list[str]] = field(default_factory=dict)
     tokens: TokenTable = field(default_factory=TokenTable)
     apns: WordTable = field(init=False)
+    categories: WordTable = field(init=False)
 
     def __post_init__(self) -> None:
         for name in LABELS:
             self.labels.setdefault(name, [])
         self.apns = WordTable(self.labels["apn"])
+        self.categories = WordTable(self.labels["category"])
 
     def label(self, column: str, name: str) -> int:
         """Label of a name, new or known."""

@@ -24,11 +24,13 @@ _SECOND_US = 1_000_000
 _COPIED = ("record_offset", "record_length", "container_index", "record_type", "service", "direction", "duration_s",
            "uplink_octets", "downlink_octets", "other_number_type", "gateway_address", "charging_id", "rating_group",
            "service_identifier", "partial_sequence", "local_sequence", "cause_for_closing", "serving_plmn", "rat_type")
-_NOT_RESOLVED = ("account_id", "service_id", "group_id", "lane", "category", "snssai", "segments")
+_NOT_RESOLVED = ("account_id", "service_id", "group_id", "lane")
 _TEXT_COLUMNS = ("session_text", "apn_text")
 _NUMBER_COLUMNS = ("served_number", "other_number", "forwarded_number")
 _OF_THE_FILE = ("status", "status_offset", "record_offset", "record_length", "served_address_text",
                 *(f"{name}_type" for name in _NUMBER_COLUMNS))
+_NO_CONTENT = ("segments", "slice_type", "slice_differentiator", "category_text")  # younger than kept contents
+_MOST_SLICE_TYPE, _NO_DIFFERENTIATOR = 255, 0xFFFFFF
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def _column_kinds() -> I64:
         if DECODED.index(f"{name}_type") != DECODED.index(name) + 1:
             raise FormatError("the type of a number must follow it in DECODED")
     kinds[DECODED.index("served_address")] = keys.ADDRESS_COLUMN
-    for name in _OF_THE_FILE:
+    for name in (*_OF_THE_FILE, *_NO_CONTENT):
         kinds[DECODED.index(name)] = keys.SKIPPED_COLUMN
     return kinds
 
@@ -110,6 +112,9 @@ def normalise(decoded: Cells, buffer: U8, source: str, file_id: int, file_time_u
                       reason, fault)
     sightings, foreign = _parties(decoded, buffer, snapshot, token_key, lexicon, usage, reason)
     usage["apn"] = lexicon.apns.labels(buffer, decoded["apn_text"])
+    usage["category"] = lexicon.categories.labels(buffer, decoded["category_text"])
+    usage["snssai"] = slice_of(decoded["slice_type"], decoded["slice_differentiator"])
+    usage["segments"] = np.where(decoded["segments"] > 0, decoded["segments"], ABSENT)
     plmns = snapshot.operator.home_plmns
     events.filter_nb(decoded.matrix, usage.matrix, np.array([pack(p) for p in plmns], np.int64),
                      np.array([len(p) for p in plmns], np.int64), np.array(stream.role_codes, np.int64),
@@ -131,6 +136,14 @@ def normalise(decoded: Cells, buffer: U8, source: str, file_id: int, file_time_u
         fault[missing] = usage["record_offset"][missing]
         filtered[missing] = ABSENT
     return Normalised(usage, key, reason, fault, filtered, sightings)
+
+
+def slice_of(slice_type: I64, differentiator: I64) -> I64:
+    """S-NSSAI as usage holds it, SST << 32 | (SD + 1, 0 for none); ABSENT where the network wrote none that can be."""
+    named = (differentiator >= 0) & (differentiator < _NO_DIFFERENTIATOR)
+    found: I64 = np.where((slice_type >= 0) & (slice_type <= _MOST_SLICE_TYPE),
+                          (slice_type << 32) + np.where(named, differentiator + 1, 0), ABSENT)
+    return found
 
 
 def _parties(decoded: Cells, buffer: U8, snapshot: Snapshot, token_key: TokenKey, lexicon: Lexicon, usage: Cells,

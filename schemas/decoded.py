@@ -47,4 +47,9 @@ DECODED = ColumnSet("decoded", 1, (
     Column("rat_type", "int16", "radio access technology (see RAT_TYPE)"),
     Column("apn_text", "int64", "text reference: APN network identifier or DNN"),
     Column("answered", "bool", "false for attempts that were never answered"),
+    # Since the full tariff model. No part of the content by which copies are known, which is older than they are.
+    Column("segments", "int64", "segments of the messages, where the record counts them"),
+    Column("slice_type", "int64", "SST of the network slice (S-NSSAI, TS 23.003)"),
+    Column("slice_differentiator", "int64", "SD of the network slice; FFFFFF stands for none"),
+    Column("category_text", "int64", "text reference: what the network calls this usage"),
 ))

@@ -119,6 +119,7 @@ _subscriber = st.one_of(
     digits.map(lambda n: {"type": "e164", "text": f"msisdn-{n}"}))
 _session = record({"chargingId": counts, "sessionId": st.integers(0, 255)},
                   {"user": uris, "rat": st.integers(0, 255), "dnn": names, "started": stamps, "plmn": plmns,
+                   "slice": record({"sst": st.integers(0, 255)}, {"sd": st.binary(min_size=3, max_size=3)}),
                    "address": record({}, {"v4": binary_ip, "v6": st.tuples(st.just("v6"), v6)})})
 chf = record({"recordType": st.just(200), "function": names, "opening": stamps, "duration": counts,
               "cause": st.integers(0, 60), "consumer": record({"role": st.just("smf")}, {"address": binary_ip})},

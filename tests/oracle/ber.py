@@ -128,6 +128,10 @@ def chf(value: Row) -> list[Row]:
     copy(head, session, charging_id="chargingId", rat_type="rat")
     if "dnn" in session:
         head["apn_text"] = session["dnn"].encode()
+    if "slice" in session:
+        head["slice_type"] = session["slice"]["sst"]
+        if "sd" in session["slice"]:
+            head["slice_differentiator"] = int.from_bytes(session["slice"]["sd"], "big")
     if value.get("identifier"):
         head["session_text"] = value["identifier"]
     if "plmn" in session:

@@ -62,7 +62,8 @@ CHF = {**ADDRESSES, "subscriberIdentifier": "subscriber", "subscriptionIDType": 
        "usedUnitContainers": "containers", "recordOpeningTime": "opening", "causeForRecClosing": "cause",
        "recordSequenceNumber": "sequence", "localRecordSequenceNumber": "localSequence",
        "pDUSessionChargingInformation": "session", "pDUSessionChargingID": "chargingId", "rATType": "rat",
-       "dataNetworkNameIdentifier": "dnn", "eND-USER-IMSI": "imsi", "chargingID": "chargingId",
+       "dataNetworkNameIdentifier": "dnn", "networkSliceInstanceID": "slice", "sST": "sst", "sD": "sd",
+       "eND-USER-IMSI": "imsi", "chargingID": "chargingId",
        "triggerTimeStamp": "triggered", "dataTotalVolume": "total", "dataVolumeUplink": "up",
        "dataVolumeDownlink": "down"}
 
