@@ -7,22 +7,26 @@ What a kind needs beyond that is the business of `rating.commands`; here only wh
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from pipelines.collect import COMMANDS, CollectedFile
 from pipelines.durable import Disk, reached
 from rating.commands import KINDS
+from reference_data.inventory import tokens_of
 from schemas.audit import COMMAND
-from schemas.codes import Reason
+from schemas.codes import Identity, Reason
 from schemas.columns import ABSENT, U8, Cells
 from schemas.timepoint import SECOND_US, parse_time
 
 MAX_LINE_OCTETS = 64 << 10
+_NUMBER = re.compile(r"\+?[1-9][0-9]{2,14}")
 _EARLIEST_US, _LATEST_US = parse_time("1990-01-01"), parse_time("2100-01-01")
 
 
@@ -75,14 +79,29 @@ def deliver_commands(inbox: Path, stem: str, at_us: int, parts: Iterable[bytes],
     return {path for _, path in waiting}
 
 
-def to_journal(file: CollectedFile, commands: Iterable[Command]) -> list[bytes]:
+def to_journal(file: CollectedFile, commands: Iterable[Command], token_key: tuple[int, int]) -> list[bytes]:
     """What the journal gets of some lines of a file: the place of the line, and its payload.
 
     The journal is replayed for ever: nothing may enter it that a later reader, or the charging node's own
-    commands, could take for something else.
+    commands, could take for something else. Nor may a number: of a friend it gets the token.
     """
     return [b'{"line":%s,"command":%s}' % (json.dumps([file.source, file.file_id, c.offset, c.length]).encode(),
-                                           c.payload) for c in commands]
+                                           _private(c, token_key)) for c in commands]
+
+
+def _private(command: Command, token_key: tuple[int, int]) -> bytes:
+    """The payload, with the token in place of the number of a friend."""
+    if command.kind not in ("friend_add", "friend_remove"):
+        return command.payload
+    fields = json.loads(command.payload, parse_float=str)
+    if "number" not in fields:
+        return command.payload
+    number = fields.pop("number", None)
+    if isinstance(number, str) and _NUMBER.fullmatch(number):
+        fields["token"] = int(tokens_of(pa.array([number.removeprefix("+")]), Identity.MSISDN, token_key)[0])
+    else:
+        fields.pop("token", None)  # refused for want of one
+    return json.dumps(fields).encode()
 
 
 def _read(line: bytes, offset: int) -> Command:

@@ -93,7 +93,8 @@ class Mediator:
             extra["command"] = Rows(cells, {"source": [batch.command_file.source], "kind": kinds})
         return batch, self._commit(  # 2 to 4
             result, extra, "append", {"collected": (batch.start, batch.stop)}, _state(result.state, batch.open_file),
-            [] if batch.command_file is None else to_journal(batch.command_file, batch.commands), "mediate.sighted")
+            [] if batch.command_file is None else to_journal(batch.command_file, batch.commands,
+                                                                self._token_key), "mediate.sighted")
 
     def _commit(self, result: Mediated, extra: Mapping[str, pa.Table | Rows], kind: str, positions: Positions,
                 state: dict[str, Any], commands: Sequence[bytes], sighted: str) -> Committed:
@@ -218,7 +219,7 @@ class Mediator:
                 source = collector.files[rows["file_id"][0].as_py()]
                 offsets = set(rows["record_offset"].to_pylist())
                 commands = to_journal(source, [c for c in read_commands(collector.payload(source))
-                                               if c.offset in offsets])
+                                               if c.offset in offsets], self._token_key)
         return Committed(version, usage, sha256, commands)
 
     def close(self) -> None:

@@ -25,6 +25,15 @@ def add_friends(book: BalanceBook, rows: I64, tokens: I64, from_us: I64, to_us: 
     add_friends_nb(book.friends, more)
 
 
+def befriend(book: BalanceBook, friends: pa.Table, account_ids: I64) -> None:
+    """Give these accounts their lists: rows of `friends` (account_id, token, from_us, to_us) that are theirs."""
+    columns = [friends[name].to_numpy() for name in _COLUMNS]
+    theirs = np.isin(columns[0], account_ids)
+    if theirs.any():
+        account, *rest = (column[theirs] for column in columns)
+        add_friends(book, book.rows_of(account), *rest)
+
+
 def end_friend(book: BalanceBook, row: int, token: int, time_us: int) -> bool:
     """Take a number off an account's list from an instant on; whether it was on it."""
     return bool(end_friend_nb(book.friends, row, token, time_us))

@@ -254,7 +254,7 @@ def _tokens(table: pa.Table, path: Path, name: str, kind: I64, token_key: tuple[
 
 def tokens_of(values: pa.Array, kind: Identity, token_key: tuple[int, int]) -> I64:
     """Tokens of numbers or addresses as text, (n,). Raises ReferenceDataError: a value that is neither."""
-    table = pa.table({"value": values})
+    table = pa.table({"value": values.cast(pa.large_string())})
     return _tokens(table, Path("values"), "value", np.full(len(values), int(kind), np.int64), token_key)
 
 

@@ -26,6 +26,7 @@ from pipelines.snapshots import Snapshots
 from rating.book import BalanceBook
 from rating.charging import Charged, charge, check_movements
 from rating.commands import Origin, apply_command
+from rating.friends import befriend
 from rating.snapshot import from_arrow, to_items
 from reference_data.accounts import Accounts
 from reference_data.snapshot import Snapshot
@@ -170,7 +171,7 @@ class ChargingNode:
         states = Cells.concat(ACCOUNT_STATE, [p.account_state for p in parts])
         if len(states):
             rows["account_state"] = states
-        opened = opened_rows(self._operator, self.book.account_ids[known:]) \
+        opened = opened_rows(self._operator, self.book.account_ids[known:], self._reference.friends) \
             if own and self._operator is not None and len(self.book) > known else None
         self.finish()
         if ahead and self._threads > 1:
@@ -233,7 +234,7 @@ class ChargingNode:
     def rehearse(self) -> BalanceBook:
         """The book with every account opened, for `try_command`: close this node without committing."""
         self.book.close_after(self._reference.operator.close_after_s)
-        self.book.open_accounts(self._accounts, self._reference.tariffs, self.position)
+        self._open_new(self.position)
         return self.book
 
     def try_command(self, command: Mapping[str, object]) -> Charged:
@@ -339,12 +340,20 @@ class ChargingNode:
     def _origin(self, source: str = COMMANDS, *place: int) -> Origin:
         return Origin(self._labels["source"].index(source), *place)
 
+    def _open_new(self, place: int) -> Cells:
+        """Open what the book has not, with its lists of friends. Returns the postings."""
+        known = len(self.book)
+        postings = self.book.open_accounts(self._accounts, self._reference.tariffs, place)
+        if self._reference.friends is not None:
+            befriend(self.book, self._reference.friends, self.book.account_ids[known:])
+        return postings
+
     def _open(self, command: dict[str, Any], place: int) -> Charged:
         if command["reference"] != self._reference.content_hash:
             raise LedgerError(f"journal position {place} opened accounts of reference data {command['reference'][:12]}",
                               f"that, not {self._reference.content_hash[:12]}",
                               "run once with the reference data as it was, then with the new one")
-        postings = self.book.open_accounts(self._accounts, self._reference.tariffs, place)
+        postings = self._open_new(place)
         return Charged(Cells.empty(RATED), postings, Cells.empty(SUSPENSE))
 
 

@@ -13,13 +13,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from pipelines.archive import Archive
 from pipelines.charging.node import OPENING, OWN_COMMANDS
 from pipelines.commands import Command, read_commands, to_journal
 from pipelines.corrections.correction import KIND as CORRECT
-from pipelines.corrections.kept import OPENED, opened_from_folder, read_opened
+from pipelines.corrections.kept import OPENED, Opened, opened_from_folder, read_opened
 from pipelines.ledger import FileEntry, Ledger
 from pipelines.ledger.log import Entry
 from schemas.columns import Cells
@@ -40,7 +39,7 @@ class Group:
     version: int
     reference: str
     commands: tuple[tuple[int, dict[str, Any]], ...]
-    opened: tuple[pa.Table, pa.Table] | None
+    opened: Opened | None
     usage_file: FileEntry | None
 
     @property
@@ -51,8 +50,8 @@ class Group:
 class History:
     """The past of one ledger, up to where its log stood when this was made."""
 
-    def __init__(self, ledger: Ledger, archive: Archive, operator: Path) -> None:
-        self._ledger, self._archive, self._operator = ledger, archive, operator
+    def __init__(self, ledger: Ledger, archive: Archive, operator: Path, token_key: tuple[int, int]) -> None:
+        self._ledger, self._archive, self._operator, self._token_key = ledger, archive, operator, token_key
         logs = ledger.logs()
         self._charging = list(logs["charging"].entries) if "charging" in logs else []
         self._mediation = list(logs["mediation"].entries) if "mediation" in logs else []
@@ -105,8 +104,7 @@ class History:
         return Group(first, stop, version, reference,
                      tuple((first + i, json.loads(line)) for i, line in enumerate(lines)), None, usage)
 
-    def _own(self, entry: Entry, first: int) -> tuple[tuple[tuple[int, dict[str, Any]], ...],
-                                                      tuple[pa.Table, pa.Table] | None]:
+    def _own(self, entry: Entry, first: int) -> tuple[tuple[tuple[int, dict[str, Any]], ...], Opened | None]:
         commands: list[tuple[int, dict[str, Any]]] = []
         opened = None
         for file in entry.added:
@@ -130,7 +128,7 @@ class History:
             self._lines = file_id, read_commands(buffer)
         offsets = set(rows["record_offset"].to_pylist())
         return to_journal(SimpleNamespace(source=source, file_id=file_id),  # type: ignore[arg-type]
-                          [c for c in self._lines[1] if c.offset in offsets])
+                          [c for c in self._lines[1] if c.offset in offsets], self._token_key)
 
 
 def is_correction(command: dict[str, Any]) -> bool:

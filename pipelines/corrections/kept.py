@@ -9,6 +9,7 @@ import io
 import json
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -81,28 +82,38 @@ def kept_tariffs(home: Home, tariffs_hash: str) -> Tariffs:
     return tariffs
 
 
-def opened_rows(operator: Path, ids: I64) -> bytes:
-    """Rows of accounts.parquet and plans.parquet of the accounts `ids`: one Arrow stream after the other."""
+class Opened(NamedTuple):
+    """What was opened: rows of accounts.parquet and plans.parquet, and friends by token."""
+
+    accounts: pa.Table
+    plans: pa.Table
+    friends: pa.Table | None = None
+
+
+def opened_rows(operator: Path, ids: I64, friends: pa.Table | None = None) -> bytes:
+    """Rows of accounts.parquet, plans.parquet and, where there are any, of friends, of the accounts `ids`: one Arrow
+    stream after the other."""
     sink = io.BytesIO()
-    for name in _OPENED_FILES:
-        table = pq.read_table(operator / name)
+    of_friends = [] if friends is None or not friends.num_rows else [friends]
+    for table in [*(pq.read_table(operator / name) for name in _OPENED_FILES), *of_friends]:
         table = table.filter(pc.is_in(table["account_id"], pa.array(ids)))
         with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
             writer.write_table(table)
     return sink.getvalue()
 
 
-def read_opened(payload: bytes) -> tuple[pa.Table, pa.Table]:
-    """What `opened_rows` wrote: accounts and plans."""
+def read_opened(payload: bytes) -> Opened:
+    """What `opened_rows` wrote."""
     source = pa.BufferReader(payload)
-    accounts = pa.ipc.open_stream(source).read_all()
-    return accounts, pa.ipc.open_stream(source).read_all()
+    parts = []
+    while source.tell() < len(payload):
+        parts.append(pa.ipc.open_stream(source).read_all())
+    return Opened(*parts)
 
 
-def opened_from_folder(operator: Path) -> tuple[pa.Table, pa.Table]:
+def opened_from_folder(operator: Path) -> Opened:
     """For ledgers that did not keep what was opened: the operator's files as they are now."""
-    accounts, plans = (pq.read_table(operator / name) for name in _OPENED_FILES)
-    return accounts, plans
+    return Opened(*(pq.read_table(operator / name) for name in _OPENED_FILES))
 
 
 def accounts_among(accounts: pa.Table, plans: pa.Table, ids: I64 | None) -> Accounts:

@@ -89,7 +89,8 @@ def prepare(source: Input, home: Home, wanted: Wanted, reference: tuple[str, Tar
     Raises LedgerError: the past cannot be read back, or its replay does not give what the ledger has.
     """
     ledger = Ledger.open(home.ledger)
-    history = History(ledger, Archive(home.archive, Keys.open(home.keys)), source.operator)
+    keys = Keys.open(home.keys)
+    history = History(ledger, Archive(home.archive, keys), source.operator, keys.token_key)
     base = history.position
     as_charged = lookup(home, reference, wanted.as_charged)
     old = past_layers(home, history)

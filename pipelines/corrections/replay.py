@@ -17,6 +17,7 @@ from pipelines.corrections.withdrawn import IDS, Ids, ids_of
 from rating.book import BalanceBook
 from rating.charging import Charged, charge
 from rating.commands import Origin, apply_command
+from rating.friends import befriend
 from reference_data.tariffs.compile import Tariffs
 from schemas.columns import ABSENT, I64, Cells
 from schemas.rated import RATED
@@ -80,8 +81,10 @@ class Replay:
         if content.get("kind") == OPENING and "line" not in content:
             tariffs = self._layers.at(group.reference, position, None)
             if group.opened is not None:
-                opened = accounts_among(*group.opened, self._accounts)
+                opened = accounts_among(group.opened.accounts, group.opened.plans, self._accounts)
                 postings = self.book.open_accounts(opened, tariffs, position)
+                if group.opened.friends is not None:
+                    befriend(self.book, group.opened.friends, opened.account_id)
                 self._tell(Charged(Cells.empty(RATED), postings, Cells.empty(SUSPENSE)), tariffs)
             return
         if content.get("kind") == CLOSE_AFTER and "line" not in content:

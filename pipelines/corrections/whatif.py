@@ -76,7 +76,8 @@ def whatif(source: Input, home: Home, tariff: Path, from_us: int = LONG_AGO_US, 
     """
     tariffs = load_tariffs(tariff)
     ledger = Ledger.open(home.ledger)
-    history = History(ledger, Archive(home.archive, Keys.open(home.keys)), source.operator)
+    keys = Keys.open(home.keys)
+    history = History(ledger, Archive(home.archive, keys), source.operator, keys.token_key)
     result = Comparison()
     tally = _Tally(result, segments(source), from_us, to_us)
     with open_duckdb(ledger) as connection:

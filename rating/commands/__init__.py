@@ -12,8 +12,8 @@ A command is a mapping: id (text), time (ISO), kind, and what the kind needs:
     plan_change    account_id, plan, from (ISO, default: time)
     option_add     account_id, plan, from, to (default: for ever), order (before, the default, or after the others)
     option_remove  account_id, plan, from (when it ends, default: time)
-    friend_add     account_id, token (of the number), from, to (default: for ever)
-    friend_remove  account_id, token, from (when it ends, default: time)
+    friend_add     account_id, number (in files: the journal gets its token), from, to (default: for ever)
+    friend_remove  account_id, number, from (when it ends, default: time)
     share_join     account_id, shared_account_id: from now on it uses that account's buckets and money after its own
     share_leave    account_id
     state          account_id, state, valid_until (ISO, or null for none; left out: as it is)

@@ -43,7 +43,7 @@ def test_a_bad_line_is_refused_and_the_journal_gets_a_command_that_does_nothing(
 @pytest.mark.parametrize("line", [*BAD, json.dumps(CLOCK).encode()], ids=range(len(BAD) + 1))
 def test_a_restart_journals_the_same_octets(line: bytes) -> None:
     file = CollectedFile(7, "commands", "x.jsonl", bytes(16), 0)
-    first, again = (to_journal(file, read_commands(lines(*content))[-1:]) for content in ((line,), (b"", line)))
+    first, again = (to_journal(file, read_commands(lines(*content))[-1:], (0, 0)) for content in ((line,), (b"", line)))
     assert json.loads(again[0]) == json.loads(first[0]) | {"line": ["commands", 7, 1, len(line) + 1]}
 
 
