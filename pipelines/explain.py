@@ -19,6 +19,7 @@ from pipelines.archive import Archive
 from pipelines.collect import COMMANDS
 from pipelines.keys import ErasedError
 from rating.explain import explain_rated
+from rating.legs import leg_name
 from reference_data.streams import Streams
 from reference_data.tariffs.compile import Tariffs, definition_key
 from reference_data.tariffs.model import Rate
@@ -27,6 +28,7 @@ from schemas.errors import LedgerError
 from schemas.money import format_money
 from schemas.rated import RATED
 from schemas.tariff_tables import BUCKET_DAY_BITS
+from schemas.timepoint import to_us
 
 # Tables that hold a container by its origin, and what that means for it. Fixed names: nothing here is pasted input.
 FATES = {
@@ -63,7 +65,7 @@ class SourceRecord:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A rated event: the row, how it was priced, its postings and the records it was made from."""
+    """A rated event, or a charge leg of it: row, how it was priced, its postings, the records it was made from."""
 
     rated: dict[str, Any]
     pricing: dict[str, object]
@@ -101,8 +103,20 @@ class Lineage:
         postings = self._rows("SELECT * FROM posting WHERE movement = $1 ORDER BY journal_position, posting_index",
                               [event_id.lower()])
         records = self._records(rows[0])
-        return [Explanation(row, pricing(row, self._tariffs) | self._recompute(row, postings), postings, records)
-                for row in rows]
+        found = []
+        for row in rows:
+            own = [p for p in postings if (p.get("leg") or 0) == row["leg"]]
+            found.append(Explanation(row, pricing(row, self._tariffs) | self._recompute(row, own), own, records))
+        return found
+
+    def legs_aside(self, event_id: str) -> list[dict[str, Any]]:
+        """Charge legs of an event that are set aside: leg, name, account_id, reason."""
+        if not self._rows("SELECT 1 FROM duckdb_views() WHERE view_name = 'leg_suspense_open'", []):
+            return []  # a ledger of an earlier release
+        rows = self._rows("SELECT leg, account_id, reason, event_time_us FROM leg_suspense_open WHERE event_id = $1 "
+                          "ORDER BY leg", [event_id.lower()])
+        return [{"leg": row["leg"], "name": leg_name(self._tariffs, to_us(row["event_time_us"]), row["leg"]),
+                 "account_id": row["account_id"], "reason": row["reason"]} for row in rows]
 
     def trace(self, file: str, offset: int) -> tuple[dict[str, Any], SourceRecord | None, list[Fate]]:
         """File, record and fates of the byte at `offset` of `file` (its name, or its number in collection order).
@@ -206,6 +220,8 @@ def pricing(row: dict[str, Any], tariffs: Tariffs) -> dict[str, object]:
     version = next((v for v in tariffs.versions if v.name == row["tariff_version"]), None)
     place = row["rate_row"]
     name = tariffs.rate_names[place] if place is not None and 0 <= place < len(tariffs.rate_names) else None
+    if version is not None and 0 < row["leg"] <= len(version.legs):
+        steps = {"charge leg": f"{row['leg']}: {version.legs[row['leg'] - 1].name}", **steps}
     if version is None or name is None:
         steps["rate"] = f"row {place}; the reference data at hand does not have it"
     else:

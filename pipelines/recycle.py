@@ -205,7 +205,8 @@ def _outcomes(taken: TakenUp, result: Mediated, charged: Charged) -> list[Outcom
     note(result.merged, "merged", [""] * len(result.merged))
     note(result.duplicate, "duplicate", [""] * len(result.duplicate))
     note(result.filtered, "filtered", [FilterReason(r).name.lower() for r in result.filtered["reason"].tolist()])
-    note(charged.rated, "rated", [""] * len(charged.rated), charged.rated["charge_nanos"])
+    rated = charged.rated.where(charged.rated["leg"] == 0)
+    note(rated, "rated", [""] * len(rated), rated["charge_nanos"])
     for suspense in (result.suspense, charged.suspense):
         note(suspense, "suspended", [f"{Stage(s).name.lower()}: {Reason(r).name.lower()}" for s, r in
                                      zip(suspense["stage"].tolist(), suspense["reason"].tolist(), strict=True)])

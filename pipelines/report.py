@@ -18,17 +18,19 @@ from pipelines.run import RunSummary
 
 CLASSES = ("rated", "suspended", "duplicate", "filtered", "matched", "merged", "held", "withdrawn")
 
-# Units that were charged and money, per source; value at risk is an estimate and says so.
+# Units that were charged and money, per source; value at risk is an estimate and says so. What charge legs charge to
+# further parties is apart, so that no unit counts twice.
 _UNITS_AND_MONEY = """
 WITH charged AS (
     SELECT source, sum(quantity) FILTER (unit = 'second') AS seconds, sum(quantity) FILTER (unit = 'octet') AS octets,
            sum(quantity) FILTER (unit = 'message') AS messages, sum(charge_nanos) AS charged,
            sum(uncollected_nanos) AS uncollected
-    FROM rated GROUP BY source),
+    FROM rated WHERE leg = 0 GROUP BY source),
+further AS (SELECT source, sum(charge_nanos) AS legs FROM rated WHERE leg > 0 GROUP BY source),
 risk AS (SELECT source, sum(estimate_nanos) AS at_risk FROM suspense GROUP BY source)
 SELECT source, coalesce(seconds, 0), coalesce(octets, 0), coalesce(messages, 0), coalesce(charged, 0),
-       coalesce(uncollected, 0), coalesce(at_risk, 0)
-FROM charged FULL JOIN risk USING (source)
+       coalesce(uncollected, 0), coalesce(at_risk, 0), coalesce(legs, 0)
+FROM charged FULL JOIN risk USING (source) FULL JOIN further USING (source)
 """
 
 
@@ -71,15 +73,16 @@ def money_table(connection: duckdb.DuckDBPyConnection) -> Table:
     if rows:
         totals = [sum(column) for column in list(zip(*rows, strict=True))[1:]]
         rows.append(("total", *totals))
+    legs = any(row[-1] for row in rows)
     table = _wide_table("The same in units and money (* suspended: an estimate)",
-                        ["seconds", "MB", "messages", "charged", "uncollected",
-                                                        "at risk*"])
+                        ["seconds", "MB", "messages", "charged", "uncollected", "at risk*",
+                         *(["to others"] if legs else [])])
     for row in rows:
         source, seconds, octets, messages, *nanos = row
         if source == "total":
             table.add_section()
         table.add_row(source, _count(seconds), f"{octets / 1e6:,.1f}" if octets else "", _count(messages),
-                      *(_money(n) for n in nanos))
+                      *(_money(n) for n in (nanos if legs else nanos[:-1])))
     return table
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from rating.book import BalanceBook, currency_label
 from rating.kernels.fold import fold_nb
 from rating.kernels.layout import (
     B_SPILLED,
+    C_LEG,
     C_REASON,
     CANDIDATE_WORDS,
     CHOICE,
@@ -25,6 +27,7 @@ from rating.kernels.layout import (
     WALK,
 )
 from rating.kernels.select import UNKNOWN_PLAN, select_nb
+from rating.legs import Legs, plans_of_legs
 from rating.states import apply_states
 from reference_data.accounts import PLAN_SEPARATOR
 from reference_data.tariffs.compile import Tariffs
@@ -33,20 +36,22 @@ from schemas.codes import LedgerAccount, Reason, Stage
 from schemas.columns import ABSENT, I64, Cells
 from schemas.errors import InvariantError
 from schemas.money import exact_sum
-from schemas.rated import ACCOUNT_STATE, NOTIFICATION, POSTING, RATED
+from schemas.rated import ACCOUNT_STATE, LEG_SUSPENSE, NOTIFICATION, POSTING, RATED
 from schemas.tariff_tables import COUNTER_THRESHOLD_FIRST, ENTRY_COUNTER_FIRST, FAMILY_SCOPE, RATE_COUNTER, SCOPE_DAY
 from schemas.usage import SUSPENSE, USAGE
 
 CHUNK = 8192
 _WORST_POSTINGS = 4 * MAX_CANDIDATES + 10
 _OWN = len(USAGE.columns)
+_NO_LEGS = np.zeros((2, 0), np.int64)
 
 
 @dataclass(frozen=True)
 class Charged:
     """rated, posting, suspense, notification and account_state cells, in the order of the events.
 
-    The book was changed in place. turns: pieces into which sessions were cut to price them.
+    A charge leg is a further row of rated behind its event's; one that cannot be priced is in leg_suspense. The book
+    was changed in place. turns: pieces into which sessions were cut to price them.
     """
 
     rated: Cells
@@ -55,6 +60,7 @@ class Charged:
     notification: Cells = field(default_factory=lambda: Cells.empty(NOTIFICATION))
     turns: int = 0
     account_state: Cells = field(default_factory=lambda: Cells.empty(ACCOUNT_STATE))
+    leg_suspense: Cells = field(default_factory=lambda: Cells.empty(LEG_SUSPENSE))
 
 
 def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: Tariffs, book: BalanceBook,
@@ -65,50 +71,69 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
     charging adds index `tariffs.labels`. Raises InvariantError: charges and postings differ.
     """
     count = stop - start
-    choice = np.empty((CHOICE, count), np.int64)
     rated = Cells.empty(RATED, count)
-    posting = Cells.empty(POSTING, 2 * count + _WORST_POSTINGS)
+    posting = _blank(2 * count + _WORST_POSTINGS)
     notification = Cells.empty(NOTIFICATION, _worst_notifications(tariffs))
     rows_per_event = _rows_per_event(tariffs)
     progress = np.zeros(PROGRESS, np.int64)
     plan_of, places = places_of(tariffs, book, labels)
+    legs = Legs(tariffs, labels, len(book.plans))
     scratch = np.zeros((MAX_CANDIDATES, CANDIDATE_WORDS), np.int64)
     walk = np.zeros(WALK, np.int64)
     marks = np.zeros((MAX_COUNTERS, MARK_WORDS), np.int64)
-    usage = block.matrix
+
+    def select(usage: I64, first: int, last: int, of: I64, found: I64) -> None:
+        select_nb(usage, first, last, tariffs.tables, tariffs.slots, tariffs.leaves, book.index, book.profile,
+                  book.nodes, book.friends, plan_of, places, of, found)
+
+    blocks, choices = [np.empty((_OWN, 0), np.int64)], [np.empty((CHOICE, 0), np.int64)]
     for low in range(start, stop, CHUNK):
         high = min(low + CHUNK, stop)
+        usage, first = block.matrix, low
         chosen = np.empty((CHOICE, high - low), np.int64)
-        select_nb(usage, low, high, tariffs.tables, tariffs.slots, tariffs.leaves, book.index, book.profile,
-                  book.nodes, book.friends, plan_of, places, chosen)
-        book.make_room((high - low) * rows_per_event)
-        progress[G_NEXT] = low
+        select(usage, low, high, _NO_LEGS, chosen)
+        if legs:
+            usage, chosen = legs.add(usage, low, high, chosen,
+                                     lambda rows, of, found: select(rows, 0, rows.shape[1], of, found))
+            blocks.append(usage)
+            first = 0
+            rated = _roomier(rated, int(progress[G_RATED]), chosen.shape[1])
+        last = first + chosen.shape[1]
+        book.make_room(chosen.shape[1] * rows_per_event)
+        progress[G_NEXT] = first
         while True:
-            fold_nb(usage, low, high, chosen, tariffs.tables, journal_position, book.records, book.profile, book.spill,
-                    book.sessions, book.scalars, book.zones, scratch, walk, marks,
+            fold_nb(usage, first, last, chosen, tariffs.tables, journal_position, book.records, book.profile,
+                    book.spill, book.sessions, book.scalars, book.zones, scratch, walk, marks,
                     rated.matrix, posting.matrix, notification.matrix, progress)
-            if progress[G_NEXT] >= high:
+            if progress[G_NEXT] >= last:
                 break
             # It stopped for room: of postings, of notifications, or of spilled buckets.
             posting = _roomier(posting, int(progress[G_POSTED]), _WORST_POSTINGS)
             notification = _roomier(notification, int(progress[G_NOTIFIED]), _worst_notifications(tariffs))
-            book.make_room((high - int(progress[G_NEXT])) * rows_per_event + 2 * MAX_CANDIDATES)
+            book.make_room((last - int(progress[G_NEXT])) * rows_per_event + 2 * MAX_CANDIDATES)
             if book.scalars[B_SPILLED] + MAX_CANDIDATES > book.spill.shape[0]:
                 book.grow_spill()
-        choice[:, low - start : high - start] = chosen
-    charged = Charged(_rated(rated, block, start, stop, choice[C_REASON], int(progress[G_RATED])),
+        choices.append(chosen)
+    choice = np.concatenate(choices, axis=1)
+    charged_rows = np.concatenate(blocks, axis=1) if legs else block.matrix[:, start:stop]
+    reason = choice[C_REASON]
+    charged = Charged(_rated(rated, charged_rows, reason, int(progress[G_RATED])),
                       Cells(POSTING, np.ascontiguousarray(posting.matrix[:, : progress[G_POSTED]])),
-                      _suspense(block, start, choice[C_REASON], tariffs),
-                      notification.slice(0, int(progress[G_NOTIFIED])), int(progress[G_TURNS]))
+                      _suspense(charged_rows, np.where(choice[C_LEG] == 0, reason, Reason.OK), tariffs),
+                      notification.slice(0, int(progress[G_NOTIFIED])), int(progress[G_TURNS]),
+                      leg_suspense=_leg_suspense(charged_rows, reason, choice[C_LEG]) if legs
+                      else Cells.empty(LEG_SUSPENSE))
     charged = replace(charged, account_state=apply_states(book, tariffs, charged.rated, journal_position))
     check_postings(charged, count)
     return charged
 
 
 def check_postings(charged: Charged, events: int) -> None:
-    """Every event came out once; every leg sums to zero; charges equal what was posted as revenue, tax included."""
-    if len(charged.rated) + len(charged.suspense) != events:
-        raise InvariantError(f"{events} events came in; {len(charged.rated)} rated and {len(charged.suspense)} "
+    """Every event came out once, whatever its charge legs; every movement sums to zero; charges equal what was posted
+    as revenue, tax included."""
+    rated = int((charged.rated["leg"] == 0).sum())
+    if rated + len(charged.suspense) != events:
+        raise InvariantError(f"{events} events came in; {rated} rated and {len(charged.suspense)} "
                              "suspended came out")
     check_movements(charged.posting)
     matrix = charged.posting
@@ -126,11 +151,18 @@ def check_postings(charged: Charged, events: int) -> None:
         raise InvariantError(f"uncollected: {lost} nanos posted, {exact_sum(charged.rated['uncollected_nanos'])} rated")
 
 
+def _blank(rows: int) -> Cells:
+    """Room for postings; what writes them says their leg only where it is one."""
+    cells = Cells.empty(POSTING, rows)
+    cells["leg"] = ABSENT
+    return cells
+
+
 def _roomier(cells: Cells, used: int, worst: int) -> Cells:
     """The cells, twice as long when the next event may need more than they have."""
     if used + worst <= len(cells):
         return cells
-    larger = Cells.empty(cells.columns, 2 * len(cells) + worst)
+    larger = (_blank if cells.columns is POSTING else partial(Cells.empty, cells.columns))(2 * len(cells) + worst)
     larger.matrix[:, :used] = cells.matrix[:, :used]
     return larger
 
@@ -171,30 +203,41 @@ def places_of(tariffs: Tariffs, book: BalanceBook, labels: Mapping[str, Sequence
         return np.array([place.get(name, unknown) for name in given.get(column, ())], np.int64)
 
     apn = {name: i for i, name in enumerate(tariffs.apns)}
-    return plan_of, (np.array([currency_label(tariffs, name) for name in book.currencies], np.int64),
-                     np.array([apn.get(name.lower(), -2) for name in given.get("apn", ())], np.int64),
-                     named("other_network", tariffs.networks, 0, -1), named("category", tariffs.categories, 1, 0))
+    currency = np.array([currency_label(tariffs, name) for name in book.currencies], np.int64)
+    return np.concatenate([plan_of, plans_of_legs(tariffs)]), (
+        currency, np.array([apn.get(name.lower(), -2) for name in given.get("apn", ())], np.int64),
+        named("other_network", tariffs.networks, 0, -1), named("category", tariffs.categories, 1, 0))
 
 
-def _rated(rated: Cells, block: Cells, start: int, stop: int, reason: I64, count: int) -> Cells:
+def _rated(rated: Cells, usage: I64, reason: I64, count: int) -> Cells:
     """The rows that were charged, with what was known of them before."""
-    if count == stop - start:
-        rated.matrix[:_OWN] = block.matrix[:, start:stop]
+    if count == usage.shape[1] == len(rated):
+        rated.matrix[:_OWN] = usage
         return rated
     whole = Cells(RATED, np.ascontiguousarray(rated.matrix[:, :count]))
-    rows = start + np.flatnonzero(reason == 0)
+    rows = np.flatnonzero(reason == 0)
     for column in range(_OWN):
-        np.take(block.matrix[column], rows, out=whole.matrix[column])
+        np.take(usage[column], rows, out=whole.matrix[column])
     return whole
 
 
-def _suspense(block: Cells, start: int, reason: I64, tariffs: Tariffs) -> Cells:
-    """The rows that were set aside, with an estimate of their value."""
-    rows = np.flatnonzero(reason != Reason.OK)
+def _suspense(usage: I64, reason: I64, tariffs: Tariffs) -> Cells:
+    """The events that were set aside, with an estimate of their value."""
+    rows = np.flatnonzero(reason > Reason.OK)
     cells = Cells.empty(SUSPENSE, rows.size, fill=ABSENT)
     if rows.size:
-        cells.matrix[:_OWN] = np.take(block.matrix, start + rows, axis=1)
+        cells.matrix[:_OWN] = np.take(usage, rows, axis=1)
         cells["stage"] = Stage.CHARGE
         cells["reason"] = reason[rows]
         cells["estimate_nanos"] = estimate_nanos(cells["service"], cells["quantity"], tariffs)
+    return cells
+
+
+def _leg_suspense(usage: I64, reason: I64, leg: I64) -> Cells:
+    """Legs that could not be priced, of events that were charged."""
+    rows = np.flatnonzero((leg > 0) & (reason > Reason.OK))
+    cells = Cells.empty(LEG_SUSPENSE, rows.size, fill=ABSENT)
+    cells.matrix[:_OWN] = np.take(usage, rows, axis=1)
+    cells["stage"] = Stage.CHARGE
+    cells["reason"], cells["leg"], cells["revision"] = reason[rows], leg[rows], 0
     return cells

@@ -21,6 +21,7 @@ from rating.quote_accounts import (
     account_name,
     friend_token,
     made_up,
+    made_up_for_legs,
     open_book,
 )
 from rating.quote_events import AccountName, EventReader, QuoteEvent
@@ -78,6 +79,7 @@ def quote(items: Sequence[QuoteEvent | QuoteCommand], given: Sequence[GivenAccou
         owner = {event.line: account_name(event, tariffs) for event in events}
     else:
         owner = {event.line: _owner(event, given) for event in events}
+    given = [*given, *made_up_for_legs(given, tariffs, reader.time_zone)]
     names = AccountNames([account.name for account in given])
     first_us = events[0].cells["event_time_us"] if events else 0
     book = open_book(given, names, tariffs, first_us)
@@ -120,14 +122,15 @@ def _stretches(start: int, stop: int, teller: Teller) -> list[tuple[int, int]]:
 def _tell_counters(told: Mapping[int, Result], charged: Charged, book: BalanceBook, teller: Teller) -> None:
     """What the counters of each event's account and cycle say; with a result when it is the only one."""
     rated = charged.rated
-    for number, account, time_us in zip(rated["event_id_lo"].tolist(), rated["account_id"].tolist(),
-                                        rated["event_time_us"].tolist(), strict=True):
+    for number, leg, account, time_us in zip(*(rated[name].tolist() for name in (
+            "event_id_lo", "leg", "account_id", "event_time_us")), strict=True):
         row = int(book.rows_of(np.array([account], np.int64))[0])
         found = read_counters(book, row, teller.kinds.values(), time_us)
         changed = {key: value for key, value in found.items() if teller.counters.get((account, *key)) != value}
         teller.counters |= {(account, *key): value for key, value in found.items()}
         if len(told) == 1 and changed:
-            told[number]["counters"] = [
+            result = told[number] if leg == 0 else next(e for e in told[number]["legs"] if e["leg"] == leg)
+            result["counters"] = [
                 {"counter": name, "cycle_from": day_text(day), "value": teller.kinds[name].words(value)}
                 for (name, day), value in changed.items()]
 

@@ -227,6 +227,19 @@ def made_up(events: Sequence[QuoteEvent], tariffs: Tariffs, time_zone: str) -> l
                          UNLIMITED, time_zone) for name, plan in plans.items()]
 
 
+def made_up_for_legs(given: Sequence[GivenAccount], tariffs: Tariffs, time_zone: str) -> list[GivenAccount]:
+    """Accounts that charge legs name and `given` lacks, likewise: with all the credit in the world and no balance."""
+    known = {account.name for account in given}
+    found: dict[int, GivenAccount] = {}
+    for version in tariffs.versions:
+        for leg in version.legs:
+            for number in leg.accounts.values() if leg.account is None else (leg.account,):
+                if number not in known:
+                    found.setdefault(number, GivenAccount(number, (), "postpaid", plan_currency(tariffs, leg.plan), "0",
+                                                          UNLIMITED, time_zone))
+    return [found[number] for number in sorted(found)]
+
+
 def account_name(event: QuoteEvent, tariffs: Tariffs) -> AccountName:
     """Whose event it is without a balances file: the account it names, or else its plan's own."""
     if event.account is not None:

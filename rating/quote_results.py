@@ -11,6 +11,7 @@ from rating.charging import Charged
 from rating.counters import CounterKind, counter_kinds
 from rating.explain import explain_rated
 from rating.kernels.layout import F_TRAITS, MONEY, TRAIT_CURRENCY
+from rating.legs import leg_name
 from rating.quote_accounts import AccountNames
 from rating.quote_events import QuoteEvent
 from reference_data.tariffs.compile import Tariffs, definition_key
@@ -83,7 +84,7 @@ class Teller:
         for row in rows_of(charged.rated):
             rated.setdefault(row["event_id_lo"], []).append(row)
         aside: dict[int, list[dict[str, int]]] = {}
-        for row in rows_of(charged.suspense):
+        for row in [*rows_of(charged.suspense), *rows_of(charged.leg_suspense)]:
             aside.setdefault(row["event_id_lo"], []).append(row)
         postings: dict[int, list[dict[str, int]]] = {}
         for row in rows_of(charged.posting):
@@ -100,28 +101,26 @@ class Teller:
     def _event(self, event: QuoteEvent, rated: list[dict[str, int]], aside: list[dict[str, int]],
                postings: list[dict[str, int]], reached: list[dict[str, int]], states: list[dict[str, int]]) -> Result:
         result: Result = {"id": event.name, "line": event.line}
-        touched = self.follow(postings)
+        own = [row for row in postings if row["leg"] < 0]
+        touched = self.follow(own)
         retail = next((row for row in rated if row["leg"] == 0), None)
         if retail is None:
-            reason = Reason(aside[0]["reason"]) if aside else Reason.NO_RATE
             account = aside[0]["account_id"] if aside else -1
-            result |= {"account": self.names.name.get(account, event.account), "status": "not_priced",
-                       "reason": reason.name.lower(), "explanation": REASONS.get(reason, reason.name.lower())}
+            result |= {"account": self.names.name.get(account, event.account),
+                       **_not_priced(Reason(aside[0]["reason"]) if aside else Reason.NO_RATE)}
             retail_account = account
         else:
-            consumed = [(row["bucket_id"], -row["amount"]) for row in postings
-                        if row["ledger_account"] == LedgerAccount.ALLOWANCE and row["reason"] in _CHARGES
-                        and row["unit"] != Unit.MONEY]
-            result |= self._priced(retail, consumed)
+            result |= self._priced(retail, _consumed(own))
             retail_account = retail["account_id"]
         result["buckets"] = [bucket for bucket in touched if bucket.get("bucket")]
+        legs = [self._leg(row, [p for p in postings if p["leg"] == row["leg"]])
+                for row in sorted([*rated, *aside], key=lambda row: row.get("leg", 0)) if row.get("leg", 0) > 0]
+        if legs:
+            result["legs"] = legs
         if states:
             result["states"] = [self.state(row) for row in states]
         if reached:
             result["notifications"] = [self._notification(row) for row in reached]
-        legs = [row for row in rated if row["leg"] > 0]
-        if legs:
-            result["legs"] = [{"leg": row["leg"], **self._priced(row, [])} for row in legs]
         if retail_account in self.money:
             result["balance"] = format_money(self.money[retail_account])
             moved = dict.fromkeys(p["account_id"] for p in postings if p["ledger_account"] == LedgerAccount.BALANCE)
@@ -135,6 +134,19 @@ class Teller:
             if wrong:
                 result["differences"] = wrong
         return result
+
+    def _leg(self, row: dict[str, int], postings: list[dict[str, int]]) -> Result:
+        """A further charge of the event: a rated row, or one of leg suspense."""
+        told: Result = {"leg": row["leg"], "name": leg_name(self.tariffs, row["event_time_us"], row["leg"])}
+        touched = [bucket for bucket in self.follow(postings) if bucket.get("bucket")]
+        if "charge_nanos" in row:
+            told |= self._priced(row, _consumed(postings))
+        else:
+            told |= {"account": self.names.name.get(row["account_id"], row["account_id"]),
+                     **_not_priced(Reason(row["reason"]))}
+        if touched:
+            told["buckets"] = touched
+        return told
 
     def _priced(self, row: dict[str, int], consumed: list[tuple[int, int]]) -> Result:
         labels, tariffs = self.tariffs.labels, self.tariffs
@@ -211,6 +223,18 @@ class Teller:
         if day and cycle != CYCLE_GRANTED:
             told["cycle_from"] = day_text(day)
         return told
+
+
+def _not_priced(reason: Reason) -> Result:
+    return {"status": "not_priced", "reason": reason.name.lower(),
+            "explanation": REASONS.get(reason, reason.name.lower())}
+
+
+def _consumed(postings: Sequence[Mapping[str, int]]) -> list[tuple[int, int]]:
+    """(bucket, units) that usage took."""
+    return [(row["bucket_id"], -row["amount"]) for row in postings
+            if row["ledger_account"] == LedgerAccount.ALLOWANCE and row["reason"] in _CHARGES
+            and row["unit"] != Unit.MONEY]
 
 
 def _named(discounts: Sequence[Mapping[str, str]], told: Result, tariffs: Tariffs) -> list[Result]:

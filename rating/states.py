@@ -34,19 +34,22 @@ def refusal_codes(tariffs: Tariffs) -> I64:
 def apply_states(book: BalanceBook, tariffs: Tariffs, rated: Cells, journal_position: int) -> Cells:
     """Fill `refusal` of rated events, and make pre-active accounts active. Returns ACCOUNT_STATE cells.
 
-    Emergency calls are never refused. The first usage is judged in the state that it ends.
+    Emergency calls are never refused. The first usage is judged in the state that it ends. Charge legs are nobody's
+    usage: they are not refused, and wake nobody.
     """
     rated["refusal"] = ABSENT
     codes = refusal_codes(tariffs)
     if not len(rated) or (book.only_active() and (codes[:, ACTIVE] == ABSENT).all()):
         return Cells.empty(ACCOUNT_STATE)
+    own = np.flatnonzero(rated["leg"] == 0)
+    whole, rated = rated, rated.where(rated["leg"] == 0)
     rows = book.rows_of(rated["account_id"])
     states = book.records[rows, STATE]
     first = _first_uses(rows, states)
     states[(states == PRE_ACTIVE) & ~first] = ACTIVE
     kind = rated["service"] * len(Direction) + np.maximum(rated["direction"], 0)
     refusal = codes[rated["tariff_version"], states, kind]
-    rated["refusal"] = np.where(rated["other_class"] == NumberClass.EMERGENCY, ABSENT, refusal)
+    whole["refusal"][own] = np.where(rated["other_class"] == NumberClass.EMERGENCY, ABSENT, refusal)
     at = np.flatnonzero(first)
     cells = Cells.empty(ACCOUNT_STATE, at.size, fill=ABSENT)
     if at.size:

@@ -11,7 +11,7 @@ from schemas.codes import (
     Withdrawal,
 )
 from schemas.columns import Column, ColumnSet
-from schemas.usage import ORIGIN, USAGE
+from schemas.usage import ORIGIN, SUSPENSE, USAGE
 
 RATED = ColumnSet("rated", 1, (
     *USAGE.columns,
@@ -60,6 +60,15 @@ POSTING = ColumnSet("posting", 1, (
     Column("currency", "label", "ISO 4217; absent for units"),
     Column("amount", "int64", "nano-units or units; a movement sums to zero per unit and currency", nullable=False),
     Column("reason", "code", "what the movement is for", PostingReason, nullable=False),
+    Column("leg", "int8", "charge leg of the event that moved this; absent: its retail charge, or no event"),
+))
+
+# Charge legs that could not be priced, of events that were charged: no class of the conservation law. The view
+# `leg_suspense_open` has those that are still set aside: every odd revision closes an even one.
+LEG_SUSPENSE = ColumnSet("leg_suspense", 1, (
+    *SUSPENSE.columns,
+    Column("leg", "int8", "charge leg, from 1; account_id is whom it would have charged", nullable=False),
+    Column("revision", "int16", "even: set aside; odd: a correction took that back", nullable=False),
 ))
 
 NOTIFICATION = ColumnSet("notification", 1, (

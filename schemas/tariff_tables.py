@@ -29,6 +29,7 @@ NAMES = (
     "PLAN_ROOT",             # root of its deck in the prefix forest
     "PLAN_CURRENCY",         # index into labels["currency"]
     "CELL",                  # [slice + roaming * zones + zone] (entry + 1) | allowance set << 32 (below 2^16)
+                             # | charge legs << LEGS_SHIFT
     # entries: what a price rule says, with the discounts and counters of the usage
     "ENTRY_FAMILY", "ENTRY_TIMING", "ENTRY_RATE_FIRST", "ENTRY_RATE",
     "ENTRY_COUNTER_FIRST", "ENTRY_COUNTER",   # rows of COUNTER_*
@@ -94,6 +95,8 @@ TABLES = VECTORS
 (D_PLANS, D_KINDS, D_ROAMING, D_ZONES, D_FRIENDS, D_NETWORKS, D_CATEGORIES, D_CALLINGS, D_OWN) = range(9)
 # A kind: (((service * 3 + direction) * friends + friend) * networks + on-net) * categories + category) * callings +
 # calling zone. A dimension that no price of any version looks at has one place, and costs nothing.
+
+LEGS_SHIFT, MOST_LEGS = 48, 12   # bit n of what lies above the shift: leg n + 1 of the version covers the usage
 
 # Forms of rates. All rates of one price have the same F_SESSION_START, F_SPLIT, F_VOLUME and F_OVER.
 F_SESSION_START, F_SPLIT, F_VOLUME, F_FLAT, F_DISCONNECT, F_MAXIMUM, F_MINIMUM_QUANTITY, F_OVER = (

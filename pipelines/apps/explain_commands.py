@@ -19,7 +19,7 @@ from schemas.money import format_money
 
 _SHOWN_OCTETS = 32
 _FACTS = ("event_id", "service", "direction", "event_time_us", "quantity", "unit", "account_id", "merged_count",
-          "incomplete", "journal_position", "revision", "status")
+          "incomplete", "journal_position", "leg", "revision", "status")
 _FATE_FACTS = ("event_id", "container_index", "service", "quantity", "unit", "stage", "reason", "kind", "first_file_id",
                "first_record_offset", "charge_nanos", "currency", "account_id", "journal_position", "action",
                "who", "why")
@@ -38,15 +38,19 @@ def explain_command(
     """Why a usage was charged what it was: price, postings, and the bytes it came from, decoded again on the spot."""
     source, place = places(home, input_folder, ledger)
     with lineage(source, place) as found:
-        explanations = found.explain(event_id)
+        explanations, aside = found.explain(event_id), found.legs_aside(event_id)
     if reveal:
         note_look(place, why, tokens_of([e.rated for e in explanations]))
     if as_json:
         print_json([{"rated": e.rated, "pricing": e.pricing, "postings": e.postings,
-                     "records": [record_facts(r, reveal) for r in e.records]} for e in explanations])
+                     "records": [record_facts(r, reveal) for r in e.records],
+                     **({"legs_set_aside": aside} if aside and e.rated["leg"] == 0 else {})} for e in explanations])
         return
     for explanation in explanations:
         _print_explanation(explanation, reveal)
+    for leg in aside:
+        console.print(f"[yellow]charge leg {leg['leg']} ({escape(leg['name'])}) is set aside:[/] {leg['reason']}, "
+                      f"for account {leg['account_id']}", highlight=False)
 
 
 def trace_command(

@@ -32,11 +32,11 @@ from reference_data.accounts import Accounts
 from reference_data.snapshot import Snapshot
 from schemas.columns import Cells
 from schemas.errors import LedgerError
-from schemas.rated import ACCOUNT_STATE, NOTIFICATION, POSTING, RATED
+from schemas.rated import ACCOUNT_STATE, LEG_SUSPENSE, NOTIFICATION, POSTING, RATED
 from schemas.usage import SUSPENSE, USAGE
 
 NO_FILE = bytes(32)
-LEDGER_TABLES = ("rated", "posting", "suspense", "correction", "withdrawn")  # that a correction adds to
+LEDGER_TABLES = ("rated", "posting", "suspense", "leg_suspense", "correction", "withdrawn")  # that a correction adds to
 OPENING = "open_accounts"
 CLOSE_AFTER = "close_after"  # of the operator's file, once it is another than before
 OWN_COMMANDS = "own_commands"  # file of a commit: commands of no command file, [position, content] a line
@@ -148,7 +148,7 @@ class ChargingNode:
                             yield first, read_correction(self._corrections, command["sha256"])
 
     def charge(self, first: int, entries: Sequence[Entry], usage: Cells, ahead: bool = False) -> int:
-        """Steps 2 and 3: fold the group over the book, commit what it did. Returns rows rated.
+        """Steps 2 and 3: fold the group over the book, commit what it did. Returns events rated.
 
         ahead: step 3 may go on when this returns, so that the next group is folded meanwhile; the next one, and
         whatever asks for the ledger's position, waits for it by `finish`.
@@ -165,12 +165,11 @@ class ChargingNode:
         rows = {"rated": Cells.concat(RATED, [p.rated for p in parts]),
                 "posting": Cells.concat(POSTING, [p.posting for p in parts]),
                 "suspense": Cells.concat(SUSPENSE, [p.suspense for p in parts])}
-        notified = Cells.concat(NOTIFICATION, [p.notification for p in parts])
-        if len(notified):
-            rows["notification"] = notified
-        states = Cells.concat(ACCOUNT_STATE, [p.account_state for p in parts])
-        if len(states):
-            rows["account_state"] = states
+        for name, columns in (("notification", NOTIFICATION), ("account_state", ACCOUNT_STATE),
+                              ("leg_suspense", LEG_SUSPENSE)):
+            more = Cells.concat(columns, [getattr(p, name) for p in parts])
+            if len(more):
+                rows[name] = more
         opened = opened_rows(self._operator, self.book.account_ids[known:], self._reference.friends) \
             if own and self._operator is not None and len(self.book) > known else None
         self.finish()
@@ -181,7 +180,7 @@ class ChargingNode:
         self._events_since_snapshot += len(usage)
         if self._events_since_snapshot >= SNAPSHOT_EVENTS:
             self.take_snapshot()
-        return len(rows["rated"])
+        return int((rows["rated"]["leg"] == 0).sum())
 
     def finish(self) -> None:
         """Wait until what was charged ahead is committed; raises what went wrong with it."""

@@ -19,7 +19,7 @@ from rating.charging import Charged
 from schemas.codes import PostingReason
 from schemas.columns import I64, Cells, ColumnSet
 from schemas.errors import InvariantError
-from schemas.rated import MEASURES, POSTING, RATED, WITHDRAWN
+from schemas.rated import LEG_SUSPENSE, MEASURES, POSTING, RATED, WITHDRAWN
 from schemas.usage import SUSPENSE, USAGE
 
 CHUNK_ROWS = 100_000
@@ -27,7 +27,7 @@ _NOT_COMPARED = ("revision", "journal_position", "rate_row", "session_numerator_
 COMPARED = tuple(c.name for c in RATED.columns[len(USAGE.columns):] if c.name not in (*_NOT_COMPARED, "leg"))
 _KEY = "event_id_hi, event_id_lo, leg"
 _ORDER = "file_id, record_offset, container_index, event_id_hi, event_id_lo, leg, revision"
-_SIDE = "movement_hi, movement_lo, account_id, ledger_account, bucket_id, unit, currency"
+_SIDE = "movement_hi, movement_lo, account_id, ledger_account, bucket_id, unit, currency, leg"
 
 
 class Outcome:
@@ -38,11 +38,11 @@ class Outcome:
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._waiting: dict[str, list[pa.Table]] = {}
         self.suspended = 0
-        for columns in (RATED, POSTING, SUSPENSE):
+        for columns in (RATED, POSTING, SUSPENSE, LEG_SUSPENSE):
             self._open(columns)
 
     def sink(self, charged: Charged, labels: dict[str, list[str]]) -> None:
-        for cells in (charged.rated, charged.posting, charged.suspense):
+        for cells in (charged.rated, charged.posting, charged.suspense, charged.leg_suspense):
             if len(cells):
                 self._write(cells, labels)
 
@@ -104,7 +104,7 @@ class Delta:
                  made_us: int, reason: PostingReason, removed: Ids | None = None) -> None:
         self._sql, self._position, self._made_us, self._reason = connection, position, made_us, reason
         self._register(accounts, removed)
-        for name in ("rated", "posting", "suspense"):
+        for name in ("rated", "posting", "suspense", "leg_suspense"):
             connection.execute(f"CREATE TEMP VIEW new_{name} AS SELECT * FROM read_parquet('{outcome.path(name)}')")
         self._compare()
 
@@ -129,7 +129,7 @@ class Delta:
                    CAST(row_number() OVER (PARTITION BY movement_hi, movement_lo {place}) - 1 AS SMALLINT)
                        AS posting_index, CAST({self._position} AS BIGINT) AS journal_position,
                    make_timestamptz({self._made_us}) AS event_time_us, account_id, ledger_account, bucket_id, unit,
-                   currency, CAST(amount AS BIGINT) AS amount, '{self._reason.name.lower()}' AS reason
+                   currency, CAST(amount AS BIGINT) AS amount, '{self._reason.name.lower()}' AS reason, leg
             FROM moved {place}""")
 
     def suspense(self) -> Iterator[pa.Table]:
@@ -140,6 +140,21 @@ class Delta:
                 USING (event_id_hi, event_id_lo)
             WHERE n.record_type IS DISTINCT FROM 'command'
             ORDER BY file_id, record_offset, container_index, event_id_hi, event_id_lo""")
+
+    def leg_suspense(self) -> Iterator[pa.Table]:
+        """Legs that are set aside no more, or otherwise, or anew."""
+        differ = ("c.revision IS NULL OR n.revision IS NULL OR n.account_id IS DISTINCT FROM c.account_id "
+                  "OR n.reason IS DISTINCT FROM c.reason")
+        names = ", ".join(LEG_SUSPENSE.names)
+        yield from self._chunks(LEG_SUSPENSE, f"""
+            SELECT {names} FROM (SELECT c.* REPLACE (CAST(c.revision + 1 AS SMALLINT) AS revision)
+            FROM leg_suspense_open c LEFT JOIN new_leg_suspense n USING ({_KEY}) WHERE {differ}
+            UNION ALL BY NAME
+            SELECT n.* REPLACE (CAST(coalesce(k.newest, 0) AS SMALLINT) AS revision)
+            FROM new_leg_suspense n LEFT JOIN leg_suspense_open c USING ({_KEY})
+            LEFT JOIN (SELECT {_KEY}, 2 * count(*) AS newest FROM leg_suspense WHERE revision % 2 = 0 GROUP BY ALL) k
+                USING ({_KEY}) WHERE {differ})
+            ORDER BY {_ORDER}""")
 
     def withdrawn(self) -> Iterator[pa.Table]:
         """Events that are charged no more."""

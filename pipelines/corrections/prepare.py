@@ -212,7 +212,7 @@ def _prove(connection: duckdb.DuckDBPyConnection, before: Replay, tariffs: Tarif
 def _tables(delta: Delta, found: Prepared, wanted: Wanted, corrected: Replay, before: Replay | None
             ) -> Iterator[tuple[str, pa.Table]]:
     """What the correction's file holds."""
-    for name in ("rated", "posting", "suspense", "withdrawn"):
+    for name in ("rated", "posting", "suspense", "leg_suspense", "withdrawn"):
         for table in getattr(delta, name)():
             yield name, table
     yield "correction", _said(found, wanted)

@@ -21,7 +21,7 @@ def concerned(history: History, connection: duckdb.DuckDBPyConnection, from_us: 
     together: usage of one is charged to another, and a clock charges those who used nothing.
     """
     ids, pairs = account_links(history)
-    if any(couples(each) for each in tariffs):
+    if any(couples(each) for each in tariffs) or has_legs(connection):
         return None
     if accounts is None:
         accounts = np.array([row[0] for row in connection.execute(f"""
@@ -37,6 +37,13 @@ def concerned(history: History, connection: duckdb.DuckDBPyConnection, from_us: 
 def couples(tariffs: Tariffs) -> bool:
     """Whether one account's usage, or a clock, can charge another."""
     return any(getattr(version, "legs", ()) or getattr(version, "fees", ()) for version in tariffs.versions)
+
+
+def has_legs(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the ledger has charge legs: under whatever tariffs, they are to be computed again with their events."""
+    tables = {row[0] for row in connection.execute("SELECT view_name FROM duckdb_views()").fetchall()}
+    return any(connection.execute(f"SELECT 1 FROM {table} WHERE leg > 0 LIMIT 1").fetchall()
+               for table in ("rated", "leg_suspense") if table in tables)
 
 
 def account_links(history: History) -> tuple[I64, I64]:

@@ -12,14 +12,23 @@ from pipelines.ledger.store import Store, is_aside
 from schemas.audit import BACKED_OUT_FILE, COLLECTED, COMMAND, FILE_AUDIT, SEQUENCE_GAP
 from schemas.columns import ColumnSet
 from schemas.errors import LedgerError
-from schemas.rated import ACCOUNT_STATE, BALANCE, CORRECTION, NOTIFICATION, POSTING, RATED, WITHDRAWN
+from schemas.rated import (
+    ACCOUNT_STATE,
+    BALANCE,
+    CORRECTION,
+    LEG_SUSPENSE,
+    NOTIFICATION,
+    POSTING,
+    RATED,
+    WITHDRAWN,
+)
 from schemas.usage import DUPLICATE, FILTERED, HELD, MATCHED, MERGED, OPEN_SESSION, SETTLED, SUSPENSE, USAGE
 
 SCHEMA_FOLDER = "_schema"
 SCRIPT = "ledger.sql"
 KNOWN: tuple[ColumnSet, ...] = (USAGE, SUSPENSE, DUPLICATE, FILTERED, MATCHED, HELD, MERGED, FILE_AUDIT, RATED, POSTING,
                                 BALANCE, COLLECTED, COMMAND, SEQUENCE_GAP, OPEN_SESSION, SETTLED, CORRECTION, WITHDRAWN,
-                                BACKED_OUT_FILE, NOTIFICATION, ACCOUNT_STATE)
+                                BACKED_OUT_FILE, NOTIFICATION, ACCOUNT_STATE, LEG_SUSPENSE)
 _REMEDY = "remove it: the next run writes it again"
 _VIEWS_MARK = "-- views --\n"
 # Views over views: what they need, and what they say. Rows of one key say the same: which of them is open is all one.
@@ -30,6 +39,14 @@ DERIVED: dict[str, tuple[tuple[str, ...], str]] = {
     SELECT * FROM rated r WHERE revision % 2 = 0 AND NOT EXISTS (
         SELECT 1 FROM rated x WHERE x.revision % 2 = 1 AND x.revision = r.revision + 1 AND x.leg = r.leg
         AND x.event_id_hi = r.event_id_hi AND x.event_id_lo = r.event_id_lo)"""),
+    # Charge legs that are set aside: even revisions that no odd one has closed.
+    "leg_suspense_open": (("leg_suspense",), """
+    WITH done AS (SELECT event_id_hi, event_id_lo, leg, count(*) AS closed FROM leg_suspense WHERE revision % 2 = 1
+                  GROUP BY ALL),
+    numbered AS (SELECT *, row_number() OVER (PARTITION BY event_id_hi, event_id_lo, leg ORDER BY revision) AS place
+                 FROM leg_suspense WHERE revision % 2 = 0)
+    SELECT numbered.* EXCLUDE (place) FROM numbered LEFT JOIN done USING (event_id_hi, event_id_lo, leg)
+    WHERE place > coalesce(closed, 0)"""),
     "suspense_open": (("suspense", "settled"), f"""
     WITH done AS (SELECT {_SUSPENSE_KEY}, count(*) AS actions FROM settled GROUP BY ALL),
     numbered AS (SELECT *, row_number() OVER (PARTITION BY {_SUSPENSE_KEY}) AS place FROM suspense)

@@ -15,7 +15,7 @@ from rating.commands.states import run_timers
 from rating.kernels.expiry import expire_nb
 from rating.kernels.layout import B_CLOCK, B_DUE, B_HORIZON, B_LATENESS, B_SPILLED, B_THROUGH, B_UNTIL, G_NEXT, G_POSTED
 from reference_data.tariffs.compile import Tariffs, definition_key
-from schemas.columns import I64, Cells
+from schemas.columns import ABSENT, I64, Cells
 from schemas.errors import ReferenceDataError
 from schemas.rated import POSTING
 from schemas.timepoint import DAY_S, SECOND_US
@@ -76,6 +76,7 @@ def _expire(context: Context, now_us: int) -> Cells:
     chunk = _CHUNK
     while progress[G_NEXT] < len(book):
         posting = Cells.empty(POSTING, chunk)
+        posting["leg"] = ABSENT
         before = int(progress[G_NEXT])
         progress[G_POSTED] = 0
         if book.spill.shape[0] < 2 * int(book.scalars[B_SPILLED]):

@@ -28,7 +28,7 @@ from reference_data.tariffs.bounds import raised
 from reference_data.tariffs.compile import Tariffs
 from reference_data.tariffs.epochs import conversion
 from reference_data.tariffs.model import Fee, Plan, TariffVersion
-from schemas.columns import I64, Cells
+from schemas.columns import ABSENT, I64, Cells
 from schemas.cycles import cycle_start, next_cycle
 from schemas.money import DECIMALS, round_ratio
 from schemas.rated import POSTING
@@ -77,7 +77,7 @@ def _debit(book: BalanceBook, tariffs: Tariffs, dues: list[Due], movement: tuple
         place = places[due.row] = places.get(due.row, -1) + 1
         label = currency_label(tariffs, book.currencies[int(book.profile[due.row, F_TRAITS]) >> TRAIT_CURRENCY & 0xFFF])
         fees[k] = (due.row, due.nanos, label, due.time_us, due.debt, place)
-    posting = Cells.empty(POSTING, 6 * len(dues))
+    posting = Cells.empty(POSTING, 6 * len(dues), fill=ABSENT)
     progress = np.zeros(4, np.int64)
     debit_fees_nb(book.records, book.profile, fees, *movement, position, posting.matrix, progress)
     assert progress[G_NEXT] == len(dues)

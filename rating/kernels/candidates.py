@@ -222,13 +222,14 @@ def carry_over_nb(tables, records, profile, spill, scalars, zones, owner, defini
 
 @kernel(None, error_model="numpy", forceinline=True)
 def gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, own_set, shared, shared_set, late,
-              denominator, currency, time_us, event_hi, event_lo, position, posting, posted, candidates, walk):
+              denominator, currency, time_us, event_hi, event_lo, position, posting, posted, index, candidates, walk):
     """Fill `candidates` with the buckets that may cover an event: own, then shared. Returns how many, and `posted`.
 
-    A cycle's bucket is granted, and posted from row `posted` on, when it is first met. walk[W_FORMS] becomes the
-    forms of all of them. -1 candidates: late usage of a closed cycle, by a plan that sets it aside.
+    A cycle's bucket is granted, and posted from row `posted` on as the event's posting `index`, when it is first met.
+    walk[W_FORMS] becomes the forms of all of them. -1 candidates: late usage of a closed cycle, by a plan that sets it
+    aside.
     """
-    index, count = 0, 0
+    count = 0
     if late == LATE_SUSPEND and (meets_closed_nb(tables, profile, scalars, zones, row, own_set, time_us)
                                  or meets_closed_nb(tables, profile, scalars, zones, shared, shared_set, time_us)):
         return -1, posted

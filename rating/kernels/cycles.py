@@ -49,7 +49,8 @@ from schemas.tariff_tables import (
     THRESHOLD,
 )
 
-COUNTER, PRICE, DAY = 1, 2, 3  # kinds of rows; parts of their keys
+COUNTER, PRICE, DAY = 1, 2, 3  # kinds of rows; parts of their keys; 4 is a member's use of a shared bucket
+LEG = 5  # a session of a charge leg
 GUARD = 1 << 61  # a sum that reached this takes no more events, each of which the compiler keeps below it
 
 

@@ -10,6 +10,7 @@ from rating.kernels.candidates import gather_nb, post_taken_nb, room_nb
 from rating.kernels.cycles import (
     DAY,
     GUARD,
+    LEG,
     PRICE,
     count_nb,
     end_us_nb,
@@ -27,6 +28,7 @@ from rating.kernels.layout import (
     BUCKET_ID,
     C_CURRENCY,
     C_ENTRY,
+    C_LEG,
     C_PLAN,
     C_QUANTITY,
     C_REASON,
@@ -43,6 +45,7 @@ from rating.kernels.layout import (
     F_ACCOUNT,
     F_CREDIT,
     F_TRAITS,
+    G_FIRST,
     G_NEXT,
     G_NOTIFIED,
     G_POSTED,
@@ -57,6 +60,8 @@ from rating.kernels.layout import (
     M_HI,
     M_LO,
     MONEY,
+    NOT_CHARGED,
+    P_LEG,
     R_ALLOWANCE,
     R_BAND,
     R_BEGAN,
@@ -169,6 +174,7 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
     for each charged event from progress[G_RATED], its own columns only. posting: rows from progress[G_POSTED],
     notification: rows from progress[G_NOTIFIED]. candidates (MAX_CANDIDATES, CANDIDATE_WORDS), walk (WALK,) and
     marks (MAX_COUNTERS, MARK_WORDS) are scratch. sessions has room for every event; `position` is the journal's.
+    Legs follow their event, and are charged only when that was.
     """
     i = progress[G_NEXT]
     while i < stop:
@@ -181,6 +187,15 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
                     sink += records[row, MONEY] + records[row, BUCKET_ID] + profile[row, F_CREDIT]
             progress[G_SINK] += sink
         at = i - start
+        leg = choice[C_LEG, at]
+        if leg == 0:
+            progress[G_FIRST] = progress[G_POSTED]
+        else:
+            retail = at - 1
+            while choice[C_LEG, retail] > 0:
+                retail -= 1
+            if choice[C_REASON, retail] != 0:
+                choice[C_REASON, at] = NOT_CHARGED
         if choice[C_REASON, at] != 0:
             i += 1
             continue
@@ -205,6 +220,8 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
         if partial:
             hi, lo = session_key_nb(usage[U_SESSION_HI, i], usage[U_SESSION_LO, i], usage[U_GROUP, i],
                                     usage[U_SERVICE_ID, i])
+            if leg > 0:
+                hi, lo = row_key_nb(LEG, hi, lo, leg)
             session = find_session_nb(sessions, hi, lo)
             known = session >= 0
         before, began_us, price_row = np.int64(0), time_us, np.int64(-1)
@@ -276,12 +293,12 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
         count, posted = gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, own_set, shared,
                                   shared_set, tables[FAMILY_LATE][family], tables[FAMILY_DENOMINATOR][family],
                                   choice[C_CURRENCY, at], time_us, event_hi, event_lo, position, posting,
-                                  progress[G_POSTED], candidates, walk)
+                                  progress[G_POSTED], progress[G_POSTED] - progress[G_FIRST], candidates, walk)
         if count < 0:
             choice[C_REASON, at] = PERIOD_CLOSED
             i += 1
             continue
-        index = posted - progress[G_POSTED]
+        index = posted - progress[G_FIRST]
         if form & F_VOLUME:
             volume_nb(tables, entry, time_us, start_at + quantity, walk)
         else:
@@ -357,12 +374,15 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
                                   posted, index)
         if tax != -1:
             posted = post_tax_nb(account, tax, currency, time_us, event_hi, event_lo, position, posting, posted,
-                                 posted - progress[G_POSTED])
+                                 posted - progress[G_FIRST])
+        if leg > 0:
+            for p in range(progress[G_POSTED], posted):
+                posting[P_LEG, p] = leg
         progress[G_POSTED] = posted
         progress[G_TURNS] += walk[W_TURNS]
 
         k = progress[G_RATED]
-        rated[R_LEG, k] = 0
+        rated[R_LEG, k] = leg
         rated[R_REVISION, k] = 0
         rated[R_POSITION, k] = position
         rated[R_VERSION, k] = choice[C_VERSION, at]

@@ -46,7 +46,7 @@ P_HI, P_LO, P_INDEX = POSTING.index("movement_hi"), POSTING.index("movement_lo")
 P_POSITION, P_TIME = POSTING.index("journal_position"), POSTING.index("event_time_us")
 P_ACCOUNT, P_LEDGER = POSTING.index("account_id"), POSTING.index("ledger_account")
 P_BUCKET, P_UNIT, P_CURRENCY = POSTING.index("bucket_id"), POSTING.index("unit"), POSTING.index("currency")
-P_AMOUNT, P_REASON = POSTING.index("amount"), POSTING.index("reason")
+P_AMOUNT, P_REASON, P_LEG = POSTING.index("amount"), POSTING.index("reason"), POSTING.index("leg")
 
 # Account record: 16 words of a 128-byte line pair. Slot 0 is the main money balance, slots 1 to 7 buckets of units;
 # words 9 to 15 hold the bucket ids of slots 1 to 7, 0 for an empty slot. More buckets spill over into a list.
@@ -86,9 +86,12 @@ SCALARS = 8
 
 # What selection finds for an event.
 # C_SET, C_SHARED_SET: sets of up to four plans, the first in the lowest 16 bits; 0 ends them. C_VERSION is a label.
+# C_LEGS: bit n: leg n + 1 of the version covers the event. C_LEG: which leg a row is, 0 for the event itself; its legs
+# follow it.
 (C_REASON, C_ROW, C_ENTRY, C_SET, C_ZONE, C_VERSION, C_PLAN, C_SHARED_ROW, C_SHARED_SET, C_CURRENCY,
- C_QUANTITY) = range(11)
-CHOICE = 11
+ C_QUANTITY, C_LEGS, C_LEG) = range(13)
+CHOICE = 13
+NOT_CHARGED = -1  # reason of a leg whose event was not charged: no row comes of it
 MAX_PLANS, SET_BITS, SET_MASK = 4, 16, 0xFFFF
 
 # Friends of accounts: hashed by account row and token; account row (-1: empty, -2: removed), token of the number,
@@ -116,8 +119,8 @@ MAX_COUNTERS, MARK_WORDS = 16, 5
 M_COUNTER, M_HI, M_LO, M_DAY, M_END = range(5)
 
 # Progress of a fold that may stop for room: next event, rated rows, posting rows, a sink for prefetched reads,
-# notification rows, pieces of walks.
-G_NEXT, G_RATED, G_POSTED, G_SINK, G_NOTIFIED, G_TURNS = range(6)
-PROGRESS = 6
+# notification rows, pieces of walks, first posting of the event, its legs included.
+G_NEXT, G_RATED, G_POSTED, G_SINK, G_NOTIFIED, G_TURNS, G_FIRST = range(7)
+PROGRESS = 7
 
 __all__ = ["CELLS_IN", "CELLS_OUT", "I32_IN", "I64_IN", "I64_OUT"]

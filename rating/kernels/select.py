@@ -8,6 +8,8 @@ from rating.kernels.friends import is_friend_nb
 from rating.kernels.layout import (
     C_CURRENCY,
     C_ENTRY,
+    C_LEG,
+    C_LEGS,
     C_PLAN,
     C_QUANTITY,
     C_REASON,
@@ -31,6 +33,7 @@ from rating.kernels.layout import (
     N_NEXT,
     N_PLAN,
     SET_BITS,
+    SET_MASK,
     TRAIT_CURRENCY,
     U_ACCOUNT,
     U_APN,
@@ -82,6 +85,7 @@ from schemas.tariff_tables import (
     ENTRY_FAMILY,
     FAMILY_UNIT,
     KIND,
+    LEGS_SHIFT,
     PLAN_CURRENCY,
     PLAN_ROOT,
     PLMN_CODE,
@@ -173,7 +177,7 @@ def called_zone_nb(slots, leaves, root, other_class, prefix):
 
 @kernel(None, error_model="numpy", forceinline=True)
 def cell_nb(tables, plan_row, kind, roaming, zone):
-    """What a plan says of a kind of usage: (entry + 1) | allowance set << 32, 0 for nothing."""
+    """What a plan says of a kind of usage: (entry + 1) | allowance set << 32 | legs << LEGS_SHIFT, 0 for nothing."""
     dims = tables[DIMS]
     first = tables[KIND][plan_row * dims[D_KINDS] + kind]
     return tables[CELL][first + roaming * dims[D_ZONES] + zone] if first >= 0 else np.int64(0)
@@ -211,13 +215,15 @@ def kind_nb(tables, version, service, direction, data_class, usage, i, row, frie
 
 
 @kernel(types.void(CELLS_IN, types.int64, types.int64, TABLES, I32_IN, I64_IN, CELLS_IN, CELLS_IN, CELLS_IN, CELLS_IN,
-                   CELLS_IN, types.UniTuple(I64_IN, 4), CELLS_OUT), error_model="numpy")
-def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, friends, plan_of, places, choice):
+                   CELLS_IN, types.UniTuple(I64_IN, 4), CELLS_IN, CELLS_OUT), error_model="numpy")
+def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, friends, plan_of, places, legs, choice):
     """Fill choice (CHOICE, stop - start) for usage rows start to stop; every column of a row is written.
 
     plan_of (plans, MAX_PLANS): labels in the tariff of the book's plans, by priority, -1 behind the last. places: the
-    book's currencies, the batch's APNs, networks and categories, as places in the tariff.
+    book's currencies, the batch's APNs, networks and categories, as places in the tariff. legs (2, stop - start) where
+    the rows are charge legs, else (2, 0): row of plan_of that prices each, account row whose friends count.
     """
+    legged = legs.shape[1] > 0
     versions = tables[VERSION_FROM].size
     dims = tables[DIMS]
     zone_count, callings = dims[D_ZONES], dims[D_CALLINGS]
@@ -226,7 +232,7 @@ def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, 
         at = i - start
         choice[C_ENTRY, at] = choice[C_SET, at] = choice[C_ZONE, at] = choice[C_VERSION, at] = -1
         choice[C_PLAN, at] = choice[C_SHARED_ROW, at] = choice[C_CURRENCY, at] = -1
-        choice[C_SHARED_SET, at] = 0
+        choice[C_SHARED_SET, at] = choice[C_LEGS, at] = choice[C_LEG, at] = 0
         quantity = usage[U_QUANTITY, i]
         choice[C_QUANTITY, at] = quantity
         row = find_account_nb(index, usage[U_ACCOUNT, i])
@@ -240,7 +246,7 @@ def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, 
             continue
         version = last_at_most_nb(tables[VERSION_FROM], 0, versions, time_us)
         choice[C_VERSION, at] = tables[VERSION_LABEL][version]
-        plan = plan_at_nb(profile, nodes, row, time_us)
+        plan = legs[0, at] if legged else plan_at_nb(profile, nodes, row, time_us)
         service, direction = usage[U_SERVICE, i], usage[U_DIRECTION, i]
         if direction < 0 or direction >= DIRECTIONS:
             direction = 0
@@ -254,7 +260,8 @@ def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, 
                 zone = tables[CLASS_ZONE][data_class]
         kind = service * DIRECTIONS + direction
         if rich and known:
-            kind = kind_nb(tables, version, service, direction, data_class, usage, i, row, friends, places)
+            kind = kind_nb(tables, version, service, direction, data_class, usage, i, legs[1, at] if legged else row,
+                           friends, places)
         roaming = roaming_zone_nb(tables, version, usage[U_PLMN, i]) if usage[U_ROAMING, i] == 1 else np.int64(0)
         currency = places[CURRENCY_OF][profile[row, F_TRAITS] >> TRAIT_CURRENCY & 0xFFF]
         reason, sets, filled = np.int64(NO_PLAN), np.int64(0), 0
@@ -263,13 +270,13 @@ def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, 
             if plan < 0 or plan_of[plan, option] == -1:
                 break
             plan_row = plan_row_nb(tables, version, plan_of, plan, option)
-            if plan_row < 0:
+            if plan_row < 0 or currency != tables[PLAN_CURRENCY][plan_row]:
                 continue
             first = reason == NO_PLAN
             if first:
                 reason = np.int64(NO_RATE)
                 choice[C_PLAN, at] = plan_of[plan, option]
-            if not known or currency != tables[PLAN_CURRENCY][plan_row]:
+            if not known:
                 continue
             here = zone
             if service != DATA:
@@ -292,10 +299,11 @@ def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, 
                 entry, reason, placed = found, np.int64(OK), here
                 choice[C_PLAN, at] = plan_of[plan, option]
                 choice[C_CURRENCY, at] = tables[PLAN_CURRENCY][plan_row]
+                choice[C_LEGS, at] = cell >> LEGS_SHIFT
                 if unit == SEGMENT and usage[U_SEGMENTS, i] >= 0:
                     choice[C_QUANTITY, at] = usage[U_SEGMENTS, i]
-            if cell >> 32 > 0:
-                sets |= cell >> 32 << filled
+            if cell >> 32 & SET_MASK > 0:
+                sets |= (cell >> 32 & SET_MASK) << filled
                 filled += SET_BITS
         if reason != NO_PLAN and quantity < 0:
             reason = np.int64(NEGATIVE_QUANTITY)
@@ -319,7 +327,7 @@ def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, 
                         break
                     continue
                 cell = cell_nb(tables, plan_row, kind * callings + calling, roaming, placed)
-                if cell >> 32 > 0:
-                    sets |= cell >> 32 << filled
+                if cell >> 32 & SET_MASK > 0:
+                    sets |= (cell >> 32 & SET_MASK) << filled
                     filled += SET_BITS
             choice[C_SHARED_SET, at] = sets

@@ -88,11 +88,12 @@ def all_scopes(version: TariffVersion) -> Iterator[Scope]:
 
 
 def plan_scopes(version: TariffVersion, plan: Plan) -> list[Scope]:
-    """Every scope that decides what a usage of the plan costs or counts."""
+    """Every scope that decides what a usage of the plan costs or counts, or whom else it is charged to."""
     chain = [plan, *fallbacks(version, plan)]
     return [*(rule.scope for each in chain for rule in each.prices), *(a.scope for a in plan.allowances),
             *(version.discounts[name].scope for name in plan.discounts),
-            *(version.counters[name].scope for name in plan.counters), *(b.scope for b in version.buckets.values())]
+            *(version.counters[name].scope for name in plan.counters), *(b.scope for b in version.buckets.values()),
+            *(leg.scope for leg in version.legs)]
 
 
 def fallbacks(version: TariffVersion, plan: Plan) -> list[Plan]:
@@ -184,8 +185,11 @@ def holds(scope: Scope, version: TariffVersion, at_us: int) -> bool:
     return start <= at_us < end
 
 
-def scope_cells(version: TariffVersion, deck_name: str, scope: Scope, axes: Axes) -> Cells:
-    """Index of the cells that a scope covers, for `array[cells]`; zones are those of a deck."""
+def scope_cells(version: TariffVersion, deck_name: str, scope: Scope, axes: Axes, anywhere: bool = False) -> Cells:
+    """Index of the cells that a scope covers, for `array[cells]`; zones are those of a deck.
+
+    anywhere: it is no one plan's, so that a zone of any deck may be named.
+    """
     deck = version.deck_zones[deck_name]
     kinds = _kinds(scope)
     friends = [1] if scope.friends else list(range(axes.friends))
@@ -201,10 +205,11 @@ def scope_cells(version: TariffVersion, deck_name: str, scope: Scope, axes: Axes
         calling = [1 + axes.calling.index(name) for name in scope.calling_zones]
     return np.ix_(*(np.array(places, np.int64) for places in (
         kinds, friends, networks, categories, calling, _roaming(version, scope, axes),
-        sorted(_zones(version, deck_name, deck, scope, axes)))))
+        sorted(_zones(version, deck_name, deck, scope, axes, anywhere)))))
 
 
-def _zones(version: TariffVersion, deck_name: str, deck: frozenset[str], scope: Scope, axes: Axes) -> set[int]:
+def _zones(version: TariffVersion, deck_name: str, deck: frozenset[str], scope: Scope, axes: Axes, anywhere: bool
+           ) -> set[int]:
     classes = {c.name for c in version.data_classes}
     zones: set[int] = set()
     for service in scope.services:
@@ -217,7 +222,7 @@ def _zones(version: TariffVersion, deck_name: str, deck: frozenset[str], scope: 
             for name in scope.zones:
                 if name in known:
                     zones.add(axes.zones[name])
-                elif len(scope.services) == 1 or not _known_anywhere(version, name):
+                elif (len(scope.services) == 1 and not anywhere) or not _known_anywhere(version, name):
                     kind = "data class" if service == Service.DATA else f"zone of deck {deck_name!r}"
                     raise refuse(version.file, scope.line, f"zone {name!r} is no {kind}",
                                  "one of " + ", ".join(sorted(known)[:12]), "correct the name or add it to the deck")

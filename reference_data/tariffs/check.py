@@ -6,6 +6,7 @@ from reference_data.tariffs.cells import fallbacks
 from reference_data.tariffs.model import Allowance, Plan, PriceRule, TariffVersion
 from reference_data.tariffs.source import refuse
 from schemas.codes import Unit
+from schemas.tariff_tables import MOST_LEGS
 from schemas.units import SERVICE_UNIT, counts
 
 
@@ -28,10 +29,13 @@ def check_version(version: TariffVersion) -> None:
             raise refuse(version.file, leg.line, f"leg {leg.name!r} is named twice", "each name once",
                          f"the first is on line {seen[leg.name]}")
         seen[leg.name] = leg.line
-    if version.legs:
-        first = version.legs[0]
-        raise refuse(version.file, first.line, f"leg {first.name!r}: further parties are not charged yet",
-                     "no `legs` in this release", "remove them; what is read here must not go uncharged unseen")
+    if len(version.legs) > MOST_LEGS:
+        raise refuse(version.file, version.legs[MOST_LEGS].line, f"{len(version.legs)} legs", f"at most {MOST_LEGS}",
+                     "put networks of one agreement under one leg's `accounts`")
+    for leg in version.legs:
+        if leg.account is None and not leg.accounts:
+            raise refuse(version.file, leg.line, f"leg {leg.name!r} charges nobody: `accounts` is empty",
+                         "an account for each network", "add them, or remove the leg")
 
 
 def _check_plan(version: TariffVersion, plan: Plan) -> None:

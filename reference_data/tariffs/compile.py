@@ -145,10 +145,16 @@ def compile_versions(versions: list[TariffVersion]) -> Tariffs:
 def _freeze(versions: list[TariffVersion], arrays: dict[str, I64], forest: PrefixForest, shared: Compiling,
             apns: list[str], networks: list[str]) -> Tariffs:
     tables = Vectors(arrays[name] for name in NAMES)
-    named = apns, shared.rate_names, networks, list(shared.axes.categories)
+    named = apns, shared.rate_names, networks, list(shared.axes.categories), *named_legs(versions)
     return Tariffs(tuple(versions), tables, forest.slots, forest.leaves, shared.labels, tuple(apns),
                    tuple(shared.rate_names), content_hash(tables, forest.slots, forest.leaves, shared.labels, *named),
                    tuple(networks), shared.axes.categories)
+
+
+def named_legs(versions: Sequence[TariffVersion]) -> list[object]:
+    """Who is charged by legs, and how; nothing where no version has any. What they cover is in the tables."""
+    legs = [[(leg.name, leg.account, sorted(leg.accounts.items()), leg.plan) for leg in v.legs] for v in versions]
+    return [legs] if any(legs) else []
 
 
 def content_hash(tables: Sequence[I64], slots: npt.NDArray[np.int32], leaves: I64, *named: object) -> str:

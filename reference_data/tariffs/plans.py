@@ -46,6 +46,8 @@ from schemas.tariff_tables import (
     F_SPLIT,
     F_VOLUME,
     FLAT_STEP,
+    LEGS_SHIFT,
+    MOST_LEGS,
     NO_CAP,
 )
 from schemas.units import SERVICE_UNIT, counts
@@ -110,13 +112,14 @@ class PlanRows:
         counters = self._mask([self.version.counters[n].scope for n in self.plan.counters], "counters")
         allowances, definitions, scopes = self._definitions()
         held = self._mask(scopes, "allowances", MOST_BUCKETS)
+        legs = self._mask([leg.scope for leg in self.version.legs], "legs", MOST_LEGS, anywhere=True)
         units = [int(a.unit) for a, _ in allowances]
         free = self.rule_of == FREE_BY_CLASS
         bands[free] = chain[free] = counters[free] = 0
         self._number_rates(chain)
         # Cells that say the same get one entry; what is free by its class is free in the unit of its service.
         service_of = np.arange(KINDS).reshape(-1, 1, 1, 1, 1, 1, 1) // DIRECTIONS
-        same = _inverse([np.where(free, FREE_BY_CLASS - service_of, self.rule_of), bands, chain, counters, held])
+        same = _inverse([np.where(free, FREE_BY_CLASS - service_of, self.rule_of), bands, chain, counters, held, legs])
         first = np.unique(same, return_index=True)[1]
         cell_of = np.zeros(first.size, np.int64)
         for number, at in enumerate(first.tolist()):
@@ -132,7 +135,7 @@ class PlanRows:
             full = tuple(definitions[i] for i in members)
             if rule >= 0 and full:
                 self._refuse_volume(rule, allowances[members[0]][0])
-            cell_of[number] = entry | self._set(plain, full) << 32
+            cell_of[number] = entry | self._set(plain, full) << 32 | (int(legs.flat[at]) << LEGS_SHIFT if entry else 0)
         return self._slices(cell_of[same])
 
     def _number_rates(self, chain: I64) -> None:
@@ -154,15 +157,15 @@ class PlanRows:
     def _free(self, service: Service) -> Rate:
         return Rate("free", SERVICE_UNIT[service], 0, 0, (Slot(0, 0, 1, 1, self.plan.line),), self.plan.line)
 
-    def _mask(self, scopes: list[Scope], what: str, most: int = MOST_TERMS) -> I64:
-        """Bit p of a cell: the p-th scope holds it."""
+    def _mask(self, scopes: list[Scope], what: str, most: int = MOST_TERMS, anywhere: bool = False) -> I64:
+        """Bit p of a cell: the p-th scope holds it. anywhere: as for `scope_cells`."""
         if len(scopes) > most:
             raise refuse(self.version.file, self.plan.line, f"plan {self.plan.name!r} has {len(scopes)} {what}",
                          f"at most {most}")
         mask = np.zeros(self.axes.shape, np.int64)
         for place, scope in enumerate(scopes):
             if holds(scope, self.version, self.at_us):
-                mask[scope_cells(self.version, self.plan.deck, scope, self.axes)] |= 1 << place
+                mask[scope_cells(self.version, self.plan.deck, scope, self.axes, anywhere)] |= 1 << place
         return mask
 
     def _slices(self, cells: I64) -> int:

@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 import msgspec
 import numpy as np
 
-from reference_data.tariffs.compile import Tariffs, content_hash, load_tariffs
+from reference_data.tariffs.compile import Tariffs, content_hash, load_tariffs, named_legs
 from schemas.columns import I64
 from schemas.errors import ReferenceDataError
 from schemas.tariff_tables import NAMES
@@ -77,7 +77,8 @@ def open_tariffs(place: Path) -> Tariffs:
 def hash_of(tariffs: Tariffs) -> str:
     """The content hash, counted anew."""
     named = (tariffs.apns, tariffs.rate_names, tariffs.networks, tariffs.categories)
-    return content_hash(tariffs.tables, tariffs.slots, tariffs.leaves, tariffs.labels, *(list(n) for n in named))
+    return content_hash(tariffs.tables, tariffs.slots, tariffs.leaves, tariffs.labels, *(list(n) for n in named),
+                        *named_legs(tariffs.versions))
 
 
 def _frozen(array: I64) -> I64:

@@ -95,8 +95,8 @@ def told(run):
     rated, suspended = {}, {}
     for part in run.parts:
         rated |= {(row["event_id_hi"], row["leg"]): row for row in rows_of(part.rated)}
-        suspended |= {(row["event_id_hi"], max(row.get("leg", 0), 0)): Reason(row["reason"]).name
-                      for row in rows_of(part.suspense)}
+        suspended |= {(row["event_id_hi"], row.get("leg", 0)): Reason(row["reason"]).name
+                      for row in (*rows_of(part.suspense), *rows_of(part.leg_suspense))}
     return rated, suspended
 
 
@@ -120,7 +120,12 @@ def differences(world, run, expected, oracle):
             if run.commands[step["id"]] != wanted:
                 found.append(f"command {step}: product {run.commands[step['id']]}, oracle {wanted}")
             continue
-        for result in (wanted, *(leg for leg in wanted.get("legs", []) if leg is not None)):
+        legs = [leg for leg in wanted.get("legs", []) if leg is not None]
+        extra = {key for key in (*rated, *suspended) if key[0] == step["id"]} - {
+            (step["id"], result.get("leg", 0)) for result in (wanted, *legs)}
+        if extra:
+            found.append(f"event {step}: legs {sorted(leg for _, leg in extra)} that the oracle does not know")
+        for result in (wanted, *legs):
             key = (step["id"], result.get("leg", 0))
             if "reason" in result:
                 said, meant = suspended.get(key, "rated" if key in rated else "nothing"), result["reason"]
@@ -133,7 +138,8 @@ def differences(world, run, expected, oracle):
                     meant["notified"] = sorted(
                         (account, name, first.toordinal() - EPOCH,
                          int(threshold * NANOS) if isinstance(threshold, Fraction) else threshold)
-                        for account, name, first, threshold in result["notifications"])
+                        for each in (wanted, *legs) for account, name, first, threshold in
+                        each.get("notifications", ()))
             if said != meant:
                 found.append(f"event {step} leg {key[1]}: product {said}, oracle {meant}")
     found += balance_differences(run, oracle)

@@ -3,4 +3,4 @@
 LANDED = frozenset((
     "minimum_quantity", "maximum", "flat", "free_quantity", "straddling", "report", "day", "counters", "over", "volume",
     "services", "discounts", "happy", "friends", "network", "category", "calling", "valid", "dates", "classes",
-    "segment", "exchange", "fallback", "plans"))
+    "segment", "exchange", "fallback", "plans", "legs"))

@@ -339,7 +339,11 @@ def make_version(r, on, name, start):
     if "legs" in on:
         version["legs"] = [{"leg": "interconnect", "accounts": {"theirs": "7", "other": "8"}, "plan": "carrier",
                             "services": ["voice", "sms"]},
-                           {"leg": "reseller", "account": "7", "plan": "carrier", "zones": ["near", "web"]}]
+                           {"leg": "reseller", "account": "7", "plan": "carrier", "zones": ["near", "web"]},
+                           {"leg": "parent", "account": "1", "plan": "basic", "roaming": "any", "direction": "any",
+                            **({"friends": "true"} if make.has("friends") else {}),
+                            **({"network": "off_net"} if make.has("network") else {})},
+                           {"leg": "gone", "accounts": {"ours": "9", "theirs": "8"}, "plan": "carrier"}]
     return {k: v for k, v in version.items() if v != {}}
 
 
@@ -376,7 +380,7 @@ def make_accounts(r, on):
         rows.append(row)
     if "legs" in on:
         rows += [{"account_id": n, "opening": "0", "credit": c, "plans": [(ACTIVE, "carrier")], "zone": "UTC",
-                  "anchor": 1, "shared": None} for n, c in ((7, "1000"), (8, "0"))]
+                  "anchor": 1, "shared": s} for n, c, s in ((7, "1000", r.choice([None, 4])), (8, "0", None))]
     return rows
 
 
@@ -385,7 +389,8 @@ def make_event(r, on, number, small):
     service = r.choice(services)
     limit = {"sms": 3, "mms": 3, "voice": 45 if small else 700, "data": 30_000 if small else 700_000,
              "content": 90, "generic": 90}[service]
-    event = {"id": number, "service": service, "account_id": r.choice([1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6]),
+    accounts = [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6, *([7] if "legs" in on else [])]
+    event = {"id": number, "service": service, "account_id": r.choice(accounts),
              "direction": r.choice(["originating", "originating", "terminating", "forwarded"]),
              "time_us": r.choice(INSTANTS) + r.randint(-200, 400) * 1_000_000 + r.choice([0, 0, 1, 999_999])
              + (r.choice([0, 0, 0, 3, 10, 40]) * DAY_US if on & {"late", "rollover", "fees"} else 0),

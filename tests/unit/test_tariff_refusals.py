@@ -121,8 +121,15 @@ CASES = {
                             "has either `account`"),
     "leg of no plan": ("currency: EUR", "currency: EUR\nlegs: [{leg: carrier, account: 1, plan: gone}]",
                        "plan 'gone' is not declared"),
-    "legs": ("currency: EUR", "currency: EUR\nlegs: [{leg: carrier, account: 1, plan: basic}]",
-             "further parties are not charged yet"),
+    "leg for nobody": ("currency: EUR", "currency: EUR\nlegs: [{leg: carrier, accounts: {}, plan: basic}]",
+                       "leg 'carrier' charges nobody"),
+    "leg of an unknown zone": (
+        "currency: EUR", "currency: EUR\nlegs: [{leg: carrier, account: 1, plan: basic, zones: [moon]}]",
+        "zone 'moon' is no"),
+    "leg twice": ("currency: EUR", "currency: EUR\nlegs: [{leg: a, account: 1, plan: basic}, "
+                  "{leg: a, account: 2, plan: basic}]", "leg 'a' is named twice"),
+    "thirteen legs": ("currency: EUR", "currency: EUR\nlegs: [" + ", ".join(
+        f"{{leg: l{n}, account: 1, plan: basic}}" for n in range(13)) + "]", "13 legs; expected at most 12"),
     "slice": ("currency: EUR", "currency: EUR\ndata_classes: [{class: web, snssais: [slow]}]", "slice 'slow'"),
     "at the maximum of nothing": (SLOT, SLOT + ", at_maximum: free", "at_maximum without a maximum"),
     "maximum below minimum": (SLOT, SLOT + ", minimum_charge: 2, maximum_charge: 1", "lies below its minimum"),
