@@ -36,6 +36,7 @@ FATES = {
     "usage": "passed on to charging",
     "rated": "rated",
     "suspense": "set aside",
+    "leg_suspense": "a charge leg of it set aside",
     "settled": "taken out of suspense",
     "duplicate": "recognised as a repetition",
     "filtered": "not charged, by the stream's declaration",
@@ -90,6 +91,8 @@ class Lineage:
         """connection: of `open_duckdb`. layouts: folder of the operator's own ones."""
         self._sql, self._archive, self._streams = connection, archive, streams
         self._layouts, self._tariffs = layouts, tariffs
+        # Ledgers of earlier releases lack some.
+        self._views = {row["view_name"] for row in self._rows("SELECT view_name FROM duckdb_views()", [])}
 
     def explain(self, event_id: str) -> list[Explanation]:
         """All legs and revisions of one event, oldest first. Raises LedgerError: no such event."""
@@ -111,8 +114,8 @@ class Lineage:
 
     def legs_aside(self, event_id: str) -> list[dict[str, Any]]:
         """Charge legs of an event that are set aside: leg, name, account_id, reason."""
-        if not self._rows("SELECT 1 FROM duckdb_views() WHERE view_name = 'leg_suspense_open'", []):
-            return []  # a ledger of an earlier release
+        if "leg_suspense_open" not in self._views:
+            return []
         rows = self._rows("SELECT leg, account_id, reason, event_time_us FROM leg_suspense_open WHERE event_id = $1 "
                           "ORDER BY leg", [event_id.lower()])
         return [{"leg": row["leg"], "name": leg_name(self._tariffs, to_us(row["event_time_us"]), row["leg"]),
@@ -127,7 +130,7 @@ class Lineage:
         if not 0 <= offset < audit["file_octets"]:
             raise LedgerError(f"offset {offset}", f"0 to {audit['file_octets'] - 1}: {file} has "
                                                   f"{audit['file_octets']} octets")
-        fates = [Fate(table, meaning, row) for table, meaning in FATES.items()
+        fates = [Fate(table, meaning, row) for table, meaning in FATES.items() if table in self._views
                  for row in self._rows(
                      f"SELECT * FROM {table} WHERE file_id = $1 AND record_offset <= $2 "  # noqa: S608 - fixed names
                      "AND $2 < record_offset + record_length ORDER BY container_index", [audit["file_id"], offset])]

@@ -47,6 +47,9 @@ def print_run(console: Console, home: Home, summary: RunSummary) -> bool:
         console.print()
         console.print(money_table(connection))
         console.print()
+        aside = connection.execute("SELECT count(*) FROM leg_suspense_open").fetchall()[0][0]
+        if aside:
+            console.print(f"[yellow]{aside:,} charge legs are set aside:[/] view leg_suspense_open says why\n")
         outcomes = run_controls(connection)
     console.print(control_table(outcomes))
     return not any(outcome.red for outcome in outcomes)

@@ -21,8 +21,8 @@ _SHOWN_OCTETS = 32
 _FACTS = ("event_id", "service", "direction", "event_time_us", "quantity", "unit", "account_id", "merged_count",
           "incomplete", "journal_position", "leg", "revision", "status")
 _FATE_FACTS = ("event_id", "container_index", "service", "quantity", "unit", "stage", "reason", "kind", "first_file_id",
-               "first_record_offset", "charge_nanos", "currency", "account_id", "journal_position", "action",
-               "who", "why")
+               "first_record_offset", "leg", "charge_nanos", "currency", "account_id", "journal_position",
+               "action", "who", "why")
 
 
 def register(app: typer.Typer) -> None:

@@ -139,5 +139,9 @@ def _below(result: dict[str, Any]) -> list[str]:
         lines.append(f"to be disconnected at {result['disconnect_at']}")
     if "charge" in result and not is_zero(result["uncollected"]):
         lines.append(f"{result['uncollected']} uncollected")
+    for leg in result.get("legs", ()):
+        lines.append(f"leg {leg['leg']}, {leg['name']}: account {leg['account']}, "
+                     + (f"{leg['charge']} {leg['currency']}" if "charge" in leg else leg["reason"]))
+        lines += [f"  {line}" for line in _below(leg)]
     lines += [f"! {wrong}" for wrong in result.get("differences", ())]
     return lines

@@ -13,8 +13,8 @@
 -- unequal            movements whose own charge and postings differ
 -- difference         nano-units by which movements differ, added up without sign
 WITH charged AS (
-    SELECT event_id_hi AS hi, event_id_lo AS lo, currency, count(*) AS events, sum(charge_nanos) AS charged,
-           sum(uncollected_nanos) AS uncollected
+    SELECT event_id_hi AS hi, event_id_lo AS lo, currency, count(*) FILTER (leg = 0) AS events,
+           sum(charge_nanos) AS charged, sum(uncollected_nanos) AS uncollected
     FROM rated WHERE currency IS NOT NULL GROUP BY ALL),
 posted AS (
     SELECT movement_hi AS hi, movement_lo AS lo, currency,

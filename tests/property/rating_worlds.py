@@ -384,6 +384,16 @@ def make_accounts(r, on):
     return rows
 
 
+def legs_apart(world):
+    """The same world, every leg on an account of its own."""
+    for version in world.versions:
+        version["legs"] = [{k: v for k, v in leg.items() if k != "accounts"} | {"account": str(20 + number)}
+                           for number, leg in enumerate(version.get("legs", []))]
+    world.rows += [{"account_id": 20 + n, "opening": "0.3", "credit": "0", "plans": [(ACTIVE, None)], "zone": "UTC",
+                    "anchor": 1, "shared": None} for n in range(4 if "legs" in world.features else 0)]
+    return world
+
+
 def make_event(r, on, number, small):
     services = ["voice", "voice", "sms", "data", *(MORE if "services" in on else [])]
     service = r.choice(services)
@@ -468,7 +478,8 @@ def make_session(r, world):
         whole = make_event(r, world.features, 1, False) | {"direction": "originating", "session": 1}
     service = whole["service"]
     # From a quarter past the hour no cycle, version, validity or clock change comes within a thousand seconds.
-    start = r.choice([i for i in INSTANTS if i > SECOND_VERSION]) // HOUR_US * HOUR_US + HOUR_US // 4
+    hours = [i // HOUR_US * HOUR_US for i in INSTANTS]
+    start = r.choice([hour for hour in hours if hour > SECOND_VERSION]) + HOUR_US // 4
     whole |= {"time_us": start + r.randrange(900) * 1_000_000}
     marks = sorted({0, whole["quantity"], *(r.randrange(whole["quantity"]) for _ in range(r.randrange(6)))})
     rate = whole.get("segments", 0) // whole["quantity"]
