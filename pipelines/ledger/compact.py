@@ -125,10 +125,10 @@ def _sorted_rows(ledger: Ledger, files: list[FileEntry], rows_per_file: int, mem
             connection.execute("SET temp_directory = ?", [str(temp_folder)])
         locate = reach_store(connection, ledger.store)
         set_list(connection, "files", [locate(each.path) for each in files])
-        order = [name for name in SORT_COLUMNS if name in schema.names]
+        rows = connection.sql("SELECT * FROM read_parquet(getvariable('files'), union_by_name = true)")
+        order = [name for name in SORT_COLUMNS if name in rows.columns]  # an earlier release's files may lack some
         has_time = TIME_COLUMN in schema.names
         keys = ([f"date_trunc('day', {TIME_COLUMN})"] if has_time else []) + order
-        rows = connection.sql("SELECT * FROM read_parquet(getvariable('files'), union_by_name = true)")
         reader = (rows.order(", ".join(keys)) if keys else rows).to_arrow_reader(min(rows_per_file, 100_000))
         yield from _cut(reader, schema, has_time, rows_per_file)
 

@@ -23,14 +23,15 @@ from schemas.usage import HELD, SUSPENSE
 FOLDER = Path(__file__).parent
 # How long code lists were when this ledger was made, and columns that came later: these rows must not change.
 FIRST_CODES = {"Unit": 5, "Reason": 25, "LedgerAccount": 11, "PostingReason": 8, "RatingStatus": 4}
-LATER = {"category", "calling_prefix", "snssai", "segments", *RATED.names[RATED.index("status") + 1:],
-         *POSTING.names[POSTING.index("reason") + 1:]}
+LATER = {"category", "calling_prefix", "snssai", "segments", *RATED.names[RATED.index("status") + 1:]}
+LATER_OF_POSTING = set(POSTING.names[POSTING.index("reason") + 1:])
 START_US = 1_767_225_600_000_000  # 2026-01-01 UTC
 
 
 def fixed_rows(columns: ColumnSet, rows: int, first: int) -> pa.Table:
     """Rows whose cells count up from `first`; every third cell of nullable columns is absent."""
-    first_ones = [c for c in columns.columns if c.name not in LATER]
+    later = LATER | (LATER_OF_POSTING if columns is POSTING else set())
+    first_ones = [c for c in columns.columns if c.name not in later]
     columns, labels = ColumnSet(columns.name, columns.version, tuple(first_ones)), {}
     cells = Cells.empty(columns, rows, fill=0)
     for i, column in enumerate(columns.columns):

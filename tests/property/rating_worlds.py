@@ -363,7 +363,7 @@ def make_accounts(r, on):
     for number in range(1, 6):
         plans = [(ACTIVE, r.choice(["basic", "family"]))]
         if r.randrange(2):
-            plans.append((SECOND_VERSION, r.choice(["basic", "family"])))
+            plans.append((SECOND_VERSION, "family" if plans[0][1] == "basic" else "basic"))
         if number == 5:
             plans += [(INSTANTS[4], None), (INSTANTS[5], "basic")]
         row = {"account_id": number, "opening": r.choice(["0", "0.5", "2.75", "3", "100"]),

@@ -104,8 +104,7 @@ def plan_change(oracle, account, command, us):
     start = local_time(command["from"], "UTC") if "from" in command else us
     if not any(command["plan"] in version["plans"] for version in oracle.versions):
         raise Invalid
-    account.plans = sorted([p for p in account.plans if p[0] != start] + [(start, command["plan"])],
-                           key=lambda point: point[0])
+    account.change_plan(start, command["plan"])
 
 
 def credit_limit(oracle, account, command, us):

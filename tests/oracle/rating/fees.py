@@ -10,8 +10,7 @@ from tests.oracle.rating.selecting import named, plans_of, version_at
 
 def beginnings(account, start, end):
     """Instants in (start, end] at which a day, and so perhaps a cycle, begins, or a plan does; ascending."""
-    found = {us for us, _ in account.plans if start < us <= end}
-    found |= {us for _, _, us, _ in account.more_plans if start < us <= end}
+    found = {us for us, _ in account.points() if start < us <= end}
     day = local_day(start, account.zone)
     while (us := midnight_us(day, account.zone)) <= end:
         if us > start:
