@@ -11,7 +11,7 @@ from mediation.kernels.numbers import BAD, e164_nb
 from pipelines.commands import MAX_LINE_OCTETS
 from rating.quote import Quote, QuoteCommand, quote
 from rating.quote_accounts import read_accounts
-from rating.quote_events import SERVICES, EventReader, NumberReader, QuoteEvent
+from rating.quote_events import SERVICES, EventReader, NumberReader, QuoteEvent, expected_of
 from rating.quote_lines import Fields
 from rating.quote_results import Result
 from reference_data.number_plan import NumberPlan, load_number_plan
@@ -131,7 +131,7 @@ def _command(fields: Fields, number: int, time_zone: str) -> QuoteCommand:
     if "amount" in whole and isinstance(whole["amount"], int) and not isinstance(whole["amount"], bool):
         whole["amount"] = str(whole["amount"])
     name = fields.values.get("id")
-    return QuoteCommand(number, f"line-{number}" if name is None else str(name), whole)
+    return QuoteCommand(number, f"line-{number}" if name is None else str(name), whole, expected_of(fields, "status"))
 
 
 def _load(path: Path) -> object:

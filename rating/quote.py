@@ -4,16 +4,16 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from rating.book import NEVER_US, BalanceBook
+from rating.book import NEVER_US, NO_CLOCK_US, BalanceBook
 from rating.charging import Charged, charge
-from rating.commands import apply_command
+from rating.commands import KINDS, apply_command
 from rating.counters import read_counters
-from rating.kernels.layout import L_VALID, STATE
+from rating.kernels.layout import B_CLOCK, L_SINCE, L_VALID, STATE
 from rating.quote_accounts import (
     ANY_FRIEND,
     AccountNames,
@@ -26,7 +26,7 @@ from rating.quote_accounts import (
 )
 from rating.quote_events import AccountName, EventReader, QuoteEvent
 from rating.quote_lines import EARLIEST_US
-from rating.quote_results import REASONS, Result, Teller, day_text, rows_of
+from rating.quote_results import REASONS, Result, Teller, day_text, rows_of, say_expected
 from reference_data.accounts import STATES
 from reference_data.tariffs.compile import Tariffs
 from schemas.codes import LedgerAccount, PostingReason, Reason, Unit
@@ -34,13 +34,19 @@ from schemas.columns import Cells
 from schemas.errors import ReferenceDataError
 from schemas.money import format_money, parse_money
 from schemas.tariff_tables import BUCKET_UNIT_SHIFT
-from schemas.timepoint import format_time
+from schemas.timepoint import format_time, parse_time
 from schemas.usage import USAGE
 
 ABSENT_ACCOUNT = 1 << 62       # no book has it
 MOST_EXPLAINED = 5000          # events up to which the breakdown is told unless asked otherwise
 _WHOLE = {"source": 0, "file_id": 1, "record_length": 1, "container_index": 0, "roaming": 0, "merged_count": 1,
           "incomplete": 0}
+_OF_NOBODY = ("clock", "period_close")
+_NEEDED = {
+    "top_up": ("amount",), "adjust": ("amount",), "transfer": ("to_account_id", "amount"), "credit_limit": ("amount",),
+    "grant": ("bucket",), "plan_change": ("plan",), "option_add": ("plan",), "option_remove": ("plan",),
+    "friend_add": ("token",), "friend_remove": ("token",), "share_join": ("shared_account_id",), "state": ("state",)}
+_WRITTEN = {"to_account_id": "to_account", "token": "number", "shared_account_id": "shared_account"}
 _ACCOUNT_KEYS = ("account", "to_account", "from_account", "shared_account")  # each also as ..._id
 
 
@@ -51,6 +57,7 @@ class QuoteCommand:
     line: int
     name: str
     fields: Mapping[str, object]
+    expect: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,8 @@ def quote(items: Sequence[QuoteEvent | QuoteCommand], given: Sequence[GivenAccou
     while place < len(items):
         item = items[place]
         if isinstance(item, QuoteCommand):
+            if item.fields.get("kind") == "clock" and book.scalars[B_CLOCK] == NO_CLOCK_US:
+                _begin_clock(book, items[:place + 1])
             results.append(_command(item, place, tariffs, book, names, teller))
             place += 1
             continue
@@ -106,10 +115,24 @@ def quote(items: Sequence[QuoteEvent | QuoteCommand], given: Sequence[GivenAccou
             told = teller.tell(charged, part)
             if teller.kinds:
                 _tell_counters(told, charged, book, teller)
+            for number, event in part.items():
+                say_expected(event.expect, told[number])
             results += told.values()
         at += len(run)
     return Quote(results, _totals(results), _balances(book, teller, names),
                  sum(r["status"] in ("not_priced", "refused") or r.get("as_expected") is False for r in results))
+
+
+def _begin_clock(book: BalanceBook, items: Sequence[QuoteEvent | QuoteCommand]) -> None:
+    """A quote's clock goes since the earliest of its lines: what falls due from then on is for its first clock command.
+
+    Where a ledger is kept the clock goes all the time, and its first command only begins it.
+    """
+    times = [item.cells["event_time_us"] if isinstance(item, QuoteEvent) else parse_time(str(item.fields["time"]))
+             for item in items]
+    book.scalars[B_CLOCK] = min(times) - 1
+    fresh = book.life[:, L_SINCE] == NO_CLOCK_US
+    book.life[fresh, L_SINCE] = min(times)
 
 
 def _stretches(start: int, stop: int, teller: Teller) -> list[tuple[int, int]]:
@@ -176,6 +199,11 @@ def _command(item: QuoteCommand, position: int, tariffs: Tariffs, book: BalanceB
             fields[f"{key}_id"] = ABSENT_ACCOUNT
             if isinstance(value, int | str) and not isinstance(value, bool):  # true is no account 1
                 fields[f"{key}_id"] = names.number.get(value, ABSENT_ACCOUNT)
+    if "account_id" not in fields and len(names.name) == 1 and fields.get("kind") not in _OF_NOBODY:
+        (fields["account_id"],) = names.name  # as of events: only one can be meant
+    payer = fields.get("account_id")
+    if "amount" in fields and "bucket" not in fields and isinstance(payer, int) and payer in teller.currency:
+        fields.setdefault("currency", teller.currency[payer])
     number = fields.pop("number", None)
     if number is not None and "token" not in fields:  # friends are known by their tokens
         fields["token"] = friend_token("".join(c for c in str(number) if c.isdigit()))
@@ -187,7 +215,8 @@ def _command(item: QuoteCommand, position: int, tariffs: Tariffs, book: BalanceB
     postings = rows_of(charged.posting)
     if len(charged.suspense):
         reason = Reason(int(charged.suspense["reason"][0]))
-        result |= {"status": "refused", "reason": reason.name.lower(), "explanation": REASONS.get(reason, "")}
+        wrong = _wrong_command(fields) if reason == Reason.BAD_COMMAND else ""
+        result |= {"status": "refused", "reason": reason.name.lower(), "explanation": wrong or REASONS.get(reason, "")}
     else:
         result["status"] = "applied"
     buckets = teller.follow(postings)
@@ -203,7 +232,17 @@ def _command(item: QuoteCommand, position: int, tariffs: Tariffs, book: BalanceB
         result["states"] = [teller.state(row) for row in rows_of(charged.account_state)]
     if isinstance(account, int) and account in teller.money:
         result["balance"] = format_money(teller.money[account])
+    say_expected(item.expect, result)
     return result
+
+
+def _wrong_command(fields: Mapping[str, object]) -> str:
+    """What a refused command lacks; empty where nothing is missing."""
+    kind = fields.get("kind")
+    if kind not in KINDS:
+        return f"kind {kind!r}, expected one of " + ", ".join(KINDS)
+    missing = [_WRITTEN.get(name, name) for name in _NEEDED.get(str(kind), ()) if fields.get(name) is None]
+    return f"{kind} without {', '.join(missing)}" if missing else ""
 
 
 def _totals(results: Sequence[Result]) -> Result:

@@ -92,7 +92,7 @@ class EventReader:
         if fields.has("session"):
             cells["session_hi"], cells["session_lo"] = self.session(fields.text("session"))
         return QuoteEvent(line, self._name(fields, line), account_of(fields), fields.text("plan") or None, service,
-                          other, fields.flag("friend") if fields.has("friend") else None, cells, _expected(fields))
+                          other, fields.flag("friend") if fields.has("friend") else None, cells, expected_of(fields))
 
     def label(self, column: str, name: str) -> int:
         """Place of a name in the column's names; they grow as needed."""
@@ -226,9 +226,9 @@ def account_of(fields: Fields, name: str = "account") -> AccountName | None:
     raise fields.wrong(given[0], "a number from 0 to 2^62 - 1, or a name")
 
 
-def _expected(fields: Fields) -> Mapping[str, object]:
-    """What the author expects: a charge, or a mapping of result fields."""
+def expected_of(fields: Fields, name: str = "charge") -> Mapping[str, object]:
+    """What the author expects: a mapping of result fields, or the one called `name` (a charge)."""
     value = fields.values.get("expect")
     if value is None:
         return {}
-    return value if isinstance(value, dict) else {"charge": str(value)}
+    return value if isinstance(value, dict) else {name: str(value)}

@@ -30,7 +30,8 @@ REASONS = {
     Reason.QUANTITY_BEYOND_BOUND: "larger than what the tariff's arithmetic was proved for",
     Reason.NEGATIVE_QUANTITY: "a quantity below zero",
     Reason.UNKNOWN_ACCOUNT: "the balances file has no such account",
-    Reason.BAD_COMMAND: "the command cannot be carried out: wrong field, currency or amount, or not enough money",
+    Reason.BAD_COMMAND: "the command cannot be carried out: wrong field, currency or amount, not enough money, or a "
+                        "balance below its credit limit",
 }
 _NAME_SHIFT = BUCKET_UNIT_SHIFT + 3  # a bucket's id above it is the hash of its plan and name
 _UNITS = {unit: unit.name.lower() for unit in Unit}
@@ -128,11 +129,6 @@ class Teller:
                       for row in moved if row != retail_account]
             if others:
                 result["other_balances"] = others
-        if event.expect:
-            wrong = differences(event.expect, result)
-            result["as_expected"] = not wrong
-            if wrong:
-                result["differences"] = wrong
         return result
 
     def _leg(self, row: dict[str, int], postings: list[dict[str, int]]) -> Result:
@@ -261,11 +257,20 @@ _SAID = frozenset(("tariff_version", "active_from", "plan", "zone", "band", "rat
                    "session_quantity_before", "allowance_quantity", "status", "charge", "uncollected"))
 
 
+def say_expected(expect: Mapping[str, object], result: Result) -> None:
+    """Add to a result whether it is as its author expected, where one expected anything."""
+    if expect:
+        wrong = differences(expect, result)
+        result["as_expected"] = not wrong
+        if wrong:
+            result["differences"] = wrong
+
+
 def differences(expect: Mapping[str, object], result: Result) -> list[str]:
     """What is not as its author expected; amounts are compared as numbers, the rest as text."""
     wrong = []
     for name, expected in expect.items():
-        found = result.get(name)
+        found = result.get(name, [] if expected == [] else None)  # a list without entries may be left out
         if isinstance(expected, list) and isinstance(found, list):
             same = len(expected) == len(found) and all(_same(e, f) for e, f in zip(expected, found, strict=False))
         else:

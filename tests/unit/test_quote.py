@@ -305,3 +305,33 @@ def test_own_prices_money_buckets_and_refusals_are_told_and_explained(tmp_path):
     assert {b["bucket"]: b["used"] for b in result["buckets"]} == {"cheap": 120, "cash": "0.05"}
     assert result["breakdown"]["agrees"]
     assert [p.get("cost") for p in result["breakdown"]["pieces"]] == ["0.04", "0.10"]
+
+
+ANNA = {"anna": {"plan": "prepaid-basic", "balance": "1.00"}}
+
+
+def test_what_is_expected_of_a_command_is_checked(tmp_path):
+    top_up = {"kind": "top_up", "time": NOON, "amount": "2.00", "currency": "EUR"}
+    found = ask(tmp_path, top_up | {"expect": {"status": "applied", "balance": "3.00"}},
+                top_up | {"expect": "refused"}, balances=ANNA)
+    assert [r["as_expected"] for r in found.results] == [True, False]
+    assert found.results[1]["differences"] == ["status: applied, expected refused"]
+    assert found.failed == 1 and found.totals["not_as_expected"] == 1
+
+
+def test_a_command_is_of_the_only_account_and_in_its_currency(tmp_path):
+    found = ask(tmp_path, {"kind": "top_up", "time": NOON, "amount": "2.00"}, balances=ANNA)
+    assert (found.results[0]["account"], found.results[0]["status"], found.results[0]["balance"]) == (
+        "anna", "applied", "3.00")
+    found = ask(tmp_path, {"kind": "top_up", "time": NOON, "amount": "2.00"}, balances=ANNA | {"bert": ANNA["anna"]})
+    assert found.results[0]["status"] == "refused"
+
+
+@pytest.mark.parametrize(("command", "said"), [
+    ({"kind": "topup"}, "kind 'topup', expected one of top_up, adjust"), ({"kind": "top_up"}, "top_up without amount"),
+    ({"kind": "transfer", "amount": "1"}, "transfer without to_account"),
+    ({"kind": "friend_add"}, "friend_add without number")])
+def test_a_refused_command_says_what_it_lacks(command, said, tmp_path):
+    found = ask(tmp_path, {"account": "anna", "time": NOON, **command}, balances=ANNA)
+    assert found.results[0]["status"] == "refused"
+    assert found.results[0]["explanation"].startswith(said)

@@ -28,8 +28,8 @@ class Written(yaml.SafeLoader):
 Written.yaml_implicit_resolvers = {}
 
 
-def blocks(page):
-    text = (DOCS / page).read_text(encoding="utf-8")
+def blocks(page, folder=DOCS):
+    text = (folder / page).read_text(encoding="utf-8")
     for found in FENCE.finditer(text):
         heading = [h[1] for h in HEADING.finditer(text[: found.start()])][-1]
         yield found[1], found[2], f"{page}:{text[: found.start()].count(chr(10)) + 1} {heading}"
@@ -38,10 +38,10 @@ def blocks(page):
 BASE = {kind: text for kind, text, _ in blocks(BASE_PAGE) if kind in ("yaml base", "csv deck")}
 
 
-def examples():
-    for page in ("tariffs.md", BASE_PAGE):
+def examples(pages=("tariffs.md", BASE_PAGE), folder=DOCS):
+    for page in pages:
         tariffs, balances = [], None
-        for kind, text, place in blocks(page):
+        for kind, text, place in blocks(page, folder):
             if kind == "yaml tariff":
                 tariffs.append(text)
             elif kind == "yaml balances":
@@ -67,6 +67,11 @@ def test_there_are_examples():
 
 @pytest.mark.parametrize(("tariffs", "balances", "events"), list(examples()))
 def test_the_example_costs_what_the_page_says(tariffs, balances, events, tmp_path):
+    run_example(tariffs, balances, events, tmp_path)
+
+
+def run_example(tariffs, balances, events, tmp_path):
+    """Quote the events over the tariff; every `expect` holds, breakdowns add up, and nothing fails unexpectedly."""
     folder = tmp_path / "tariff"
     folder.mkdir()
     assert check_tariff(write(folder, tariffs)) == []
