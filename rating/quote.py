@@ -46,7 +46,8 @@ _NEEDED = {
     "top_up": ("amount",), "adjust": ("amount",), "transfer": ("to_account_id", "amount"), "credit_limit": ("amount",),
     "grant": ("bucket",), "plan_change": ("plan",), "option_add": ("plan",), "option_remove": ("plan",),
     "friend_add": ("token",), "friend_remove": ("token",), "share_join": ("shared_account_id",), "state": ("state",)}
-_WRITTEN = {"to_account_id": "to_account", "token": "number", "shared_account_id": "shared_account"}
+_WRITTEN = {"account_id": "account", "to_account_id": "to_account", "token": "number",
+            "shared_account_id": "shared_account"}
 _ACCOUNT_KEYS = ("account", "to_account", "from_account", "shared_account")  # each also as ..._id
 
 
@@ -215,7 +216,7 @@ def _command(item: QuoteCommand, position: int, tariffs: Tariffs, book: BalanceB
     postings = rows_of(charged.posting)
     if len(charged.suspense):
         reason = Reason(int(charged.suspense["reason"][0]))
-        wrong = _wrong_command(fields) if reason == Reason.BAD_COMMAND else ""
+        wrong = _wrong_command(fields) if reason in (Reason.BAD_COMMAND, Reason.UNKNOWN_ACCOUNT) else ""
         result |= {"status": "refused", "reason": reason.name.lower(), "explanation": wrong or REASONS.get(reason, "")}
     else:
         result["status"] = "applied"
@@ -241,7 +242,8 @@ def _wrong_command(fields: Mapping[str, object]) -> str:
     kind = fields.get("kind")
     if kind not in KINDS:
         return f"kind {kind!r}, expected one of " + ", ".join(KINDS)
-    missing = [_WRITTEN.get(name, name) for name in _NEEDED.get(str(kind), ()) if fields.get(name) is None]
+    needed = () if kind in _OF_NOBODY else ("account_id", *_NEEDED.get(str(kind), ()))
+    missing = [_WRITTEN.get(name, name) for name in needed if fields.get(name) is None]
     return f"{kind} without {', '.join(missing)}" if missing else ""
 
 
