@@ -17,6 +17,7 @@ from rating.quote_results import Result
 from reference_data.number_plan import NumberPlan, load_number_plan
 from reference_data.operator import Operator, load_operator
 from reference_data.tariffs.compile import Tariffs
+from reference_data.yaml_shape import ShapeError, check_shape
 from schemas.codes import NumberClass, NumberType
 from schemas.columns import ABSENT
 from schemas.digits import MAX_DIGITS, pack
@@ -150,8 +151,10 @@ def _load(path: Path) -> object:
             if path.suffix == ".json":
                 raise ReferenceDataError(f"{path.name} is no JSON: {problem}", "a list of accounts") from None
     try:
-        return _plain(yaml.compose(text.decode("utf-8"), Loader=yaml.SafeLoader), path.name)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as problem:
+        written = text.decode("utf-8")
+        check_shape(written)
+        return _plain(yaml.compose(written, Loader=yaml.SafeLoader), path.name)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ShapeError) as problem:
         raise ReferenceDataError(f"{path.name} is no YAML: {problem}", "a list of accounts") from None
 
 

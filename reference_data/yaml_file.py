@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 import yaml
 
+from reference_data.yaml_shape import ShapeError, read_text
 from schemas.errors import ReferenceDataError
 
 T = TypeVar("T")
@@ -14,11 +15,11 @@ T = TypeVar("T")
 def read_yaml(path: Path, kind: type[T]) -> T:
     """The file as `kind` (a msgspec Struct). Raises ReferenceDataError naming file, key, found and expected."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(path))
     except FileNotFoundError:
         raise ReferenceDataError(f"{path.name} is not in {path.parent}", "the operator's folder to hold it",
                                  "write it, or generate a sample with `tarifa generate`") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+    except (yaml.YAMLError, UnicodeDecodeError, ShapeError) as problem:
         raise ReferenceDataError(f"{path.name} is no YAML: {problem}", "UTF-8 YAML", "correct the file") from None
     try:
         return msgspec.convert(content, kind, strict=True)

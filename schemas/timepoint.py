@@ -20,6 +20,14 @@ def parse_time(text: str, time_zone: str = "UTC") -> int:
     return to_us(moment)
 
 
+def is_skipped(moment: datetime, time_zone: str) -> bool:
+    """Whether a local time does not exist: the clock jumps over it."""
+    if moment.tzinfo is not None:
+        return False
+    there = moment.replace(tzinfo=ZoneInfo(time_zone))
+    return there.astimezone(UTC).astimezone(there.tzinfo).replace(tzinfo=None) != moment
+
+
 def to_us(moment: datetime) -> int:
     """Microseconds UTC of an aware datetime, exactly."""
     return (moment - _EPOCH) // timedelta(microseconds=1)

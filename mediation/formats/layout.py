@@ -30,6 +30,7 @@ from typing import Any
 import yaml
 
 from mediation.formats.conversions import CONVERSIONS, DERIVATIONS
+from reference_data.yaml_shape import ShapeError, read_text
 from schemas.columns import Column, code_names
 from schemas.decoded import DECODED
 from schemas.errors import FormatError
@@ -168,13 +169,13 @@ def read_layout(path: Path) -> Layout:
 
 def _parse(path: Path) -> Any:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         return yaml.load(text, Loader=_Loader)  # noqa: S506, a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise FormatError(f"{path.name}, line {line}: {error.problem}", "a YAML mapping") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ShapeError) as error:
         raise FormatError(f"{path.name}: {error}", "a YAML file in UTF-8") from error
 
 

@@ -7,11 +7,14 @@ from reference_data.tariffs.model import Allowance, Plan, PriceRule, TariffVersi
 from reference_data.tariffs.source import refuse
 from schemas.codes import Unit
 from schemas.tariff_tables import MOST_LEGS
+from schemas.timepoint import is_skipped
 from schemas.units import SERVICE_UNIT, counts
 
 
 def check_version(version: TariffVersion) -> None:
     """Raises ReferenceDataError on the first thing that is wrong."""
+    _check_times(version)
+    _check_exchange(version)
     for plan in version.plans.values():
         _check_plan(version, plan)
     for name, discount in version.discounts.items():
@@ -36,6 +39,30 @@ def check_version(version: TariffVersion) -> None:
         if leg.account is None and not leg.accounts:
             raise refuse(version.file, leg.line, f"leg {leg.name!r} charges nobody: `accounts` is empty",
                          "an account for each network", "add them, or remove the leg")
+
+
+def _check_times(version: TariffVersion) -> None:
+    """Local times that there are: none within the hour that the clock jumps over."""
+    plans = version.plans.values()
+    scopes = [price.scope for plan in plans for price in plan.prices]
+    scopes += [allowance.scope for plan in plans for allowance in plan.allowances] + [leg.scope for leg in version.legs]
+    for named in (version.buckets, version.discounts, version.counters):
+        scopes += [each.scope for each in named.values()]
+    for scope in scopes:
+        for moment in (scope.valid_from, scope.valid_to):
+            if moment is not None and is_skipped(moment, version.time_zone):
+                raise refuse(version.file, scope.line, f"{moment.isoformat()}, when the clocks of {version.time_zone} "
+                             "spring forward", "a local time that there is", "name an hour later, or an offset")
+
+
+def _check_exchange(version: TariffVersion) -> None:
+    seen: dict[object, int] = {}
+    for rate in version.exchange:
+        key = (rate.source, rate.target, rate.valid_from)
+        if key in seen:
+            raise refuse(version.file, rate.line, f"a second rate from {rate.source} to {rate.target} for one time",
+                         "one at a time", f"the first is on line {seen[key]}; remove one")
+        seen[key] = rate.line
 
 
 def _check_plan(version: TariffVersion, plan: Plan) -> None:

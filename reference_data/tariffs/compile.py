@@ -189,8 +189,8 @@ def _networks(rows: Rows, version: TariffVersion, axes: Axes) -> None:
     for zone, networks in version.roaming.items():
         for network in networks:
             if network in claimed:
-                raise ReferenceDataError(f"{version.file}: network {network!r} is in roaming zones "
-                                         f"{claimed[network]!r} and {zone!r}", "one of them", "remove the other")
+                raise refuse(version.file, 1, f"network {network!r} is in roaming zones {claimed[network]!r} and "
+                             f"{zone!r}", "one of them", "remove the other under `roaming`")
             claimed[network] = zone
     for network, zone in sorted(claimed.items(), key=lambda item: len(item[0])):  # "*", then MCC, then MCC+MNC
         if network == "*":

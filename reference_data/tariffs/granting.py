@@ -74,6 +74,8 @@ def read_top_up(node: Node) -> TopUpRule:
     fields = node.fields((), ("from", "to", "bonus", "bonus_percent", "bucket", "extends_validity"))
     if not {"bonus", "bonus_percent", "bucket", "extends_validity"} & set(fields):
         raise node.refuse("a top-up rule that does nothing", "bonus, bonus_percent, bucket or extends_validity")
+    if "from" in fields and "to" in fields and fields["to"].money() < fields["from"].money():
+        raise fields["to"].refuse(f"a range from {fields['from'].text()} to {fields['to'].text()}", "`from` <= `to`")
     percent = Fraction(0)
     if "bonus_percent" in fields:
         percent = Fraction(fields["bonus_percent"].money(), 10**9)

@@ -2,14 +2,15 @@
 
 from fractions import Fraction
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from reference_data.tariffs.deck import read_deck
 from reference_data.tariffs.granting import read_allowance, read_bucket, read_fee, read_states, read_top_up
 from reference_data.tariffs.model import Plan, PriceRule, TariffVersion
 from reference_data.tariffs.rates import read_rate
 from reference_data.tariffs.rows import ALL_DAY
-from reference_data.tariffs.scopes import SCOPE_KEYS, SERVICES, read_scope
-from reference_data.tariffs.source import Node, read_yaml
+from reference_data.tariffs.scopes import SCOPE_KEYS, SERVICES, read_moment, read_scope
+from reference_data.tariffs.source import Node, beside, read_yaml
 from reference_data.tariffs.terms import (
     read_calendar,
     read_counter,
@@ -22,7 +23,7 @@ from reference_data.tariffs.terms import (
 )
 from reference_data.tariffs.timings import read_timing
 from schemas.money import DECIMALS, Rounding
-from schemas.timepoint import is_time_zone, parse_time
+from schemas.timepoint import is_skipped, is_time_zone, to_us
 
 LATE_USAGE = ("pay", "current_cycle", "suspend")
 ROUNDING_SCOPES = ("session", "report", "day")
@@ -43,11 +44,14 @@ def read_version(path: Path) -> TariffVersion:
     if not is_time_zone(zone):
         raise fields["time_zone"].refuse(f"time zone {zone!r}", "an IANA name such as Europe/Berlin")
     currency = fields["currency"].currency()
-    try:
-        active_from_us = parse_time(fields["active_from"].text(), zone)
-    except (ValueError, OverflowError):
-        raise fields["active_from"].refuse(f"{fields['active_from'].text()!r}",
-                                           "a time such as 2026-01-01T00:00:00") from None
+    begins = read_moment(fields["active_from"])
+    if is_skipped(begins, zone):
+        raise fields["active_from"].refuse(f"{fields['active_from'].text()}, when the clocks of {zone} spring forward",
+                                           "a local time that there is", "name an hour later, or an offset")
+    active_from_us = to_us(begins if begins.tzinfo else begins.replace(tzinfo=ZoneInfo(zone)))
+    for key in ("plans", "decks"):
+        if not dict(fields[key].entries()):
+            raise fields[key].refuse(f"no {key}", "at least one", "add it")
     empty, none = Node(name, root.line, {}), Node(name, root.line, [])
     return TariffVersion(
         file=name, name=path.stem, active_from_us=active_from_us, time_zone=zone, currency=currency,
@@ -71,13 +75,9 @@ def read_version(path: Path) -> TariffVersion:
 
 
 def _deck(node: Node, folder: Path) -> dict[str, str]:
-    paths = []
-    for item in node.items():
-        path = folder / item.text()
-        if not path.is_file():
-            raise item.refuse(f"no deck {item.text()!r}", "a CSV file beside the tariff", "correct the path")
-        paths.append((path, item.text()))
-    return read_deck(paths)
+    if not node.items():
+        raise node.refuse(f"deck {node.key!r} has no files", "a CSV file, or a list of them")
+    return read_deck([(beside(item, folder, "deck"), item.text()) for item in node.items()])
 
 
 def _plan(name: str, node: Node) -> Plan:

@@ -45,9 +45,15 @@ def _read_valid(node: Node) -> tuple[datetime | None, datetime | None]:
 def read_moment(node: Node) -> datetime:
     """A time, local unless it has an offset."""
     try:
-        return datetime.fromisoformat(node.text())
+        moment = datetime.fromisoformat(node.text())
     except ValueError:
         raise node.refuse(f"{node.text()!r}", "a time such as 2026-12-01T00:00:00") from None
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise node.refuse(f"{node.text()!r}", f"a time from {_FIRST_YEAR} to {_LAST_YEAR}")
+    return moment
+
+
+_FIRST_YEAR, _LAST_YEAR = 1990, 2099  # those that time zones and calendars are laid out for
 
 
 def read_services(fields: dict[str, Node], unit: Unit) -> tuple[Service, ...]:
@@ -71,4 +77,6 @@ def read_names(node: Node | None) -> tuple[str, ...] | str | None:
     if node is None:
         return None
     names = tuple(item.text() for item in node.items())
+    if not names:
+        raise node.refuse("an empty list", "names", f"leave `{node.key}` out where it does not matter")
     return ANY if names == (ANY,) else names

@@ -1,14 +1,14 @@
 """What surrounds prices: discounts, counters, charge legs, exchange rates, tax, data classes, calendars."""
 
-import csv
 import re
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
 
+from reference_data.tariffs.deck import csv_lines
 from reference_data.tariffs.model import CYCLES, Counter, DataClass, Discount, Exchange, Leg
 from reference_data.tariffs.scopes import SCOPE_KEYS, read_moment, read_names, read_scope, read_services
-from reference_data.tariffs.source import Node, refuse
+from reference_data.tariffs.source import Node, beside, refuse
 from schemas.codes import Unit
 from schemas.money import DECIMALS
 
@@ -147,9 +147,7 @@ def read_calendar(node: Node, folder: Path) -> frozenset[int]:
 
 def _calendar_file(node: Node, folder: Path) -> set[int]:
     name = node.text()
-    if not (folder / name).is_file():
-        raise node.refuse(f"no calendar {name!r}", "a CSV file beside the tariff", "correct the path")
-    lines = list(csv.reader((folder / name).read_text(encoding="utf-8-sig").splitlines()))
+    lines = list(csv_lines(beside(node, folder, "calendar"), name, "date"))
     if not lines or [cell.strip() for cell in lines[0]] != ["date"]:
         raise refuse(name, 1, f"header {','.join(lines[0]) if lines else ''!r}", "date", "correct the first line")
     return {_day(line[0].strip(), name, number) for number, line in enumerate(lines[1:], 2) if line}

@@ -12,6 +12,7 @@ from schemas.timepoint import DAY_S, WEEK_S
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _KEYS = ("days", "from", "to", "years", "months", "dates", "holidays", "otherwise")
 _MOST_RULES = 62
 Profile = tuple[tuple[int, str], ...]  # (second of the day, band), ascending from 0
@@ -44,6 +45,10 @@ def _rule(band: str, item: Node, fields: dict[str, Node]) -> BandRule:
     if start in (end, DAY_S):
         raise item.refuse(f"band {band!r} from {start} s to {end} s of the day", "a span of time",
                           "leave out from and to for whole days")
+    if {"months", "dates"} <= set(fields):
+        months, dates = _numbers(fields["months"], 1, 12, MONTHS), _numbers(fields["dates"], 1, 31)
+        if min(dates) > max(_LENGTHS[month - 1] for month in months):
+            raise fields["dates"].refuse(f"day {min(dates)}, which none of the months has", "a day that there is")
     return BandRule(
         band, tuple(_days(fields["days"])) if "days" in fields else tuple(range(7)), start,
         end - start if end > start else end + DAY_S - start,

@@ -138,6 +138,43 @@ CASES = {
     "flat slot that is split": (SLOT, "straddling: split, slots: [{flat: 1}]", "a flat slot (line 11) cannot be split"),
     "volume tiers of different steps": (
         SLOT, "tiers: volume, slots: [{price: 1}, {from: 9, price: 1, step: 2}]", "differ in more than their price"),
+    "control character": ("currency: EUR", "currency: E\x07R", "t.yaml:4: a control character, 0x07"),
+    "alias of itself": ("prices:\n", "prices: &p\n      - *p\n", "t.yaml:19: alias *p within what it stands for"),
+    "nested without end": (SLOT, "slots: " + "[" * 100_000, "more than 50 lists and mappings within each other"),
+    "merge": ("plans:\n", "plans:\n  <<: {x: 1}\n", "t.yaml:14: a merge of keys, <<"),
+    "tag": ("price: 0.10", "price: !!python/object:os.system 0.10", "t.yaml:11: tag !!python/object:os.system"),
+    "two documents": ("plans:\n", "---\nplans:\n", "found another document"),
+    "date that is none": ("2026-01-01T00", "2026-02-30T00", "t.yaml:2: '2026-02-30T00:00:00'; expected a time"),
+    "a year of no calendar": ("2026-01-01T00", "9999-01-01T00", "expected a time from 1990 to 2099"),
+    "an hour that is skipped": ("2026-01-01T00:00:00", "2026-03-29T02:30:00",
+                                "t.yaml:2: 2026-03-29T02:30:00, when the clocks of Europe/Berlin spring forward"),
+    "valid from an hour that is skipped": ("rate: text}", "rate: text, valid: {from: '2026-03-29T02:30:00'}}",
+                                           "t.yaml:21: 2026-03-29T02:30:00, when the clocks"),
+    "until before from": ("rate: text}", "rate: text, valid: {from: 2026-05-01, to: 2026-04-01}}", "a span of time"),
+    "currency that is none": ("currency: EUR", "currency: ZZZ", "t.yaml:4: currency 'ZZZ'; expected three letters"),
+    "a number without end": ("per: 60", "per: " + "9" * 5000, "t.yaml:11: 5000 characters; expected whole seconds"),
+    "digits of another script": ("decimals: 4", "decimals: ٤", "'٤' is no whole number"),
+    "decimal comma": ("price: 0.10", 'price: "0,10"', "'0,10' is no decimal amount"),
+    "not a number": ("price: 0.10", "price: .nan", "'.nan' is no decimal amount"),
+    "step beyond any usage": ("step: 1}", "step: 99999999999999999999999}", "expected at most 17592186044416"),
+    "zones of no name": ("zones: [near], rate", "zones: [], rate", "an empty list; expected names"),
+    "deck of no file": ("{main: main.csv}", "{main: []}", "deck 'main' has no files"),
+    "no decks": ("{main: main.csv}", "{}", "no decks; expected at least one"),
+    "deck elsewhere": ("main.csv", "../main.csv", "t.yaml:5: deck '../main.csv' lies outside of the tariff's folder"),
+    "deck of an absolute path": ("main.csv", "/etc/passwd", "lies outside of the tariff's folder"),
+    "deck of a long name": ("main.csv", "x" * 5000, "expected a CSV file beside the tariff"),
+    "calendar elsewhere": ("currency: EUR", "currency: EUR\ncalendars: {h: ../h.csv}",
+                           "calendar '../h.csv' lies outside"),
+    "exchange twice": ("currency: EUR", "currency: EUR\nexchange: [{from: USD, to: EUR, rate: 1}, "
+                       "{from: USD, to: EUR, rate: 2}]", "a second rate from USD to EUR for one time"),
+    "a day that no month has": ("days: mon-fri", "dates: 31, months: feb", "day 31, which none of the months has"),
+    "top-up backwards": ("currency: EUR", "currency: EUR\ntop_ups: [{from: 10, to: 1, bonus: 1}]",
+                         "a range from 10 to 1"),
+    "network twice": ("currency: EUR", "currency: EUR\nroaming: {eu: ['208'], world: ['208']}",
+                      "t.yaml:1: network '208' is in roaming zones 'eu' and 'world'"),
+    "fallback in a wide circle": (
+        "plans:\n", "plans:\n  b: {fallback: c, prices: [{service: sms, rate: text}]}\n"
+        "  c: {fallback: b, prices: [{service: sms, rate: text}]}\n", "in a circle: b -> c -> b"),
     "overflow": ("price: 0.10, per: 60", "price: 9000000000.123456789, per: 7919", "overflow 64 bits"),
 }
 DECKS = {
@@ -146,6 +183,11 @@ DECKS = {
     "plus sign": (DECK + "+44,far\n", "main.csv:4: prefix '+44'"),
     "no zone": (DECK + "44\n", "main.csv:4: '44'; expected a prefix and a zone"),
     "empty": ("prefix,zone\n", "the deck is empty"),
+    "open quote": ('prefix,zone\n49,"near\n33,far\n', "main.csv:3: unexpected end of data"),
+    "zone that is a key word": (DECK + "44,any\n", "main.csv:4: zone 'any'; expected a printable name"),
+    "control character": (DECK + "44,ne\x07ar\n", "main.csv:4: zone 'ne\\x07ar'"),
+    "digits of another script": (DECK + "٤٩,far\n", "main.csv:4: prefix '٤٩'"),
+    "field without end": (DECK + "44," + "x" * 200_000 + "\n", "main.csv:4: field larger than field limit"),
 }
 
 
@@ -173,6 +215,40 @@ def test_a_bad_tariff_is_refused_with_its_own_message(case, tmp_path):
 def test_a_bad_deck_is_refused_with_its_own_message(case, tmp_path):
     deck, message = DECKS[case]
     assert message in check_tariff(write(tmp_path, GOOD, deck))[0]
+
+
+def test_octets_that_are_no_text_are_refused_with_their_line(tmp_path):
+    write(tmp_path, GOOD)
+    (tmp_path / "t.yaml").write_bytes(GOOD.encode().replace(b"cheap", b"che\xe4p", 1))
+    assert check_tariff(tmp_path)[0].startswith("t.yaml:11: octet 0xe4, which is no UTF-8")
+    write(tmp_path, GOOD)
+    (tmp_path / "main.csv").write_bytes(DECK.encode().replace(b"far", b"f\xe4r"))
+    assert check_tariff(tmp_path)[0].startswith("main.csv:3: octet 0xe4, which is no UTF-8")
+
+
+def test_a_hundred_megabytes_are_refused_unread(tmp_path):
+    write(tmp_path, GOOD)
+    with (tmp_path / "t.yaml").open("ab") as file:
+        file.truncate(100 << 20)
+    assert "t.yaml:1: 104,857,600 octets; expected at most 16,777,216" in check_tariff(tmp_path)[0]
+    write(tmp_path, GOOD)
+    with (tmp_path / "main.csv").open("ab") as file:
+        file.truncate(100 << 20)
+    assert "main.csv:1: 104,857,600 octets" in check_tariff(tmp_path)[0]
+
+
+def test_aliases_that_unfold_to_more_than_memory_holds_are_refused(tmp_path):
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]"
+              for before, name in zip("abcdefghi", "bcdefghij", strict=True)]
+    assert "values, aliases unfolded" in check_tariff(write(tmp_path, "\n".join(lines) + "\n" + GOOD))[0]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "hello", "- a\n- b\n", "? [a]\n: b\n", "a: *b\n",
+                                  "%YAML 9.9\n---\na: b\n"])
+def test_what_is_no_tariff_at_all_is_refused_in_words(tmp_path, text):
+    [problem] = check_tariff(write(tmp_path, text))
+    assert problem.startswith("t.yaml:1: ")
 
 
 def test_two_versions_of_one_activation_are_refused(tmp_path):
