@@ -66,7 +66,7 @@ def explain_rated(row: Mapping[str, int], tariffs: Tariffs,
     for bucket, units in (consumed if consumed is not None else [(row["bucket_id"], row["allowance_quantity"])]):
         if units > 0:
             step, own_price, per = terms.get(bucket >> _NAME_SHIFT, [1, 0, 1])
-            purse.append([step, units, own_price, per])
+            purse.append((step, units, Fraction(own_price, per)))
     best: dict[str, Any] = {}
     for entry in entries:  # usually one; rules that share a rate differ in their timing
         found = _walk(tables, tariffs, entry, row, [list(p) for p in purse])
@@ -124,21 +124,23 @@ def _band(tables: _Tables, timing: int, time_us: int) -> tuple[int, int, int | N
 
 
 def _walk(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int],
-          purse: list[list[int]]) -> dict[str, Any]:
+          purse: list[list[Any]]) -> dict[str, Any]:
     """The walk and what it comes to, from what the row says of the price before it."""
     family = tables.get("ENTRY_FAMILY", entry)
-    denominator = tables.get("FAMILY_DENOMINATOR", family)
+    denominator = _denominator(tables, family)
     before = row["session_quantity_before"] if row["counter_before"] == ABSENT else row["counter_before"]
     price = _Price(
         paid=row["session_billed_before"], numerator=row["session_numerator_before"],
         steps=_known(row, "tier_steps_before"), minimum=_known(row, "session_minimum_before"),
         maximum=None if row["session_maximum"] == ABSENT else row["session_maximum"])
     exact_before = _settle(tables, family, price)[0]
-    price.numerator += row["connect_fee_nanos"] * denominator
+    price.numerator += int(row["connect_fee_nanos"] * denominator)
     if _form(tables, entry) & F_VOLUME:
         pieces = _volume(tables, tariffs, entry, row, before, price)
     else:
-        pieces = _steps(tables, tariffs, entry, row, purse, before, price)
+        share = Fraction(tables.get("FAMILY_OWN_NUMERATOR", family), tables.get("FAMILY_OWN_DENOMINATOR", family))
+        pieces = _steps(tables, tariffs, entry, row, [[step, units, share * own] for step, units, own in purse], before,
+                        price)
     exact, discounts = _settle(tables, family, price)
     rounded, due, scope = _round(tables, family, row, exact, exact_before)
     said: dict[str, Any] = {"connect_fee": format_money(row["connect_fee_nanos"]), "pieces": pieces,
@@ -219,11 +221,11 @@ def _begin(tables: _Tables, rate: int, price: _Price, total: int) -> int:
     return max(total, tables.get("RATE_MINIMUM_QUANTITY", rate)) if price.paid == 0 else total
 
 
-def _steps(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int], purse: list[list[int]], before: int,
+def _steps(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int], purse: list[list[Any]], before: int,
            price: _Price) -> list[dict[str, Any]]:
     """Pieces of graduated slots."""
     total, pieces = before + _quantity(tables, entry, row), []
-    denominator = tables.get("FAMILY_DENOMINATOR", tables.get("ENTRY_FAMILY", entry))
+    denominator = _denominator(tables, tables.get("ENTRY_FAMILY", entry))
     if price.paid < total:
         total = _begin(tables, _region(tables, tariffs, entry, row, before, price.paid).rate, price, total)
     while price.paid < total:
@@ -234,7 +236,7 @@ def _steps(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int]
         at_maximum = price.maximum is not None and max(price.numerator, price.minimum) >= price.maximum
         if cost > 0 and purse and not at_maximum:
             units = min(-(-(limit - price.paid) // purse[0][0]) * purse[0][0], purse[0][1])
-            own = denominator * purse[0][2] // purse[0][3] * units
+            own = int(denominator * purse[0][2] * units)
             purse[0][1] -= units
             if not purse[0][1]:
                 purse.pop(0)
@@ -272,7 +274,7 @@ def _volume(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int
     """The one piece of volume tiers: every step so far at the price of the slot where the last one begins."""
     total = before + _quantity(tables, entry, row)
     region = _region(tables, tariffs, entry, row, before, price.paid)
-    denominator = tables.get("FAMILY_DENOMINATOR", tables.get("ENTRY_FAMILY", entry))
+    denominator = _denominator(tables, tables.get("ENTRY_FAMILY", entry))
     first, last = tables.get("RATE_SLOT_FIRST", region.rate), tables.get("RATE_SLOT_FIRST", region.rate + 1)
     starts, step = tables.span("SLOT_FROM", first, last), tables.get("SLOT_STEP", first)
 
@@ -299,7 +301,7 @@ def _settle(tables: _Tables, family: int, price: _Price) -> tuple[int, list[dict
     exact = max(price.numerator, price.minimum)
     if price.maximum is not None:
         exact = min(exact, price.maximum)
-    denominator, discounts = tables.get("FAMILY_DENOMINATOR", family), []
+    denominator, discounts = _denominator(tables, family), []
     for d in range(tables.get("FAMILY_DISCOUNT_FIRST", family), tables.get("FAMILY_DISCOUNT_FIRST", family + 1)):
         share, of = tables.get("DISCOUNT_NUMERATOR", d), tables.get("DISCOUNT_DENOMINATOR", d)
         taken = min(exact * share // of + tables.get("DISCOUNT_AMOUNT", d), tables.get("DISCOUNT_CAP", d), exact)
@@ -320,7 +322,8 @@ def _round(tables: _Tables, family: int, row: Mapping[str, int], exact: int, bef
         exact += row["scope_numerator_before"] - before
     rule = Rounding(tables.get("FAMILY_RULE", family))
     sign = -1 if exact < 0 else 1
-    rounded = sign * round_ratio(abs(exact), tables.get("FAMILY_DENOMINATOR", family) * quantum, rule) * quantum
+    nanos = Fraction(abs(exact)) / _denominator(tables, family)
+    rounded = sign * round_ratio(nanos.numerator, nanos.denominator * quantum, rule) * quantum
     name = "cycle" if row["counter_before"] != ABSENT else ("session", "report", "day")[scope]
     return rounded, rounded - row["session_charged_before_nanos"], name
 
@@ -333,7 +336,12 @@ def _tax(tables: _Tables, family: int, gross: int) -> int:
     return tax if gross >= 0 else -tax
 
 
-def _exact(numerator: int, denominator: int) -> str:
+def _denominator(tables: _Tables, family: int) -> Fraction:
+    """Numerators of one nano."""
+    return Fraction(tables.get("FAMILY_DENOMINATOR", family), tables.get("FAMILY_MULTIPLE", family))
+
+
+def _exact(numerator: int, denominator: Fraction) -> str:
     """An amount as decimal text when it is one, else as a fraction in lowest terms."""
     nanos, rest = divmod(numerator, denominator)
     return format_money(nanos) if rest == 0 else str(Fraction(numerator, denominator * NANOS))

@@ -200,15 +200,21 @@ class EventReader:
 
     @staticmethod
     def _slice(fields: Fields) -> int:
-        """SST << 32 | SD + 1 of SST or SST-SD, the latter in hexadecimal: TS 23.003, clause 28.4."""
+        """SST << 32 | SD + 1 of the text SST or SST-SD, both in hexadecimal as in a tariff (TS 23.003, clause 28.4.2).
+
+        An object is Nchf's: `sst` is a number there, `sd` hexadecimal text (TS 29.571, clause 5.4.4.2).
+        """
         value = fields.values["snssai"]
+        text = str(value)
         if isinstance(value, dict):
-            value = f"{value.get('sst', '')}" + (f"-{value['sd']}" if value.get("sd") else "")
-        text = str(value).lower()
-        parts = re.fullmatch(r"([0-9]{1,3})(?:-([0-9a-f]{6}))?", text, re.ASCII)
-        if parts is None or int(parts[1]) > 255:
-            raise fields.wrong("snssai", 'SST, or SST-SD with six hexadecimal digits, such as "1-00abcd"')
-        return int(parts[1]) << 32 | (int(parts[2], 16) + 1 if parts[2] else 0)
+            sst = value.get("sst")
+            number = isinstance(sst, int) and not isinstance(sst, bool) and sst >= 0
+            text = (f"{sst:x}" if number else "") + (f"-{value['sd']}" if value.get("sd") else "")
+        parts = re.fullmatch(r"([0-9a-f]{1,2})(?:-([0-9a-f]{6}))?", text.lower(), re.ASCII)
+        if parts is None:
+            raise fields.wrong("snssai", 'SST or SST-SD in hexadecimal, such as "1-00abcd", or {"sst": 1, '
+                               '"sd": "00abcd"}')
+        return int(parts[1], 16) << 32 | (int(parts[2], 16) + 1 if parts[2] else 0)
 
 
 def account_of(fields: Fields, name: str = "account") -> AccountName | None:

@@ -77,6 +77,9 @@ def accounts_from_arrow(accounts: pa.Table, plans: pa.Table) -> Accounts:
     if not np.isin(shared[shared != ABSENT], ids).all() or (shared == ids).any():
         raise ReferenceDataError("accounts.parquet: a shared_account_id that is no other account",
                                  "an account_id of the file, or null")
+    shares = shared != ABSENT
+    if (currency[shares] != currency[np.searchsorted(ids, shared[shares])]).any():
+        raise ReferenceDataError("accounts.parquet: an account shares one of another currency", "the same currency")
     believed = plans.filter(pc.is_null(plans["recorded_to"])).sort_by(
         [("account_id", "ascending"), ("valid_from", "ascending")])
     plan, names = _names(believed, "plan")
@@ -88,10 +91,14 @@ def accounts_from_arrow(accounts: pa.Table, plans: pa.Table) -> Accounts:
                                  "valid_from before valid_to", "close it with recorded_to and write the right one")
     if not np.isin(owner, ids).all():
         raise ReferenceDataError("plans.parquet: a plan of an account that accounts.parquet does not have")
-    reached = np.maximum.accumulate(end) if end.size else end
-    if ((owner[1:] == owner[:-1]) & (start[1:] < reached[:-1])).any():
+    if ((owner[1:] == owner[:-1]) & (start[1:] < end[:-1])).any():
         rank = _integers(believed, "priority") if "priority" in believed.column_names else np.zeros_like(owner)
         owner, plan, start, end, names = _side_by_side(owner, plan, start, end, rank, names)
+    # A plan that only goes on is no change: commands hold until the next change that is known.
+    goes_on = (owner[1:] == owner[:-1]) & (plan[1:] == plan[:-1]) & (start[1:] == end[:-1])
+    if goes_on.any():
+        first, last = np.append(True, ~goes_on), np.append(~goes_on, True)
+        owner, plan, start, end = owner[first], plan[first], start[first], end[last]
     return Accounts(ids, shared, _choice(accounts, "payment", PAYMENTS), _choice(accounts, "state", STATES), currency,
                     zone, _money(accounts, "credit_limit"), _money(accounts, "opening_balance"), anchor, owner, plan,
                     start, end, currencies, zones, names,

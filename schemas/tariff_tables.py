@@ -50,10 +50,12 @@ NAMES = (
     "SLOT_FLAT",             # 1: costs its price once, and is paid up to where the next slot begins
     # families: one plan, service and chain of discounts, within which a session is priced and rounded once
     "FAMILY_KEY",            # stable over compilations: what session state remembers
+    "FAMILY_MULTIPLE",       # nanos = numerator * multiple / denominator; 1 where the denominator alone leaves room
     "FAMILY_SERVICE", "FAMILY_UNIT", "FAMILY_DENOMINATOR", "FAMILY_QUANTUM", "FAMILY_RULE", "FAMILY_BOUND",
     "FAMILY_DEBT",
     "FAMILY_SCOPE",          # what is rounded once: SCOPE_SESSION, SCOPE_REPORT, SCOPE_DAY
     "FAMILY_TAX_NUMERATOR", "FAMILY_TAX_DENOMINATOR",   # tax = gross * numerator / denominator; 0: none
+    "FAMILY_OWN_NUMERATOR", "FAMILY_OWN_DENOMINATOR",   # what own prices of buckets are multiplied by: tax, exchange
     "FAMILY_LATE",           # what usage of a closed cycle meets: LATE_PAY, LATE_CURRENT, LATE_SUSPEND
     # chains of discounts, in their order: taken = min(left // denominator * numerator + amount, cap, left)
     "FAMILY_DISCOUNT_FIRST",
@@ -68,7 +70,7 @@ NAMES = (
     "FULL_FIRST", "FULL_DEFINITION",          # of the same sets with the catalogue's buckets among them
     "DEFINITION_KEY", "DEFINITION_AMOUNT", "DEFINITION_STEP",
     "DEFINITION_FORM",       # bits A_* below; 0: units that cost nothing, once in a cycle
-    "DEFINITION_PRICE", "DEFINITION_PER",     # nanos per so many units, in lowest terms; per divides the denominator
+    "DEFINITION_PRICE", "DEFINITION_PER",     # nanos per so many units, in lowest terms
     "DEFINITION_ROLLOVER", "DEFINITION_MEMBER_CAP",     # -1: none
     "DEFINITION_TIMING", "DEFINITION_BANDS",  # -1: at any time; else bit p for place p of the timing's bands
     "DEFINITION_VALIDITY",   # seconds from the grant, -1: for ever (catalogue), or its cycle (plans)
@@ -82,9 +84,10 @@ TABLES = VECTORS
  TIMING_FIRST, TIMING_ZONE, SEGMENT_START, SEGMENT_BAND, SEGMENT_PLACE, TIMING_DAYS, DAY_PROFILE,
  PROFILE_FIRST, ZONE_FIRST, ZONE_AT, ZONE_OFFSET, RATE_CONNECT, RATE_MINIMUM, RATE_SLOT_FIRST,
  RATE_FORM, RATE_MAXIMUM, RATE_MINIMUM_QUANTITY, RATE_COUNTER, SLOT_FROM, SLOT_STEP, SLOT_PRICE,
- SLOT_UNIT_PRICE, SLOT_FLAT, FAMILY_KEY, FAMILY_SERVICE, FAMILY_UNIT, FAMILY_DENOMINATOR,
+ SLOT_UNIT_PRICE, SLOT_FLAT, FAMILY_KEY, FAMILY_MULTIPLE, FAMILY_SERVICE, FAMILY_UNIT, FAMILY_DENOMINATOR,
  FAMILY_QUANTUM, FAMILY_RULE, FAMILY_BOUND, FAMILY_DEBT, FAMILY_SCOPE, FAMILY_TAX_NUMERATOR,
- FAMILY_TAX_DENOMINATOR, FAMILY_LATE, FAMILY_DISCOUNT_FIRST, DISCOUNT_NUMERATOR,
+ FAMILY_TAX_DENOMINATOR, FAMILY_OWN_NUMERATOR, FAMILY_OWN_DENOMINATOR, FAMILY_LATE,
+ FAMILY_DISCOUNT_FIRST, DISCOUNT_NUMERATOR,
  DISCOUNT_DENOMINATOR, DISCOUNT_AMOUNT, DISCOUNT_CAP, COUNTER_KEY, COUNTER_KIND, COUNTER_NAME,
  COUNTER_THRESHOLD_FIRST, THRESHOLD, SET_FIRST, SET_DEFINITION, FULL_FIRST, FULL_DEFINITION,
  DEFINITION_KEY, DEFINITION_AMOUNT, DEFINITION_STEP, DEFINITION_FORM, DEFINITION_PRICE,

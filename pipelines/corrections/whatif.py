@@ -27,7 +27,7 @@ from pipelines.ledger import Ledger
 from pipelines.ledger.sql import open_duckdb
 from rating.charging import Charged
 from reference_data.tariffs.compile import load_tariffs
-from schemas.codes import LedgerAccount, Reason, Service
+from schemas.codes import LedgerAccount, PostingReason, Reason, Service
 from schemas.columns import I64, Cells, code_names
 
 ACTUAL, WHAT_IF = "actual", "whatif"
@@ -131,7 +131,8 @@ class _Tally:
                   [None, code_names(Service), labels["plan"], labels["zone"], self.names, labels["currency"]])
 
     def _fees(self, posting: Cells, labels: dict[str, list[str]]) -> None:
-        fees = posting.where(posting["ledger_account"] == LedgerAccount.FEES)
+        fees = posting.where((posting["ledger_account"] == LedgerAccount.FEES)  # gross, like charges
+                             & (posting["reason"] != PostingReason.TAX))
         if not len(fees):
             return
         months = fees["event_time_us"].view("datetime64[us]").astype("datetime64[M]").astype(np.int64)

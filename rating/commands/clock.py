@@ -8,7 +8,8 @@ from datetime import date
 import numpy as np
 
 from rating.book import NEVER_US, currency_label
-from rating.commands.context import Context, RefusedError, version_at
+from rating.charging import places_of
+from rating.commands.context import Context, RefusedError
 from rating.commands.fees import charge_clock
 from rating.commands.movement import Movement
 from rating.commands.states import run_timers
@@ -32,7 +33,8 @@ def clock(context: Context, movement: Movement) -> None:
     now_us = max(before_us, context.time_us)
     book.scalars[B_CLOCK] = now_us
     if now_us // DAY_US != before_us // DAY_US:  # it walks all of them: once a day is enough
-        book.forget_sessions(now_us - int(book.scalars[B_HORIZON]))
+        # Counters of cycles that are open yet are among them.
+        book.forget_sessions(now_us - max(int(book.scalars[B_HORIZON]), int(book.scalars[B_LATENESS])))
     movement.parts.append(_expire(context, now_us))
     if now_us > before_us:
         movement.parts.append(charge_clock(book, tariffs, before_us, now_us, context.movement, context.position))
@@ -69,7 +71,8 @@ def _expire(context: Context, now_us: int) -> Cells:
     if book.scalars[B_DUE] > closed_us:
         return Cells.empty(POSTING)
     book.scalars[B_DUE] = NEVER_US
-    roll_key, roll_cap = _rollovers(context.tariffs, now_us)
+    rolls = _rollovers(context.tariffs)
+    plan_of = places_of(context.tariffs, book, None)[0]
     currency_of = np.array([currency_label(context.tariffs, name) for name in book.currencies] or [0], np.int64)
     progress = np.zeros(4, np.int64)
     parts = []
@@ -81,8 +84,8 @@ def _expire(context: Context, now_us: int) -> Cells:
         progress[G_POSTED] = 0
         if book.spill.shape[0] < 2 * int(book.scalars[B_SPILLED]):
             book.grow_spill()
-        expire_nb(book.records, book.profile, book.spill, book.scalars, book.zones, currency_of, roll_key, roll_cap,
-                  *context.movement, context.position, now_us, posting.matrix, progress)
+        expire_nb(book.records, book.profile, book.nodes, book.spill, book.scalars, book.zones, currency_of, plan_of,
+                  rolls, *context.movement, context.position, now_us, posting.matrix, progress)
         if progress[G_NEXT] == before:
             if chunk > 1 << 22:
                 raise ReferenceDataError(f"account {book.account_ids[before]} has more than a million buckets", "fewer")
@@ -93,12 +96,16 @@ def _expire(context: Context, now_us: int) -> Cells:
     return Cells.concat(POSTING, parts)
 
 
-def _rollovers(tariffs: Tariffs, now_us: int) -> tuple[I64, I64]:
-    """Keys of allowances that roll over by the version in force, ascending, and how much of them may."""
-    version = version_at(tariffs, now_us)
-    found = sorted({definition_key(plan.name, allowance): allowance.rollover_cap
-                    for plan in (version.plans.values() if version else ())
-                    for allowance in plan.allowances if allowance.rollover_cap}.items())
-    return np.array([key for key, _ in found], np.int64), np.array([cap for _, cap in found], np.int64)
+def _rollovers(tariffs: Tariffs) -> tuple[I64, I64, I64, I64]:
+    """Keys of allowances that roll over in some version, ascending; from when, their plans' labels, how much may."""
+    caps = [{definition_key(plan.name, a): a.rollover_cap for plan in version.plans.values() for a in plan.allowances}
+            for version in tariffs.versions]
+    label = {definition_key(plan.name, a): tariffs.labels["plan"].index(plan.name) for version in tariffs.versions
+             for plan in version.plans.values() for a in plan.allowances if a.rollover_cap}
+    found = [(key, version.active_from_us, label[key], known.get(key, 0)) for key in sorted(label)
+             for version, known in zip(tariffs.versions, caps, strict=True)]
+    columns = np.array(found, np.int64).reshape(-1, 4)
+    key, start, plan, cap = (np.ascontiguousarray(columns[:, i]) for i in range(4))
+    return key, start, plan, cap
 
 

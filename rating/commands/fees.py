@@ -12,7 +12,7 @@ import numpy as np
 from rating.book import NEVER_US, NO_CLOCK_US, BalanceBook, currency_label
 from rating.commands.context import Context, version_at
 from rating.commands.movement import Movement
-from rating.kernels.fees import debit_fees_nb, plans_at_nb
+from rating.kernels.fees import ROWS, debit_fees_nb, plans_at_nb
 from rating.kernels.layout import (
     B_CLOCK,
     F_PLAN_FROM,
@@ -24,7 +24,7 @@ from rating.kernels.layout import (
     TRAIT_ZONE,
 )
 from reference_data.accounts import PLAN_SEPARATOR, STATES
-from reference_data.tariffs.bounds import raised
+from reference_data.tariffs.bounds import raised, tax_part
 from reference_data.tariffs.compile import Tariffs
 from reference_data.tariffs.epochs import conversion
 from reference_data.tariffs.model import Fee, Plan, TariffVersion
@@ -45,6 +45,7 @@ class Due:
     row: int
     time_us: int
     nanos: int
+    tax_nanos: int
     debt: bool
 
 
@@ -53,7 +54,7 @@ def charge_begun(context: Context, movement: Movement, plan: str, from_us: int) 
     clock_us = int(context.book.scalars[B_CLOCK])
     if from_us > clock_us or clock_us == NO_CLOCK_US:
         return
-    dues = _of_begin(context.book, context.tariffs, context.row, plan, from_us)
+    dues = _of_begin(context.book, context.tariffs, context.row, plan, from_us, turned=False)
     movement.parts.append(_debit(context.book, context.tariffs, dues, context.movement, context.position))
 
 
@@ -71,13 +72,13 @@ def _debit(book: BalanceBook, tariffs: Tariffs, dues: list[Due], movement: tuple
     if not dues:
         return Cells.empty(POSTING)
     dues.sort(key=lambda d: (d.time_us, d.row))
-    fees = np.empty((len(dues), 6), np.int64)
+    fees = np.empty((len(dues), 7), np.int64)
     places: dict[int, int] = {}
     for k, due in enumerate(dues):
         place = places[due.row] = places.get(due.row, -1) + 1
         label = currency_label(tariffs, book.currencies[int(book.profile[due.row, F_TRAITS]) >> TRAIT_CURRENCY & 0xFFF])
-        fees[k] = (due.row, due.nanos, label, due.time_us, due.debt, place)
-    posting = Cells.empty(POSTING, 6 * len(dues), fill=ABSENT)
+        fees[k] = (due.row, due.nanos, label, due.time_us, due.debt, place, due.tax_nanos)
+    posting = Cells.empty(POSTING, ROWS * len(dues), fill=ABSENT)
     progress = np.zeros(4, np.int64)
     debit_fees_nb(book.records, book.profile, fees, *movement, position, posting.matrix, progress)
     assert progress[G_NEXT] == len(dues)
@@ -95,21 +96,26 @@ def _fees_of(tariffs: Tariffs, plan: str, time_us: int, currency: str) -> tuple[
     return version, terms, [version.fees[name] for name in terms.fees]
 
 
-def _nanos(version: TariffVersion, terms: Plan, fee: Fee, share: Fraction, time_us: int) -> int:
-    """A share of a fee in the plan's currency, exclusive tax added, rounded as the plan rounds."""
+def _due(row: int, version: TariffVersion, terms: Plan, fee: Fee, share: Fraction, time_us: int) -> Due:
+    """A share of a fee in the plan's currency, exclusive tax added, and the tax in it, rounded as the plan rounds."""
     exact = fee.amount_nanos * share * raised(terms) * conversion(
         version, fee.currency, terms.currency or version.currency, time_us, fee.line)
     quantum = 10 ** (DECIMALS - terms.decimals)
     nanos: int = round_ratio(exact.numerator, exact.denominator * quantum, terms.rounding) * quantum
-    return nanos
+    part = nanos * tax_part(terms)
+    tax = round_ratio(part.numerator, part.denominator * quantum, terms.rounding) * quantum
+    return Due(row, time_us, nanos, tax, terms.debt)
 
 
 def _currency(book: BalanceBook, row: int) -> str:
     return book.currencies[int(book.profile[row, F_TRAITS]) >> TRAIT_CURRENCY & 0xFFF]
 
 
-def _of_begin(book: BalanceBook, tariffs: Tariffs, row: int, plan: str, from_us: int) -> list[Due]:
-    """What a plan that begins owes: one-off fees, and recurring ones for what is left of their cycles."""
+def _of_begin(book: BalanceBook, tariffs: Tariffs, row: int, plan: str, from_us: int, turned: bool) -> list[Due]:
+    """What a plan that begins owes: one-off fees, and recurring ones for what is left of their cycles.
+
+    turned: whether cycles that begin at that instant are told by `_turned`, as the clock does.
+    """
     found = _fees_of(tariffs, plan, from_us, _currency(book, row))
     if found is None:
         return []
@@ -122,12 +128,13 @@ def _of_begin(book: BalanceBook, tariffs: Tariffs, row: int, plan: str, from_us:
         share = Fraction(1)
         if fee.cycle != "none":
             start = cycle_start(fee.cycle, day, anchor)
-            if local_midnight_us(zone, start) == from_us:
-                continue  # the cycle's own beginning
-            if fee.prorate:
+            begins = local_midnight_us(zone, start) == from_us
+            if begins and turned:
+                continue
+            if fee.prorate and not begins:
                 after = next_cycle(fee.cycle, start, anchor)
                 share = Fraction(after - day, after - start)
-        dues.append(Due(row, from_us, _nanos(version, terms, fee, share, from_us), terms.debt))
+        dues.append(_due(row, version, terms, fee, share, from_us))
     return dues
 
 
@@ -144,7 +151,7 @@ def _begun(book: BalanceBook, tariffs: Tariffs, before_us: int, after_us: int) -
             elif from_us > before_us:
                 for plan in plans:
                     if plan not in held:
-                        dues += _of_begin(book, tariffs, row, plan, from_us)
+                        dues += _of_begin(book, tariffs, row, plan, from_us, turned=True)
             held = plans
     book.plan_due_us = earliest_us
     return dues
@@ -186,5 +193,4 @@ def _recurring(book: BalanceBook, tariffs: Tariffs, row: int, plan: str, cycles:
     if found is None:
         return []
     version, terms, fees = found
-    return [Due(row, time_us, _nanos(version, terms, fee, Fraction(1), time_us), terms.debt) for fee in fees
-            if fee.cycle in cycles]
+    return [_due(row, version, terms, fee, Fraction(1), time_us) for fee in fees if fee.cycle in cycles]

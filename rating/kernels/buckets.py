@@ -64,6 +64,12 @@ def closed_us_nb(scalars, zones, zone):
 
 
 @kernel(None, error_model="numpy", forceinline=True)
+def current_us_nb(scalars, zones, traits):
+    """An instant of the cycles that are open now: the clock's, or those after the newest closing."""
+    return max(scalars[B_CLOCK], closed_us_nb(scalars, zones, traits >> TRAIT_ZONE & 0xFFFF))
+
+
+@kernel(None, error_model="numpy", forceinline=True)
 def cycle_bucket_nb(key, traits, zones, time_us):
     """Bucket id of an allowance at an instant; `key` is the id without its day."""
     second = time_us // SECOND_US

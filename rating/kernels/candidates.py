@@ -15,6 +15,7 @@ from rating.kernels.buckets import (
     bucket_end_us_nb,
     bucket_unit_nb,
     closed_us_nb,
+    current_us_nb,
     cycle_bucket_nb,
     find_bucket_nb,
     is_closed_nb,
@@ -24,7 +25,6 @@ from rating.kernels.buckets import (
 from rating.kernels.calendar import NEVER_US, SECOND_US, band_at_nb, cycle_start_nb
 from rating.kernels.cycles import find_or_add_nb, row_key_nb
 from rating.kernels.layout import (
-    B_CLOCK,
     CANDIDATE_WORDS,
     F_ACCOUNT,
     F_SPILL,
@@ -55,6 +55,7 @@ from rating.kernels.layout import (
     W_BLOCKED,
     W_FLOOR,
     W_FORMS,
+    W_MAXIMUM,
     W_MINIMUM,
     W_NUMERATOR,
     W_PAYABLE,
@@ -63,7 +64,7 @@ from rating.kernels.layout import (
 )
 from rating.kernels.postings import put_pair_nb
 from rating.kernels.sessions import find_session_nb
-from schemas.codes import LedgerAccount, PostingReason
+from schemas.codes import LedgerAccount, PostingReason, Unit
 from schemas.jit import kernel
 from schemas.tariff_tables import (
     A_AFTER,
@@ -85,6 +86,12 @@ from schemas.tariff_tables import (
     DEFINITION_ROLLOVER,
     DEFINITION_STEP,
     DEFINITION_TIMING,
+    FAMILY_DENOMINATOR,
+    FAMILY_LATE,
+    FAMILY_MULTIPLE,
+    FAMILY_OWN_DENOMINATOR,
+    FAMILY_OWN_NUMERATOR,
+    FAMILY_UNIT,
     FULL_DEFINITION,
     FULL_FIRST,
     LATE_CURRENT,
@@ -96,6 +103,7 @@ from schemas.tariff_tables import (
 
 CONSUMED, GRANTED, CHARGED = int(LedgerAccount.CONSUMED), int(PostingReason.GRANT), int(PostingReason.CHARGE)
 ROLLOVER = int(PostingReason.ROLLOVER)
+MONEY_UNIT = int(Unit.MONEY)
 MEMBER = 4  # a row of the table of open sessions: what a member took of a shared bucket
 
 
@@ -113,8 +121,8 @@ def room_nb(tables, profile, owner, chosen):
 
 
 @kernel(None, error_model="numpy")
-def meets_closed_nb(tables, profile, scalars, zones, owner, chosen, time_us):
-    """Whether usage of an instant would meet an allowance's cycle that is closed."""
+def meets_closed_nb(tables, profile, scalars, zones, owner, chosen, unit, time_us):
+    """Whether usage of an instant, counted in a unit, would meet an allowance's cycle that is closed."""
     if owner < 0 or time_us > maybe_closed_us_nb(scalars):
         return False
     traits = profile[owner, F_TRAITS]
@@ -123,7 +131,8 @@ def meets_closed_nb(tables, profile, scalars, zones, owner, chosen, time_us):
         chosen >>= SET_BITS
         for d in range(tables[SET_FIRST][part], tables[SET_FIRST][part + 1]):
             key = tables[DEFINITION_KEY][tables[SET_DEFINITION][d]]
-            if is_closed_nb(scalars, zones, traits, cycle_bucket_nb(key, traits, zones, time_us), time_us):
+            if (bucket_unit_nb(key) == unit or bucket_unit_nb(key) == MONEY_UNIT) and is_closed_nb(
+                    scalars, zones, traits, cycle_bucket_nb(key, traits, zones, time_us), time_us):
                 return True
     return False
 
@@ -134,8 +143,33 @@ def capped_id_nb(bucket_id):
     return bucket_id - (ROLLED << BUCKET_CYCLE_SHIFT) if bucket_cycle_nb(bucket_id) > ROLLED else bucket_id
 
 
+@kernel(None, error_model="numpy", forceinline=True)
+def common_divisor_nb(one, other):
+    """Greatest common divisor of two numbers above zero."""
+    while other != 0:
+        one, other = other, one % other
+    return one
+
+
 @kernel(None, error_model="numpy")
-def put_candidate_nb(tables, candidates, at, owner, place, bucket_id, definition, denominator, sessions, member):
+def own_price_nb(tables, definition, family):
+    """Price of a unit that a bucket covers, as a numerator of the family: whole by construction."""
+    price, per = tables[DEFINITION_PRICE][definition], tables[DEFINITION_PER][definition]
+    if price == 0:
+        return np.int64(0)
+    numerator, denominator = tables[FAMILY_OWN_NUMERATOR][family], tables[FAMILY_OWN_DENOMINATOR][family]
+    across = common_divisor_nb(price, denominator)
+    price, denominator = price // across, denominator // across
+    across = common_divisor_nb(numerator, per)
+    numerator, per = numerator // across, per // across
+    price, share = price * numerator, tables[FAMILY_DENOMINATOR][family] // (per * denominator)
+    multiple = tables[FAMILY_MULTIPLE][family]
+    across = common_divisor_nb(multiple, share)
+    return share // across * (price // (multiple // across))
+
+
+@kernel(None, error_model="numpy")
+def put_candidate_nb(tables, candidates, at, owner, place, bucket_id, definition, family, sessions, member):
     """Write a candidate's row; `member` is the account that takes of another's bucket, -1 for the owner itself."""
     form = tables[DEFINITION_FORM][definition]
     candidates[at, K_ROW] = owner
@@ -149,8 +183,7 @@ def put_candidate_nb(tables, candidates, at, owner, place, bucket_id, definition
     candidates[at, K_CAP] = -1
     candidates[at, K_PRICE] = 0
     if form & A_PRICE:
-        candidates[at, K_PRICE] = denominator // tables[DEFINITION_PER][definition] * tables[DEFINITION_PRICE][
-            definition]
+        candidates[at, K_PRICE] = own_price_nb(tables, definition, family)
     if form & A_MEMBER_CAP and member >= 0:
         hi, lo = row_key_nb(MEMBER, capped_id_nb(bucket_id), member, 0)
         used = find_session_nb(sessions, hi, lo)
@@ -159,7 +192,7 @@ def put_candidate_nb(tables, candidates, at, owner, place, bucket_id, definition
 
 
 @kernel(None, error_model="numpy")
-def gather_granted_nb(tables, profile, spill, scalars, zones, owner, definition, denominator, sessions, member,
+def gather_granted_nb(tables, profile, spill, scalars, zones, owner, definition, family, sessions, member,
                       time_us, candidates, count):
     """An account's granted buckets of a definition that are valid at an instant, the earliest end first."""
     traits = profile[owner, F_TRAITS]
@@ -184,8 +217,8 @@ def gather_granted_nb(tables, profile, spill, scalars, zones, owner, definition,
                     for word in range(CANDIDATE_WORDS):
                         candidates[c, word] = candidates[c - 1, word]
                     c -= 1
-                put_candidate_nb(tables, candidates, c, owner, at + SLOTS, spill[at, S_BUCKET], definition,
-                                 denominator, sessions, member)
+                put_candidate_nb(tables, candidates, c, owner, at + SLOTS, spill[at, S_BUCKET], definition, family,
+                                 sessions, member)
                 count += 1
         at = spill[at, S_NEXT]
     return count
@@ -221,17 +254,19 @@ def carry_over_nb(tables, records, profile, spill, scalars, zones, owner, defini
 
 
 @kernel(None, error_model="numpy", forceinline=True)
-def gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, own_set, shared, shared_set, late,
-              denominator, currency, time_us, event_hi, event_lo, position, posting, posted, index, candidates, walk):
+def gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, own_set, shared, shared_set, family,
+              currency, time_us, event_hi, event_lo, position, posting, posted, index, candidates, walk):
     """Fill `candidates` with the buckets that may cover an event: own, then shared. Returns how many, and `posted`.
 
-    A cycle's bucket is granted, and posted from row `posted` on as the event's posting `index`, when it is first met.
-    walk[W_FORMS] becomes the forms of all of them. -1 candidates: late usage of a closed cycle, by a plan that sets it
-    aside.
+    family: of the price, whose unit they have, or they are money. A cycle's bucket is granted, and posted from row
+    `posted` on, as the event's posting `index`, when it is first met. walk[W_FORMS] becomes the forms
+    of all of them. -1 candidates: late usage of a closed cycle, by a plan that sets it aside.
     """
     count = 0
-    if late == LATE_SUSPEND and (meets_closed_nb(tables, profile, scalars, zones, row, own_set, time_us)
-                                 or meets_closed_nb(tables, profile, scalars, zones, shared, shared_set, time_us)):
+    late, unit = tables[FAMILY_LATE][family], tables[FAMILY_UNIT][family]
+    if late == LATE_SUSPEND and (
+            meets_closed_nb(tables, profile, scalars, zones, row, own_set, unit, time_us)
+            or meets_closed_nb(tables, profile, scalars, zones, shared, shared_set, unit, time_us)):
         return -1, posted
     for side in range(2):
         owner = row if side == 0 else shared
@@ -249,16 +284,18 @@ def gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, ow
             for d in range(first, stop):
                 definition = tables[FULL_DEFINITION][d] if full else tables[SET_DEFINITION][d]
                 form, key = tables[DEFINITION_FORM][definition], tables[DEFINITION_KEY][definition]
+                if bucket_unit_nb(key) != unit and bucket_unit_nb(key) != MONEY_UNIT:
+                    continue  # messages, where another of the plans counts segments
                 walk[W_FORMS] |= form
                 if bucket_cycle_nb(key) == CYCLE_GRANTED:
-                    count = gather_granted_nb(tables, profile, spill, scalars, zones, owner, definition, denominator,
+                    count = gather_granted_nb(tables, profile, spill, scalars, zones, owner, definition, family,
                                               sessions, member, time_us, candidates, count)
                     continue
                 bucket_id = cycle_bucket_nb(key, traits, zones, time_us)
                 if is_closed_nb(scalars, zones, traits, bucket_id, time_us):
                     if late != LATE_CURRENT:
                         continue
-                    bucket_id = cycle_bucket_nb(key, traits, zones, scalars[B_CLOCK])
+                    bucket_id = cycle_bucket_nb(key, traits, zones, current_us_nb(scalars, zones, traits))
                 money = currency if form & A_MONEY else np.int64(-1)
                 place = find_bucket_nb(records, profile, spill, owner, bucket_id)
                 if place < 0:
@@ -280,14 +317,14 @@ def gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, ow
                     rolled_id = rolled_id_nb(bucket_id, bucket_id & ((1 << BUCKET_CYCLE_SHIFT) - 1))
                     rolled = find_bucket_nb(records, profile, spill, owner, rolled_id)
                     if rolled >= 0 and form & A_AFTER == 0:
-                        put_candidate_nb(tables, candidates, count, owner, rolled, rolled_id, definition, denominator,
+                        put_candidate_nb(tables, candidates, count, owner, rolled, rolled_id, definition, family,
                                          sessions, member)
                         count += 1
-                put_candidate_nb(tables, candidates, count, owner, place, bucket_id, definition, denominator, sessions,
+                put_candidate_nb(tables, candidates, count, owner, place, bucket_id, definition, family, sessions,
                                  member)
                 count += 1
                 if rolled >= 0 and form & A_AFTER:
-                    put_candidate_nb(tables, candidates, count, owner, rolled, rolled_id, definition, denominator,
+                    put_candidate_nb(tables, candidates, count, owner, rolled, rolled_id, definition, family,
                                      sessions, member)
                     count += 1
     return count, posted
@@ -308,11 +345,19 @@ def open_bands_nb(tables, candidates, count, now_us, paid, moving):
 
 
 @kernel(None, error_model="numpy", forceinline=True)
+def is_last_nb(candidates, count, c):
+    """Whether no bucket of the same owner and definition follows."""
+    return c + 1 == count or candidates[c + 1, K_DEFINITION] != candidates[c, K_DEFINITION] or (
+        candidates[c + 1, K_ROW] != candidates[c, K_ROW])
+
+
+@kernel(None, error_model="numpy", forceinline=True)
 def take_nb(records, spill, candidates, count, wanted, walk):
     """Units that the candidates cover of `wanted`, in their order; each rounds up to its step if it has as much.
 
-    Own prices are added to walk[W_NUMERATOR]. Behind a used-up bucket that blocks nothing is taken: walk[W_BLOCKED]
-    becomes 1, and walk[W_PAYABLE] and walk[W_FLOOR] what price and minimum came to before.
+    Own prices are added to walk[W_NUMERATOR]; where they reach the maximum, the rest is free and none are taken. Behind
+    buckets that block and are used up (all of one definition) nothing is taken: walk[W_BLOCKED] becomes 1, and
+    walk[W_PAYABLE] and walk[W_FLOOR] what price and minimum came to before.
     """
     covered = np.int64(0)
     for c in range(count):
@@ -328,6 +373,10 @@ def take_nb(records, spill, candidates, count, wanted, walk):
         if left > 0:
             units = wanted - covered
             units = (units + step - 1) // step * step
+            price = candidates[c, K_PRICE]
+            if price > 0:
+                least = (walk[W_MAXIMUM] - walk[W_NUMERATOR] + price - 1) // price
+                units = min(units, (least + step - 1) // step * step)
             units = min(units, left)
             if place < SLOTS:
                 records[row, place] = held - units
@@ -339,15 +388,14 @@ def take_nb(records, spill, candidates, count, wanted, walk):
                 for other in range(count):
                     if candidates[other, K_CAP] >= 0 and capped_id_nb(candidates[other, K_BUCKET]) == capped:
                         candidates[other, K_CAP] -= units
-            walk[W_NUMERATOR] += units * candidates[c, K_PRICE]
-            if walk[W_BLOCKED]:
-                walk[W_PAYABLE] += units * candidates[c, K_PRICE]
+            walk[W_NUMERATOR] += units * price
             covered += units
-        if covered < wanted and candidates[c, K_FORM] & A_BLOCKING:
-            if walk[W_BLOCKED] == 0:
-                walk[W_BLOCKED] = 1
-                walk[W_PAYABLE] = walk[W_NUMERATOR]
-                walk[W_FLOOR] = walk[W_MINIMUM]
+            if walk[W_NUMERATOR] >= walk[W_MAXIMUM]:
+                break
+        if covered < wanted and candidates[c, K_FORM] & A_BLOCKING and is_last_nb(candidates, count, c):
+            walk[W_BLOCKED] = 1
+            walk[W_PAYABLE] = walk[W_NUMERATOR]
+            walk[W_FLOOR] = walk[W_MINIMUM]
             break
     walk[W_ALLOWANCE] += covered
     return covered

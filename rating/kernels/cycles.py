@@ -5,10 +5,9 @@ They are rows of the table of open sessions under keys of their own, which last 
 
 import numpy as np
 
-from rating.kernels.buckets import closed_us_nb, maybe_closed_us_nb
+from rating.kernels.buckets import closed_us_nb, current_us_nb, maybe_closed_us_nb
 from rating.kernels.calendar import DAY_S, SECOND_US, cycle_end_us_nb, cycle_start_nb, offset_at_nb
 from rating.kernels.layout import (
-    B_CLOCK,
     B_SESSIONS,
     M_COUNTER,
     M_DAY,
@@ -95,7 +94,8 @@ def meet_counters_nb(tables, entry, late, traits, account, zones, scalars, time_
                 return np.int64(-1)
             if late != LATE_CURRENT:
                 continue
-            day = cycle_start_nb(cycle, local_day_nb(zones, traits, scalars[B_CLOCK]), traits & 0xFF)
+            day = local_day_nb(zones, traits, current_us_nb(scalars, zones, traits))
+            day = cycle_start_nb(cycle, day, traits & 0xFF)
             end = end_us_nb(zones, traits, cycle, day)
         hi, lo = row_key_nb(COUNTER, tables[COUNTER_KEY][counter], account, day)
         marks[count, M_COUNTER] = counter

@@ -1,5 +1,6 @@
 """The clock over buckets: what is over and closed expires or rolls over into the next cycle; the list shrinks."""
 
+import numpy as np
 from numba import types
 
 from rating.kernels.buckets import (
@@ -19,6 +20,7 @@ from rating.kernels.layout import (
     B_DUE,
     B_SPILLED,
     BUCKET_ID,
+    CELLS_IN,
     CELLS_OUT,
     F_ACCOUNT,
     F_SPILL,
@@ -28,6 +30,7 @@ from rating.kernels.layout import (
     HAS_GRANTED,
     I64_IN,
     I64_OUT,
+    MAX_PLANS,
     P_BUCKET,
     S_BUCKET,
     S_FROM,
@@ -40,6 +43,7 @@ from rating.kernels.layout import (
     TRAIT_ZONE,
 )
 from rating.kernels.postings import put_pair_nb
+from rating.kernels.select import plan_at_nb
 from schemas.codes import LedgerAccount, PostingReason, Unit
 from schemas.jit import kernel
 from schemas.tariff_tables import BUCKET_CYCLE_SHIFT, CYCLE_GRANTED, CYCLE_NONE, ROLLED
@@ -50,24 +54,38 @@ MONEY_UNIT = int(Unit.MONEY)
 
 
 @kernel(None, error_model="numpy", forceinline=True)
-def rollover_cap_nb(roll_key, roll_cap, bucket_id):
-    """How much of a bucket its allowance carries over, 0 for none. roll_key: ids without their day, ascending."""
+def rollover_cap_nb(profile, nodes, plan_of, rolls, row, bucket_id, end_us):
+    """How much of a bucket its allowance carries over at the end of its cycle, 0 for none.
+
+    rolls: `expire_nb`'s. The version in force when the next cycle begins says so, of plans that the account then has.
+    """
+    roll_key, roll_from, roll_plan, roll_cap = rolls
     if roll_key.size == 0:
-        return roll_key.size
+        return np.int64(0)
     key = bucket_id >> BUCKET_CYCLE_SHIFT << BUCKET_CYCLE_SHIFT
     at = last_at_most_nb(roll_key, 0, roll_key.size, key)
-    return roll_cap[at] if roll_key[at] == key else 0
+    while at > 0 and roll_key[at] == key and roll_from[at] > end_us:
+        at -= 1
+    if roll_key[at] != key or roll_from[at] > end_us:
+        return np.int64(0)
+    plan = plan_at_nb(profile, nodes, row, end_us)
+    for option in range(MAX_PLANS):
+        if plan >= 0 and plan_of[plan, option] == roll_plan[at]:
+            return roll_cap[at]
+    return np.int64(0)
 
 
-@kernel(types.void(CELLS_OUT, CELLS_OUT, CELLS_OUT, I64_OUT, types.UniTuple(I64_IN, 3), I64_IN, I64_IN, I64_IN,
-                   types.int64, types.int64, types.int64, types.int64, CELLS_OUT, I64_OUT), error_model="numpy")
-def expire_nb(records, profile, spill, scalars, zones, currency_of, roll_key, roll_cap, movement_hi, movement_lo,
+@kernel(types.void(CELLS_OUT, CELLS_OUT, CELLS_IN, CELLS_OUT, I64_OUT, types.UniTuple(I64_IN, 3), I64_IN, CELLS_IN,
+                   types.UniTuple(I64_IN, 4), types.int64, types.int64, types.int64, types.int64, CELLS_OUT, I64_OUT),
+        error_model="numpy")
+def expire_nb(records, profile, nodes, spill, scalars, zones, currency_of, plan_of, rolls, movement_hi, movement_lo,
               position, time_us, posting, progress):
     """Empty every bucket that is over and closed; from account progress[G_NEXT] until postings or `spill` are full.
 
     Buckets of an account go in the order of their ids, so that history does not number the postings. Spilled ones
     are marked by id 0, for `compact_nb`. scalars[B_DUE], NEVER_US before the first call, becomes the next end.
-    currency_of: the book's currencies as labels. roll_key, roll_cap: allowances with rollover, ids without the day.
+    currency_of: the book's currencies as labels. plan_of: as `select_nb`. rolls: allowances that roll over in some
+    version: ids without the day, and from when, of which plan, and how much; ascending by id, then time.
     """
     while progress[G_NEXT] < records.shape[0]:
         row = progress[G_NEXT]
@@ -124,7 +142,8 @@ def expire_nb(records, profile, spill, scalars, zones, currency_of, roll_key, ro
             currency = currency_of[traits >> TRAIT_CURRENCY & 0xFFF] if unit == MONEY_UNIT else -1
             cycle = bucket_cycle_nb(chosen)
             if left > 0 and CYCLE_NONE < cycle < ROLLED:
-                rolled = min(left, rollover_cap_nb(roll_key, roll_cap, chosen))
+                end_us = bucket_end_us_nb(zones, traits, chosen, 0)
+                rolled = min(left, rollover_cap_nb(profile, nodes, plan_of, rolls, row, chosen, end_us))
                 start = next_cycle_nb(cycle, chosen & ((1 << BUCKET_CYCLE_SHIFT) - 1), anchor)
                 next_id = rolled_id_nb(chosen, start)
                 # Where the new cycle's grant was made it took its share then.

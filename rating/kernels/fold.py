@@ -125,7 +125,7 @@ from rating.kernels.layout import (
     X_TIME,
 )
 from rating.kernels.pay import collect_nb, post_tax_nb
-from rating.kernels.price import exact_price_nb, rounded_nb, tax_in_nb
+from rating.kernels.price import connect_nanos_nb, exact_price_nb, rounded_nb, tax_in_nb
 from rating.kernels.sessions import find_session_nb, load_price_nb, session_key_nb, store_price_nb
 from rating.kernels.walk import volume_nb, walk_nb
 from schemas.codes import RatingStatus, Reason
@@ -140,7 +140,6 @@ from schemas.tariff_tables import (
     F_SESSION_START,
     F_VOLUME,
     FAMILY_BOUND,
-    FAMILY_DENOMINATOR,
     FAMILY_KEY,
     FAMILY_LATE,
     FAMILY_SCOPE,
@@ -279,7 +278,7 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
             if place >= 0:
                 scope_sum = sessions[place, X_NUMERATOR]
                 charged, taxed = sessions[place, X_CHARGED], sessions[place, X_TAX]
-        if (scope_sum > GUARD or walk[W_NUMERATOR] > GUARD
+        if (scope_sum > GUARD or (over >= 0 and walk[W_NUMERATOR] > GUARD)
                 or quantity > tables[FAMILY_BOUND][family] - start_at):
             choice[C_REASON, at] = BEYOND_BOUND
             i += 1
@@ -291,9 +290,8 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
             exact_before = exact_price_nb(tables, family, walk[W_NUMERATOR], walk[W_MINIMUM], walk[W_MAXIMUM])
 
         count, posted = gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, own_set, shared,
-                                  shared_set, tables[FAMILY_LATE][family], tables[FAMILY_DENOMINATOR][family],
-                                  choice[C_CURRENCY, at], time_us, event_hi, event_lo, position, posting,
-                                  progress[G_POSTED], progress[G_POSTED] - progress[G_FIRST], candidates, walk)
+                                  shared_set, family, choice[C_CURRENCY, at], time_us, event_hi, event_lo, position,
+                                  posting, progress[G_POSTED], progress[G_POSTED] - progress[G_FIRST], candidates, walk)
         if count < 0:
             choice[C_REASON, at] = PERIOD_CLOSED
             i += 1
@@ -399,7 +397,7 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
                               - (paid_before if paid_before < FLAT_STEP else start_at))
         rated[R_ALLOWANCE, k] = walk[W_ALLOWANCE]
         rated[R_BUCKET, k] = first_bucket
-        rated[R_CONNECT, k] = walk[W_CONNECT] // tables[FAMILY_DENOMINATOR][family]
+        rated[R_CONNECT, k] = connect_nanos_nb(tables, family, walk[W_CONNECT])
         rated[R_CHARGE, k] = due
         rated[R_UNCOLLECTED, k] = left
         rated[R_CURRENCY, k] = currency

@@ -3,6 +3,7 @@
 import numpy as np
 
 from rating.kernels.calendar import band_at_nb
+from rating.kernels.candidates import is_last_nb
 from rating.kernels.layout import (
     F_ACCOUNT,
     F_CREDIT,
@@ -65,7 +66,7 @@ def pay_from_buckets_nb(tables, records, profile, spill, candidates, count, due,
             due -= paid
         if due == 0:
             break
-        if candidates[c, K_FORM] & A_BLOCKING:
+        if candidates[c, K_FORM] & A_BLOCKING and is_last_nb(candidates, count, c):
             return np.int64(0), due, posted
     return due, np.int64(0), posted
 

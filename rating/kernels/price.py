@@ -1,8 +1,10 @@
 """From what was added up to what is owed: limits, discounts, one rounding of what is rounded once, the tax in it.
 
-The exact price is a whole number over the family's denominator, which the compiler chose so that every discount of
-every amount is whole too.
+The exact price is a whole number times the family's multiple over its denominator, which the compiler chose so that
+every discount of every amount is whole too.
 """
+
+import numpy as np
 
 from schemas.jit import kernel
 from schemas.money import Rounding
@@ -13,6 +15,7 @@ from schemas.tariff_tables import (
     DISCOUNT_NUMERATOR,
     FAMILY_DENOMINATOR,
     FAMILY_DISCOUNT_FIRST,
+    FAMILY_MULTIPLE,
     FAMILY_QUANTUM,
     FAMILY_RULE,
     FAMILY_TAX_DENOMINATOR,
@@ -45,6 +48,34 @@ def round_signed_nb(numerator, denominator, rule):
     return round_nb(numerator, denominator, rule) if numerator >= 0 else -round_nb(-numerator, denominator, rule)
 
 
+@kernel(None, error_model="numpy")
+def multiply_divide_nb(one, other, denominator):
+    """(quotient, rest) of one * other / denominator, however large the product; 0 <= one < denominator < 2^62."""
+    quotient, rest = np.int64(0), np.int64(0)
+    for bit in range(62, -1, -1):
+        if other >> bit == 0:
+            continue
+        quotient, rest = 2 * quotient, 2 * rest
+        if rest >= denominator:
+            quotient, rest = quotient + 1, rest - denominator
+        if other >> bit & 1:
+            rest += one
+            if rest >= denominator:
+                quotient, rest = quotient + 1, rest - denominator
+    return quotient, rest
+
+
+@kernel(None, error_model="numpy")
+def round_multiple_nb(numerator, multiple, denominator, rule):
+    """numerator * multiple / denominator to a whole number by a named rule; below zero without its sign."""
+    amount = abs(numerator)
+    rest, left = multiply_divide_nb(amount % denominator, multiple, denominator)
+    units = amount // denominator * multiple + rest
+    odd = units & 1  # half to even looks at the whole number
+    units += round_nb(odd * denominator + left, denominator, rule) - odd
+    return units if numerator >= 0 else -units
+
+
 @kernel(None, error_model="numpy", forceinline=True)
 def exact_price_nb(tables, family, numerator, minimum, maximum):
     """The usage price within its limits, less the discounts of its family. maximum 0: the price has not begun."""
@@ -60,8 +91,23 @@ def exact_price_nb(tables, family, numerator, minimum, maximum):
 @kernel(None, error_model="numpy", forceinline=True)
 def rounded_nb(tables, family, exact):
     """Nanos of an exact price by the plan's rule."""
-    quantum = tables[FAMILY_QUANTUM][family]
-    return round_signed_nb(exact, tables[FAMILY_DENOMINATOR][family] * quantum, tables[FAMILY_RULE][family]) * quantum
+    quantum, rule = tables[FAMILY_QUANTUM][family], tables[FAMILY_RULE][family]
+    multiple = tables[FAMILY_MULTIPLE][family]
+    denominator = tables[FAMILY_DENOMINATOR][family] * quantum
+    if multiple > 1:
+        return round_multiple_nb(exact, multiple, denominator, rule) * quantum
+    return round_signed_nb(exact, denominator, rule) * quantum
+
+
+@kernel(None, error_model="numpy", forceinline=True)
+def connect_nanos_nb(tables, family, numerator):
+    """Whole nanos of a connect fee."""
+    denominator, multiple = tables[FAMILY_DENOMINATOR][family], tables[FAMILY_MULTIPLE][family]
+    nanos = numerator // denominator
+    if multiple > 1:
+        rest, _ = multiply_divide_nb(numerator % denominator, multiple, denominator)
+        nanos = nanos * multiple + rest
+    return nanos
 
 
 @kernel(None, error_model="numpy", forceinline=True)

@@ -326,6 +326,8 @@ def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, 
                     if shared_plan < 0 or plan_of[shared_plan, option] == -1:
                         break
                     continue
+                if currency != tables[PLAN_CURRENCY][plan_row]:
+                    continue
                 cell = cell_nb(tables, plan_row, kind * callings + calling, roaming, placed)
                 if cell >> 32 & SET_MASK > 0:
                     sets |= (cell >> 32 & SET_MASK) << filled

@@ -17,6 +17,7 @@ from rating.kernels.layout import (
     CONNECTED,
     DISCONNECTS,
     W_BAND,
+    W_BLOCKED,
     W_CONNECT,
     W_CONNECTED,
     W_FORMS,
@@ -35,6 +36,7 @@ from schemas.codes import Unit
 from schemas.jit import kernel
 from schemas.tariff_tables import (
     A_BANDS,
+    A_PRICE,
     ENTRY_RATE,
     ENTRY_RATE_FIRST,
     ENTRY_TIMING,
@@ -159,8 +161,10 @@ def walk_nb(tables, entry, unit, time_us, began_us, before, total, records, spil
         if price > 0:
             walk[W_PRICED] = 1
             # What a maximum has made free takes no allowance.
-            if count > 0 and max(walk[W_NUMERATOR], walk[W_MINIMUM]) < walk[W_MAXIMUM]:
+            if count > 0 and walk[W_BLOCKED] == 0 and max(walk[W_NUMERATOR], walk[W_MINIMUM]) < walk[W_MAXIMUM]:
                 paid += take_nb(records, spill, candidates, count, limit - paid, walk)
+                if walk[W_FORMS] & A_PRICE:  # the bucket's own price may have brought it to the maximum
+                    note_maximum_nb(walk, paid, paid, 0, 0)
                 if paid >= limit:
                     continue
         paid_step_nb(tables, rate, walk)

@@ -10,6 +10,11 @@ A session of q units takes steps that together reach at most q plus one step, so
     numerator <= (q + longest step) * dearest price per unit + connect fee + minimum + flat amounts,
 which is kept below 2^62; below 2^61 where prices add up over a cycle, so that the sum and one more fit. A maximum, a
 discount or volume tiers only lower it.
+
+Tax and exchange rates multiply every amount of a plan, and the denominator with it. Where it leaves no room for the
+required session, numerators count multiples of what all amounts have in common: their greatest common divisor, over
+the percentages' denominators. It is exact likewise, costs a longer division for each charge, and is not used where it
+is not needed: what open sessions remember would change its meaning.
 """
 
 from collections.abc import Sequence
@@ -44,17 +49,23 @@ class Use:
 
 @dataclass(frozen=True)
 class Family:
-    """denominator; quantum_nanos of the rounding; bound: largest total quantity of a session."""
+    """nanos = numerator * multiple / denominator; quantum_nanos of the rounding; bound: most units of a session."""
 
     denominator: int
     quantum_nanos: int
     bound: int
+    multiple: int = 1
+
+    def __str__(self) -> str:
+        """A part of the keys that open sessions remember."""
+        text = f"Family(denominator={self.denominator}, quantum_nanos={self.quantum_nanos}, bound={self.bound}"
+        return text + (f", multiple={self.multiple})" if self.multiple > 1 else ")")
 
     def numerator(self, nanos: Fraction) -> int:
         """Of an exact amount; whole by construction."""
-        scaled = nanos * self.denominator
+        scaled = nanos * self.denominator / self.multiple
         if scaled.denominator != 1:
-            raise ValueError(f"{nanos} nanos are not whole over {self.denominator}")
+            raise ValueError(f"{nanos} nanos are not whole over {self.denominator} by {self.multiple}")
         return scaled.numerator
 
 
@@ -68,16 +79,16 @@ def tax_part(plan: Plan) -> Fraction:
     return plan.tax_percent / (100 + plan.tax_percent)
 
 
-def prove(version: TariffVersion, plan: Plan, unit: Unit, uses: Sequence[Use], own_prices: Sequence[Fraction] = (),
+def prove(version: TariffVersion, plan: Plan, unit: Unit, uses: Sequence[Use], own_prices: Sequence[tuple[Fraction, int]] = (),
           amounts: Sequence[Fraction] = (), shares: int = 1) -> Family:
     """Raises ReferenceDataError when a session of the required size could overflow.
 
-    own_prices: of units that allowances cover. amounts: of discounts and their caps. shares: the product of the
+    own_prices: of units that allowances cover, and their steps. amounts: of discounts and their caps. shares: the product of the
     denominators of percentages.
     """
-    exact: list[Fraction] = [*own_prices, *amounts]
-    per_unit: list[Fraction] = list(own_prices)
-    fixed, longest, least_units = Fraction(0), 1, 0
+    per_unit = [price for price, _ in own_prices]
+    exact: list[Fraction] = [*per_unit, *amounts]
+    fixed, longest, least_units = Fraction(0), max((step for _, step in own_prices), default=1), 0
     for use in uses:
         rate = use.rate
         exact += [rate.connect_fee_nanos * use.price, rate.minimum_nanos * use.money,
@@ -97,21 +108,34 @@ def prove(version: TariffVersion, plan: Plan, unit: Unit, uses: Sequence[Use], o
         fixed += flat + rate.connect_fee_nanos * use.price + rate.minimum_nanos * use.money
         least_units = max(least_units, rate.minimum_quantity)
     denominator = lcm(*(p.denominator for p in exact))
-    denominator *= shares // gcd(shares, *(int(p * denominator) for p in exact))
+    common = gcd(*(int(p * denominator) for p in exact))
     quantum = 10 ** (DECIMALS - plan.decimals)
     dearest = max(per_unit, default=Fraction(0))
     adds_up = plan.rounding_scope == "day" or any(use.rate.over for use in uses)
     tax = tax_part(plan)
-    most = min(LIMIT >> adds_up, (LIMIT >> adds_up) // max(tax.numerator, 1) * denominator)
-    room = most - fixed * denominator
-    bound = BELIEVED[unit]
-    if dearest > 0:
-        bound = min(bound, int(room / (dearest * denominator)) - longest - least_units)
-    if max(denominator, tax.denominator) * quantum >= LIMIT or room <= 0 or bound < REQUIRED[unit]:
+
+    def bound_of(unit_nanos: Fraction) -> int:
+        """Largest session where a numerator stands for so many nanos; negative: none."""
+        if max(unit_nanos.denominator, tax.denominator) * quantum >= LIMIT or unit_nanos.numerator >= LIMIT or any(
+                price.numerator >= LIMIT for price, _ in own_prices):
+            return -1
+        most = min(LIMIT >> adds_up, int((LIMIT >> adds_up) // max(tax.numerator, 1) / unit_nanos))
+        room = most - fixed / unit_nanos
+        if room <= 0 or dearest == 0:
+            return BELIEVED[unit] if room > 0 else -1
+        return min(BELIEVED[unit], int(room * unit_nanos / dearest) - longest - least_units)
+
+    unit_nanos = Fraction(1, denominator * (shares // gcd(shares, common)))
+    bound = bound_of(unit_nanos)
+    if bound < REQUIRED[unit] and common > 0:
+        unit_nanos = Fraction(common, denominator * shares)
+        bound = bound_of(unit_nanos)
+    if bound < REQUIRED[unit]:
         worst = max((use.rate for use in uses),
                     key=lambda r: max(Fraction(s.price_nanos, s.per) for s in r.slots)) if uses else None
-        raise refuse(version.file, worst.line if worst else plan.line, f"plan {plan.name!r}: {unit.name.lower()} "
-                     f"prices over the common denominator {denominator} overflow 64 bits beyond {max(bound, 0)} "
-                     f"{unit.name.lower()}s", f"room for {REQUIRED[unit]}", "use prices with fewer decimals, or `per` "
-                     "and `step` that divide each other")
-    return Family(denominator, quantum, bound)
+        counted = unit.name.lower()
+        raise refuse(version.file, worst.line if worst else plan.line, f"plan {plan.name!r}: {counted} prices over the "
+                     f"common denominator {unit_nanos.denominator} overflow 64 bits beyond {max(bound, 0)} {counted}s",
+                     f"room for {REQUIRED[unit]}", "use prices with fewer decimals, or `per` and `step` that divide "
+                     "each other")
+    return Family(unit_nanos.denominator, quantum, bound, unit_nanos.numerator)

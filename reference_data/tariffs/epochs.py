@@ -28,9 +28,9 @@ def signature(version: TariffVersion, plan: Plan, at_us: int) -> tuple[object, .
     currency = plan.currency or version.currency
     named = {rate.currency for owner in (plan, *fallbacks(version, plan)) for rule in owner.prices
              for name in rule.rates.values() if (rate := version.rates.get(name)) is not None}
-    named |= {owner.currency for owner in fallbacks(version, plan)}
     named |= {version.discounts[name].currency for name in plan.discounts if name in version.discounts}
-    rates = tuple(find_rate(version, name, currency, at_us) for name in sorted(filter(None, named)))
+    rates = tuple(find_rate(version, name, currency, at_us)
+                  for name in sorted({name or version.currency for name in (*named, None)}))
     return tuple(holds(scope, version, at_us) for scope in plan_scopes(version, plan)), rates
 
 

@@ -38,7 +38,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Rate:
-    """Slots are as written: the free quantity still lies before them. Amounts are in `currency` (None: the plan's).
+    """Slots are as written: the free quantity still lies before them. `currency` of amounts, None: the version's.
 
     straddling: "begin", "session_start" or "split". over: the counter on which positions count, None for the session.
     """
@@ -57,6 +57,11 @@ class Rate:
     over: str | None = None
     volume: bool = False
     currency: str | None = None
+
+    @property
+    def has_amounts(self) -> bool:
+        return bool(self.connect_fee_nanos or self.minimum_nanos or self.maximum_nanos
+                    or any(slot.price_nanos for slot in self.slots))
 
 
 @dataclass(frozen=True)
@@ -161,6 +166,10 @@ class Discount:
     scope: Scope
     line: int
     currency: str | None = None
+
+    @property
+    def has_amounts(self) -> bool:
+        return bool(self.amount_nanos or self.cap_nanos)
 
 
 @dataclass(frozen=True)

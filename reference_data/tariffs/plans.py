@@ -52,6 +52,7 @@ from schemas.tariff_tables import (
 )
 from schemas.units import SERVICE_UNIT, counts
 
+MESSAGES = (Unit.MESSAGE, Unit.SEGMENT)
 LATE = ("pay", "current_cycle", "suspend")
 SCOPES = ("session", "report", "day")
 MOST_ALLOWANCES, MOST_BUCKETS, MOST_TERMS, MAX_COUNTERS = 30, 60, 30, 16
@@ -102,7 +103,7 @@ class PlanRows:
         listed = [version.discounts[name] for name in plan.discounts]
         self.band_discounts = [d for d in listed if d.timing is not None]
         self.chain_discounts = [d for d in listed if d.timing is None]
-        self.families: dict[tuple[Service, Unit], tuple[Family, list[str]]] = {}
+        self.families: dict[tuple[Service, Unit], tuple[Family, Fraction, list[str]]] = {}
         self.serial = len(shared.kinds)
 
     def emit(self) -> int:
@@ -130,11 +131,14 @@ class PlanRows:
                 entry, unit = self._entry(service, rule, int(bands.flat[at]), int(chain.flat[at]),
                                           int(counters.flat[at]))
             bits = int(held.flat[at])
-            members = [i for i in range(len(allowances)) if bits >> i & 1 and units[i] in (int(unit), int(Unit.MONEY))]
+            counted = {int(unit), int(Unit.MONEY)}
+            if unit in MESSAGES:  # another plan of the account, or of who shares this one's, may count the other
+                counted |= {int(other) for other in MESSAGES}
+            members = [i for i in range(len(allowances)) if bits >> i & 1 and units[i] in counted]
             plain = tuple(definitions[i] for i in members if not allowances[i][1])
             full = tuple(definitions[i] for i in members)
-            if rule >= 0 and full:
-                self._refuse_volume(rule, allowances[members[0]][0])
+            if rule >= 0:
+                self._refuse_volume(rule, [allowances[i][0] for i in members if units[i] == int(unit)])
             cell_of[number] = entry | self._set(plain, full) << 32 | (int(legs.flat[at]) << LEGS_SHIFT if entry else 0)
         return self._slices(cell_of[same])
 
@@ -144,15 +148,15 @@ class PlanRows:
             block = self.rule_of[int(service) * DIRECTIONS:(int(service) + 1) * DIRECTIONS]
             chained = chain[int(service) * DIRECTIONS:(int(service) + 1) * DIRECTIONS]
             for rule in sorted(set(block.ravel().tolist()) - {-1, FREE_BY_CLASS}):
-                owner, price = self.rules[rule]
+                _, price = self.rules[rule]
                 for bits in sorted(set(chained[block == rule].tolist())):
                     for name in price.rates.values():
                         rate = self.version.rates[name]
                         family_row, family = self._family(service, rate.unit, bits)
-                        self._rate(self._use(owner, rate, Fraction(1)), family_row, family)
+                        self._rate(self._use(rate, Fraction(1)), family_row, family)
             if (block == FREE_BY_CLASS).any():
                 family_row, family = self._family(service, SERVICE_UNIT[service], 0)
-                self._rate(self._use(self.plan, self._free(service), Fraction(1)), family_row, family)
+                self._rate(self._use(self._free(service), Fraction(1)), family_row, family)
 
     def _free(self, service: Service) -> Rate:
         return Rate("free", SERVICE_UNIT[service], 0, 0, (Slot(0, 0, 1, 1, self.plan.line),), self.plan.line)
@@ -206,7 +210,11 @@ class PlanRows:
     def _add_definition(self, owner: str, allowance: Allowance) -> int:
         key = definition_key(owner, allowance)
         self.rows.seen["name", owner, allowance.name, int(allowance.unit), allowance.cycle] = key
-        price = own_price(allowance, self.plan if owner else None)
+        if owner and allowance.unit == Unit.MONEY and self.money.currency != self.version.currency:
+            raise refuse(self.version.file, allowance.line, f"a bucket of {self.version.currency} in plan "
+                         f"{owner!r}, which charges {self.money.currency}", "money of the version's currency",
+                         "charge the plan in it, or grant another kind of bucket")
+        price = own_price(allowance)
         timing, bits = -1, -1
         if allowance.timing is not None:
             timing, places = timing_row(self.rows, self.version, (allowance.timing,), self.shared.labels["band"])
@@ -235,12 +243,11 @@ class PlanRows:
             return row
         return self.rows.once(("set", plain, full), make)
 
-    def _refuse_volume(self, rule: int, allowance: Allowance) -> None:
+    def _refuse_volume(self, rule: int, allowances: list[Allowance]) -> None:
         price = self.rules[rule][1]
-        if allowance.unit == Unit.MONEY:
-            return
         for name in price.rates.values():
-            if self.version.rates[name].volume:
+            if self.version.rates[name].volume and allowances:
+                allowance = allowances[0]
                 raise refuse(self.version.file, price.scope.line, f"an allowance covers usage under volume tiers (rate "
                              f"{name!r}): {allowance.name!r} on line {allowance.line}",
                              "no such allowance, or graduated tiers")
@@ -250,9 +257,9 @@ class PlanRows:
     def _entry(self, service: Service, rule: int, bands: int, chain: int, counters: int) -> tuple[int, Unit]:
         """(entry + 1, unit) of a rule with these discounts and counters."""
         if rule == FREE_BY_CLASS:
-            owner, names, timing = self.plan, {ALL_DAY: self._free(service)}, ""
+            names, timing = {ALL_DAY: self._free(service)}, ""
         else:
-            owner, price = self.rules[rule]
+            _, price = self.rules[rule]
             names = {band: self.version.rates[name] for band, name in price.rates.items()}
             timing = price.timing or ""
             self._check_over(price, counters)
@@ -267,7 +274,7 @@ class PlanRows:
             for discount, other in zip(chosen, others, strict=True):
                 if other in (discount.bands or ()):
                     share *= 1 - discount.percent / 100
-            rates.append(self._rate(self._use(owner, names[band], share), family_row, family))
+            rates.append(self._rate(self._use(names[band], share), family_row, family))
         kept = self._kept(counters, unit)
         self.rows.add(ENTRY_FAMILY=family_row, ENTRY_TIMING=timing_at)
         self.rows.list_row("ENTRY_COUNTER_FIRST", "ENTRY_COUNTER", kept)
@@ -291,28 +298,34 @@ class PlanRows:
                              f"{name!r} in plan {self.plan.name!r}", "a counter whose scope holds the price's",
                              "widen the counter, or narrow the price")
 
-    def _use(self, owner: Plan, rate: Rate, share: Fraction) -> Use:
-        currency = rate.currency or owner.currency or self.version.currency
+    def _use(self, rate: Rate, share: Fraction) -> Use:
+        # What costs nothing needs no exchange.
+        currency = rate.currency or self.version.currency if rate.has_amounts else self.money.currency
         money = self.money.factor(currency, rate.line)
         return Use(rate, money, money * share)
 
     def _family(self, service: Service, unit: Unit, chain: int) -> tuple[int, Family]:
         if (service, unit) not in self.families:
             self.families[service, unit] = self._arithmetic(service, unit)
-        family, factors = self.families[service, unit]
+        family, own, factors = self.families[service, unit]
         taken = [d for place, d in enumerate(self.chain_discounts) if chain >> place & 1]
         row = self.rows.once(("family", self.serial, service, unit, chain),
-                             lambda: self._add_family(service, unit, family, taken, factors))
+                             lambda: self._add_family(service, unit, family, own, taken, factors))
         return row, family
 
-    def _arithmetic(self, service: Service, unit: Unit) -> tuple[Family, list[str]]:
-        """What all chains of discounts of a service share, and the factors of money that its prices need."""
+    def _arithmetic(self, service: Service, unit: Unit) -> tuple[Family, Fraction, list[str]]:
+        """What all chains of discounts of a service share: arithmetic, factor of buckets' own prices, all factors."""
         discounts = [d for d in self.chain_discounts if service in d.scope.services]
         uses = self._all_uses(service, unit)
         amounts = [self._amount(d, nanos) for d in discounts for nanos in (d.amount_nanos, d.cap_nanos or 0)]
-        family = prove(self.version, self.plan, unit, uses, own_prices(self.version, service, unit), amounts,
+        own = own_prices(self.version, self.plan, service, unit)
+        factor = self.money.factor(self.version.currency, self.plan.line) if own else Fraction(1)
+        family = prove(self.version, self.plan, unit, uses, [(price * factor, step) for price, step in own],
+                       amounts,
                        prod((d.percent / 100).denominator for d in discounts))
-        return family, sorted({str(use.money) for use in uses} - {"1"})
+        money = {use.money for use in uses} | ({factor} if own else set())
+        money |= {self.money.factor(d.currency or self.version.currency, d.line) for d in discounts if d.has_amounts}
+        return family, factor, sorted({str(each) for each in money} - {"1"})
 
     def _all_uses(self, service: Service, unit: Unit) -> list[Use]:
         """Every rate that the plan could use for a service, in whatever epoch and band."""
@@ -320,16 +333,17 @@ class PlanRows:
         for discount in self.band_discounts:
             if service in discount.scope.services:
                 shares |= {share * (1 - discount.percent / 100) for share in shares}
-        return [self._use(owner, self.version.rates[name], share)
+        return [self._use(self.version.rates[name], share)
                 for owner in (self.plan, *fallbacks(self.version, self.plan)) for rule in owner.prices
                 if service in rule.scope.services for name in dict.fromkeys(rule.rates.values())
                 if self.version.rates[name].unit == unit for share in sorted(shares)]
 
     def _amount(self, discount: Discount, nanos: int) -> Fraction:
-        currency = discount.currency or self.money.currency
-        return nanos * self.money.factor(currency, discount.line)
+        if nanos == 0:
+            return Fraction(0)
+        return nanos * self.money.factor(discount.currency or self.version.currency, discount.line)
 
-    def _add_family(self, service: Service, unit: Unit, family: Family, taken: list[Discount],
+    def _add_family(self, service: Service, unit: Unit, family: Family, own: Fraction, taken: list[Discount],
                     factors: list[str]) -> int:
         plan = self.plan
         extra = [*(f"{d.name} {d.percent} {d.amount_nanos} {d.cap_nanos}" for d in taken), *factors,
@@ -338,16 +352,19 @@ class PlanRows:
         tax = tax_part(plan)
         self.rows.add(
             FAMILY_KEY=stable_key(self.version.name, plan.name, service.name, str(family), plan.rounding.name, *extra),
-            FAMILY_SERVICE=int(service), FAMILY_UNIT=int(unit), FAMILY_DENOMINATOR=family.denominator,
+            FAMILY_SERVICE=int(service), FAMILY_UNIT=int(unit), FAMILY_MULTIPLE=family.multiple,
+            FAMILY_DENOMINATOR=family.denominator,
             FAMILY_QUANTUM=family.quantum_nanos, FAMILY_RULE=int(plan.rounding), FAMILY_BOUND=family.bound,
             FAMILY_DEBT=int(plan.debt), FAMILY_SCOPE=SCOPES.index(plan.rounding_scope),
             FAMILY_TAX_NUMERATOR=tax.numerator, FAMILY_TAX_DENOMINATOR=tax.denominator,
+            FAMILY_OWN_NUMERATOR=own.numerator, FAMILY_OWN_DENOMINATOR=own.denominator,
             FAMILY_LATE=LATE.index(plan.late_usage), FAMILY_DISCOUNT_FIRST=self.rows.size("DISCOUNT_CAP"))
         for discount in taken:
             share = discount.percent / 100
-            cap = NO_CAP if discount.cap_nanos is None else family.numerator(self._amount(discount, discount.cap_nanos))
+            cap = NO_CAP if discount.cap_nanos is None else min(
+                family.numerator(self._amount(discount, discount.cap_nanos)), NO_CAP)
             self.rows.add(DISCOUNT_NUMERATOR=share.numerator, DISCOUNT_DENOMINATOR=share.denominator,
-                          DISCOUNT_AMOUNT=family.numerator(self._amount(discount, discount.amount_nanos)),
+                          DISCOUNT_AMOUNT=min(family.numerator(self._amount(discount, discount.amount_nanos)), NO_CAP),
                           DISCOUNT_CAP=cap)
         return self.rows.size("FAMILY_KEY") - 1
 
@@ -361,7 +378,8 @@ class PlanRows:
         over = -1 if rate.over is None else self._counter(rate.over)
         rows.add(RATE_CONNECT=family.numerator(rate.connect_fee_nanos * use.price),
                  RATE_MINIMUM=family.numerator(rate.minimum_nanos * use.money), RATE_FORM=rate_form(rate),
-                 RATE_MAXIMUM=-1 if rate.maximum_nanos is None else family.numerator(rate.maximum_nanos * use.money),
+                 RATE_MAXIMUM=-1 if rate.maximum_nanos is None else min(
+                     family.numerator(rate.maximum_nanos * use.money), NO_CAP - 1),
                  RATE_MINIMUM_QUANTITY=rate.minimum_quantity, RATE_COUNTER=over,
                  RATE_SLOT_FIRST=rows.size("SLOT_FROM"))
         self.shared.rate_names.append(rate.name)
@@ -395,19 +413,19 @@ def rate_form(rate: Rate) -> int:
             | F_OVER * (rate.over is not None))
 
 
-def own_price(allowance: Allowance, plan: Plan | None) -> Fraction | None:
-    """Nanos of one unit that an allowance covers, exclusive tax of its plan included."""
-    if allowance.price_nanos is None:
-        return None
-    return Fraction(allowance.price_nanos, allowance.per) * (raised(plan) if plan else 1)
+def own_price(allowance: Allowance) -> Fraction | None:
+    """Nanos of one unit that an allowance covers, in the version's currency and without exclusive tax."""
+    return None if allowance.price_nanos is None else Fraction(allowance.price_nanos, allowance.per)
 
 
-def own_prices(version: TariffVersion, service: Service, unit: Unit) -> list[Fraction]:
-    """Of every allowance and bucket that could cover a service: those of a shared account come from another plan."""
-    owned = [(a, plan) for plan in version.plans.values() for a in plan.allowances]
-    found = [own_price(a, plan) for a, plan in [*owned, *((b, None) for b in version.buckets.values())]
+def own_prices(version: TariffVersion, plan: Plan, service: Service, unit: Unit) -> list[tuple[Fraction, int]]:
+    """And steps of every allowance and bucket that could cover what a plan prices, a shared account's too."""
+    currency = plan.currency or version.currency
+    owned = [a for other in version.plans.values() if (other.currency or version.currency) == currency
+             for a in other.allowances]
+    found = [(own_price(a), a.step) for a in [*owned, *version.buckets.values()]
              if a.unit == unit and service in a.scope.services and counts(service, unit)]
-    return [price for price in found if price is not None]
+    return [(price, step) for price, step in found if price]
 
 
 def _inverse(parts: list[I64]) -> I64:

@@ -245,9 +245,9 @@ class Maker:
             found.append(allowance)
         return found
 
-    def plan(self, units, timings, fallback, version, whole=True):
+    def plan(self, units, timings, fallback, version, whole=True, **more):
         r = self.r
-        plan = {"deck": "main", "uncollected": r.choice(["debt", "loss"]),
+        plan = {"deck": "main", "uncollected": r.choice(["debt", "loss"]), **more,
                 "prices": self.prices(units, timings, whole), "allowances": self.allowances(units, timings),
                 "rounding": {"rule": r.choice(["up", "down", "half_up", "half_even"]), "decimals": str(r.randrange(6)),
                              "scope": r.choice(["session", *sorted({"report", "day"} & self.on)])}}
@@ -278,6 +278,8 @@ class Maker:
                 found[f"d{number}"] = self.r.choice([
                     {"percent": self.r.choice(["10", "33.5", "100"])}, {"percent": "50", "cap": "0.25"},
                     {"amount": "0.10"}]) | {"service": service} | self.scope(service)
+                if self.has("exchange", 5):
+                    found[f"d{number}"]["currency"] = "USD"
         return found
 
     def counters(self, units):
@@ -318,7 +320,8 @@ def make_version(r, on, name, start):
     version["discounts"], version["counters"] = make.discounts(timings), make.counters(units)
     version["fees"] = {}
     if "fees" in on:
-        version["fees"] = {"line": {"amount": "9.99", "cycle": r.choice(["month", "day"]), "prorate": "true"},
+        line = {"currency": "USD"} if make.has("exchange", 3) else {}
+        version["fees"] = {"line": {"amount": "9.99", "cycle": r.choice(["month", "day"]), "prorate": "true"} | line,
                            "once": {"amount": "5", "cycle": "none"}, "rent": {"amount": "0.50", "cycle": "month"}}
     if "granted" in on:
         services = r.choice([["voice"], ["voice", "data"], ["voice", "sms", "voice"]])
@@ -336,6 +339,9 @@ def make_version(r, on, name, start):
         fallback = fallback if make.has("fallback") else None
         if plan in ("basic", "family") or (plan == "extra" and "plans" in on) or "legs" in on:
             version["plans"][plan] = make.plan(units, timings, fallback, version, plan == "basic" or not fallback)
+    if "exchange" in on:  # what charges in a currency that is not the version's
+        dollar = version["plans"]["dollar"] = make.plan(units, timings, None, version, currency="USD")
+        dollar["allowances"] = [a for a in dollar["allowances"] if a["unit"] != "money"]
     if "legs" in on:
         version["legs"] = [{"leg": "interconnect", "accounts": {"theirs": "7", "other": "8"}, "plan": "carrier",
                             "services": ["voice", "sms"]},
@@ -366,8 +372,11 @@ def make_accounts(r, on):
             plans.append((SECOND_VERSION, "family" if plans[0][1] == "basic" else "basic"))
         if number == 5:
             plans += [(INSTANTS[4], None), (INSTANTS[5], "basic")]
-        row = {"account_id": number, "opening": r.choice(["0", "0.5", "2.75", "3", "100"]),
-               "credit": r.choice(["0", "1.50"]), "plans": plans,
+        dollar = "exchange" in on and number == 1 and r.randrange(2)
+        if dollar:
+            plans = [(ACTIVE, "dollar")]
+        row = {"account_id": number, "currency": "USD" if dollar else "EUR",
+               "opening": r.choice(["0", "0.5", "2.75", "3", "100"]), "credit": r.choice(["0", "1.50"]), "plans": plans,
                "zone": r.choice(["Europe/Berlin", "America/New_York"]),
                "anchor": r.choice([1, 15, 29, 30, 31]), "shared": 4 if number in (2, 3) else None}
         if "plans" in on and r.randrange(2):
@@ -433,20 +442,22 @@ def make_event(r, on, number, small):
 def make_command(r, on, number):
     time_us = r.choice(INSTANTS) + r.randrange(90) * HOUR_US
     command = {"id": f"c{number}", "time": format_time(time_us), "account_id": r.randint(1, 5)}
-    euro = {"currency": "EUR"}
+    euro = {"currency": r.choice(["EUR"] * 5 + ["USD"]) if "exchange" in on else "EUR"}
     kinds = [{"kind": "clock"}]
     if "commands" in on:
         kinds += [{"kind": "top_up", "amount": r.choice(["1", "1.99", "2", "7", "0.01"]), **euro},
                   {"kind": "adjust", "amount": r.choice(["-1", "2.5", "-1000"]), **euro},
                   {"kind": "transfer", "amount": "0.75", "to_account_id": r.randint(1, 5), **euro},
                   {"kind": "credit_limit", "amount": r.choice(["0", "5"]), **euro},
-                  {"kind": "plan_change", "plan": r.choice(["basic", "family"])}]
+                  {"kind": "plan_change", "plan": r.choice(["basic", "family", *(
+                      ["dollar"] if "exchange" in on else [])])}]
     if "granted" in on:
         kinds += [{"kind": "grant", "bucket": r.choice(["b0", "b1", "b9"])},
                   {"kind": "grant", "bucket": "b0", "amount": "7", "from": format_time(time_us - DAY_US),
                    "to": format_time(time_us + r.randint(1, 90) * HOUR_US)}]
     if "late" in on:
-        kinds.append({"kind": "period_close", "until": format_time(time_us - r.randrange(40) * DAY_US)})
+        until = format_time(time_us - r.randrange(40) * DAY_US)
+        kinds += [{"kind": "period_close", "until": until}, {"kind": "period_close", "through": until[:10]}]
     if "states" in on:
         kinds.append({"kind": "state", "state": r.choice(["active", "barred", "terminated", "pre_active"])})
     return command | r.choice(kinds)
@@ -454,7 +465,8 @@ def make_command(r, on, number):
 
 def make_world(r, features=FEATURES, count=25, small=False):
     """A world of about `count` steps. r: a random.Random. small: events that take the oracle little time."""
-    on = frozenset(f for f in sorted(features) if r.randrange(2))  # half of them, to meet plain worlds too
+    # Half of them, to meet plain worlds too; now and then all.
+    on = frozenset(f for f in sorted(features) if r.randrange(2)) if r.randrange(8) else frozenset(features)
     versions = [make_version(r, on, name, start) for name, start in (("v1", ACTIVE), ("v2", SECOND_VERSION))]
     decks = {}
     for version in versions:
@@ -493,7 +505,8 @@ def make_session(r, world):
 def oracle_of(versions, decks, rows, lateness_us=LATENESS_S * 10**6, horizon_us=HORIZON_S * 10**6):
     accounts = {row["account_id"]: Account(
         row["account_id"], Fraction(row["opening"]), Fraction(row["credit"]), list(row["plans"]), row["zone"],
-        row["anchor"], row["shared"], more_plans=row.get("more_plans", []), priority=row.get("priority", 0),
+        row["anchor"], row["shared"], row.get("currency", "EUR"), more_plans=row.get("more_plans", []),
+        priority=row.get("priority", 0),
         friends=frozenset(row.get("friends", ())), state=row.get("state", "active"), valid_to=row.get("valid_to"))
         for row in rows}
     return Oracle(versions, decks, accounts, lateness_us, horizon_us)

@@ -115,8 +115,8 @@ def test_a_session_costs_the_same_in_any_number_of_partials(seed):
     assert rows_of(whole.book.balances(compiled, 0)) == rows_of(many.book.balances(compiled, 0))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_generated_events_in_numbers(seed):
-    found = run({**SMOKE, "seed": seed, "events": 2_500})
-    assert found["events"] >= 2_500
+    found = run({**SMOKE, "seed": seed})
+    assert found["events"] >= SMOKE["events"]
     assert found["disagreements"] == 0, found["examples"]

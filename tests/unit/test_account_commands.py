@@ -41,6 +41,7 @@ plans:
   plain: {prices: [{service: voice, rate: r}]}
   line: {prices: [{service: voice, rate: r}], fees: [line, setup], uncollected: debt}
   daily: {prices: [{service: voice, rate: r}], fees: [daily]}
+  taxed: {prices: [{service: voice, rate: r}], fees: [line], tax: {percent: 24, prices: inclusive}}
 """
 
 
@@ -210,6 +211,25 @@ def test_a_plan_that_begins_in_a_cycle_owes_its_share_and_the_one_off_fee(world)
     assert rows(world.clock("2026-06-04T00:00:00Z").posting)[0::2] == [(1, "BALANCE", -0.5, "FEE")] * 2
     world.send("option_remove", time="2026-06-04T10:00:00Z", plan="daily")
     assert len(world.clock("2026-06-05T00:00:00Z").posting) == 0
+
+
+def test_a_plan_that_begins_behind_the_clock_with_a_cycle_owes_it_whole(world):
+    world.clock("2026-05-10T12:00:00Z")
+    world.send("adjust", amount="90", currency="EUR")
+    begun = world.send("plan_change", time="2026-05-10T13:00:00Z", plan="line", **{"from": "2026-05-01T00:00:00Z"})
+    assert sorted(rows(begun.posting)[0::2]) == [(1, "BALANCE", -31, "FEE"), (1, "BALANCE", -10, "FEE")]
+
+
+def test_the_tax_in_a_fee_is_posted(world):
+    # 31.00 gross with 24 percent: 31 * 24 / 124 = 6.00. 10.00 of it is paid, 21.00 is uncollected.
+    world.clock("2026-05-20T12:00:00Z")
+    world.send("plan_change", time="2026-05-22T10:00:00Z", plan="taxed", **{"from": "2026-06-01T00:00:00Z"})
+    posting = world.clock("2026-06-01T00:00:00Z").posting
+    assert rows(posting) == [
+        (1, "BALANCE", -10, "FEE"), (1, "FEES", 10, "FEE"),
+        (1, "UNCOLLECTED", -21, "FEE_UNCOLLECTED_LOSS"), (1, "FEES", 21, "FEE_UNCOLLECTED_LOSS"),
+        (1, "FEES", -6, "TAX"), (1, "TAX", 6, "TAX")]
+    assert len(set(posting["posting_index"].tolist())) == 6
 
 
 def test_options_are_asked_before_or_after_the_plans_that_are_there(world):

@@ -24,17 +24,17 @@ class Account:
     member_use: dict = field(default_factory=dict)      # (bucket key, member's id) -> taken
     counters: dict = field(default_factory=dict)        # (name, first day of cycle) -> value
     highest: dict = field(default_factory=dict)         # the same -> highest value so far
-    spans: list = field(default_factory=list)           # (from us, names of plans), ascending; see `points`
+    points: list = field(default_factory=list)          # (from us, plans in their order), ascending
 
-    def points(self):
-        """Instants at which its plans change, each with those it has from then on, in the order they are asked."""
-        if not self.spans:
-            instants = {us for us, _ in self.plans} | {us for _, _, *ends in self.more_plans for us in ends if us}
-            self.spans = [(us, self.listed_at(us)) for us in sorted(instants)]
-        return self.spans
+    def __post_init__(self):
+        edges = {us for us, _ in self.plans} | {us for _, _, start, end in self.more_plans for us in (start, end)}
+        for us in sorted(edge for edge in edges if edge is not None):
+            held = self.known_at(us)
+            if held != (self.points[-1][1] if self.points else []):
+                self.points.append((us, held))
 
-    def listed_at(self, us):
-        """What it was given, before any command."""
+    def known_at(self, us):
+        """Plans at an instant by what was known when the account was opened."""
         known = [plan for start, plan in self.plans if start <= us]
         found = [(self.priority, 0, known[-1])] if known and known[-1] is not None else []
         found += [(priority, 1 + place, plan) for place, (priority, plan, start, end) in enumerate(self.more_plans)
@@ -43,9 +43,4 @@ class Account:
 
     def plans_at(self, us):
         """Names of the plans it has at an instant, in the order in which they are asked."""
-        known = [plans for start, plans in self.points() if start <= us]
-        return known[-1] if known else []
-
-    def change_plan(self, us, plan):
-        """From an instant until the next change that is known it has this plan alone."""
-        self.spans = sorted([span for span in self.points() if span[0] != us] + [(us, [plan])])
+        return next((held for start, held in reversed(self.points) if start <= us), [])

@@ -81,12 +81,15 @@ def pots_for(oracle, choice, account, event, plans):
 def meeting_us(oracle, choice, owner, kind, us):
     """The instant whose cycle usage meets, or None when its cycle is closed and the plan says `pay`."""
     end = cycle(kind, owner, us)[1]
-    if end is None or end > oracle.closed_us():
+    if end is None or end > oracle.closed_us(owner.zone):
         return us
     policy = choice.terms.get("late_usage", "pay")
     if policy == "suspend":
         raise Refused("PERIOD_CLOSED")
-    return oracle.clock_us if policy == "current_cycle" else None
+    if policy != "current_cycle":
+        return None
+    closed = oracle.closed_us(owner.zone)
+    return closed if oracle.clock_us is None else max(closed, oracle.clock_us)
 
 
 def allowed(owner, plan, definition, met):
@@ -121,14 +124,14 @@ def granted(oracle, owner, definition, us):
     """Keys of the granted buckets of a definition that are valid at an instant, the earliest expiry first."""
     found = [key for key in owner.buckets if key[0] is None and key[1] == definition["name"]
              and key[4][0] <= us and (key[4][1] is None or us < key[4][1])
-             and (key[4][1] is None or key[4][1] > oracle.closed_us())]
+             and (key[4][1] is None or key[4][1] > oracle.closed_us(owner.zone))]
     return sorted(found, key=lambda key: (FOREVER if key[4][1] is None else key[4][1], key[4][0]))
 
 
 def expire(oracle):
     """What is left of cycles and buckets that are closed goes; what rolls over moves first."""
-    closed = oracle.closed_us()
     for account in oracle.accounts.values():
+        closed = oracle.closed_us(account.zone)
         for key in sorted(account.buckets, key=str):
             plan, name, _, kind, first, what = key
             if first is None:
@@ -149,9 +152,10 @@ def carry(oracle, account, key, end, plan, name):
     if version is None or plan not in version["plans"] or plan not in account.plans_at(end):
         return
     for definition in version["plans"][plan].get("allowances", []):
-        if definition["name"] == name and definition.get("rollover"):
+        if (definition["name"], definition["unit"], definition["cycle"]) == (name, *key[2:4]) and definition.get(
+                "rollover"):
             first, after = cycle(key[3], account, end)
-            if after > oracle.closed_us():
+            if after > oracle.closed_us(account.zone) and (*key[:4], first, "grant") not in account.buckets:
                 roll(account, key, (*key[:4], first, "rolled"), definition)
 
 

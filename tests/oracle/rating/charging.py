@@ -1,9 +1,10 @@
 """One event, top to bottom: which price, which buckets, what it costs, who pays."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from fractions import Fraction
 
-from tests.oracle.rating.amounts import amount
+from tests.oracle.rating.amounts import amount, midnight_us
 from tests.oracle.rating.buckets import is_blocking, pots_for
 from tests.oracle.rating.commands import carry_out
 from tests.oracle.rating.counters import count, kept
@@ -42,12 +43,14 @@ class Oracle:
     days: dict = field(default_factory=dict)          # (account, terms, local day) -> Price
     bands: dict = field(default_factory=dict)         # (version, timing, second) -> band
     clock_us: int | None = None
-    closed_by_command: int | None = None
+    closed_until: int | None = None      # by `period_close`: what ended by then
+    closed_through: object = None        # and what ended with this day, in the account's zone
     applied: set = field(default_factory=set)
 
-    def closed_us(self):
-        """Cycles that ended by then are closed."""
-        marks = [self.closed_by_command, None if self.clock_us is None else self.clock_us - self.lateness_us]
+    def closed_us(self, zone):
+        """Cycles of accounts of a zone that ended by then are closed."""
+        marks = [self.closed_until, None if self.clock_us is None else self.clock_us - self.lateness_us,
+                 None if self.closed_through is None else midnight_us(self.closed_through + timedelta(days=1), zone)]
         return max((mark for mark in marks if mark is not None), default=-10**30)
 
     def command(self, command):
@@ -159,9 +162,11 @@ class Oracle:
             account.money -= due
             return NOTHING, NOTHING
         blocked, left = due - payable, payable
-        for pot in [p for group in groups for p in group if p.definition["unit"] == "money" and p.in_band(us)]:
-            left -= pot.take(left)
-            if is_blocking(pot) and left > 0:
+        for group in groups:
+            live = [p for p in group if p.definition["unit"] == "money" and p.in_band(us)]
+            for pot in live:
+                left -= pot.take(left)
+            if live and is_blocking(live[0]) and left > 0:
                 return left + blocked, left + blocked
         for payer in (account, self.accounts.get(account.shared)):
             if payer is not None:

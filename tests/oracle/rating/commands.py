@@ -1,12 +1,12 @@
 """Commands: what moves balances, changes accounts, or lets time pass. Each id counts once."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from fractions import Fraction
 
-from tests.oracle.rating.amounts import SECOND_US, amount, local_time, midnight_us, units
+from tests.oracle.rating.amounts import SECOND_US, amount, local_day, local_time, midnight_us, units
 from tests.oracle.rating.buckets import expire, size
 from tests.oracle.rating.cycles import cycle_from
-from tests.oracle.rating.fees import fees_due
+from tests.oracle.rating.fees import fees_due, fees_of_beginning
 from tests.oracle.rating.selecting import version_at
 from tests.oracle.rating.states import DEFAULT, move_states
 
@@ -57,6 +57,8 @@ def top_up(oracle, account, command, us):
                 give(version, account, rule["bucket"], us, {})
             if "extends_validity" in rule:
                 account.valid_to = max(account.valid_to or 0, us + units(rule["extends_validity"]) * SECOND_US)
+                if account.state == "one_way":
+                    account.state, account.state_since = "active", us
             return
 
 
@@ -70,7 +72,7 @@ def give(version, account, name, us, stated):
         end = local_time(stated["to"], "UTC")
     else:
         end = start + units(definition["validity"]) * SECOND_US if "validity" in definition else None
-    if end is not None and end <= start:
+    if end is not None and end <= max(start, us):
         raise Invalid
     key = (None, name, definition["unit"], "granted", (start, end), "grant")
     account.buckets[key] = account.buckets.get(key, 0) + size(definition | stated)
@@ -104,7 +106,11 @@ def plan_change(oracle, account, command, us):
     start = local_time(command["from"], "UTC") if "from" in command else us
     if not any(command["plan"] in version["plans"] for version in oracle.versions):
         raise Invalid
-    account.change_plan(start, command["plan"])
+    new = command["plan"] not in account.plans_at(start - 1)
+    account.points = sorted([p for p in account.points if p[0] != start] + [(start, [command["plan"]])])
+    if new and oracle.clock_us is not None and start <= oracle.clock_us:  # no clock will come by it any more
+        for due in fees_of_beginning(oracle, account, command["plan"], start):
+            debit(oracle, account, due)
 
 
 def credit_limit(oracle, account, command, us):
@@ -116,12 +122,24 @@ def credit_limit(oracle, account, command, us):
 def state(oracle, account, command, us):
     if command["state"] not in DEFAULT:
         raise Invalid
-    account.state, account.state_since = command["state"], us
+    if command["state"] != account.state:
+        account.state, account.state_since = command["state"], us
 
 
 def period_close(oracle, account, command, us):
-    until = local_time(command["until"], "UTC") if "until" in command else us
-    oracle.closed_by_command = max(until, oracle.closed_by_command or until)
+    """Close what ends by an instant, or with a day of each account's zone; what is over and closed expires."""
+    now = max(us, us if oracle.clock_us is None else oracle.clock_us)
+    if "until" in command:
+        until = local_time(command["until"], "UTC")
+        if until > now:
+            raise Invalid
+        oracle.closed_until = max(until, oracle.closed_until or until)
+    else:
+        through = date.fromisoformat(command["through"])
+        if through >= local_day(now, "UTC"):
+            raise Invalid
+        oracle.closed_through = max(through, oracle.closed_through or through)
+    expire(oracle)
 
 
 def clock(oracle, account, command, us):
@@ -129,13 +147,13 @@ def clock(oracle, account, command, us):
     before = oracle.clock_us
     oracle.clock_us = us if before is None else max(us, before)
     for each in (oracle.accounts[number] for number in sorted(oracle.accounts)):
-        if before is not None and each.state not in ("pre_active", "terminated", "quarantined"):
-            for due, _ in list(fees_due(oracle, each, before, oracle.clock_us)):
+        if before is not None:
+            for due in list(fees_due(oracle, each, before, oracle.clock_us)):
                 debit(oracle, each, due)
         move_states(version_at(oracle, oracle.clock_us), each, oracle.clock_us)
     expire(oracle)
     if before is None or before // DAY_US != oracle.clock_us // DAY_US:
-        forget(oracle, oracle.clock_us - oracle.horizon_us)
+        forget(oracle, oracle.clock_us - max(oracle.horizon_us, oracle.lateness_us))
 
 
 def forget(oracle, us):
@@ -157,6 +175,8 @@ def forget(oracle, us):
 
 def debit(oracle, account, due):
     """A fee: own money, then the shared account's; the rest is uncollected. Returns the rest."""
+    if account.state in ("pre_active", "terminated", "quarantined"):
+        return due
     for payer in (account, oracle.accounts.get(account.shared)):
         if payer is not None:
             paid = min(max(payer.money + payer.credit, Fraction(0)), due)

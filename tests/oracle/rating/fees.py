@@ -10,7 +10,7 @@ from tests.oracle.rating.selecting import named, plans_of, version_at
 
 def beginnings(account, start, end):
     """Instants in (start, end] at which a day, and so perhaps a cycle, begins, or a plan does; ascending."""
-    found = {us for us, _ in account.points() if start < us <= end}
+    found = {us for us, _ in account.points if start < us <= end}
     day = local_day(start, account.zone)
     while (us := midnight_us(day, account.zone)) <= end:
         if us > start:
@@ -20,18 +20,25 @@ def beginnings(account, start, end):
 
 
 def fees_due(oracle, account, start, end):
-    """(amount, plan's terms) of each fee between two clocks, in order of time and plan."""
+    """Amount of each fee between two clocks, in order of time and plan."""
     for us in beginnings(account, start, end):
-        version = version_at(oracle, us)
-        if version is None:
-            continue
-        before = account.plans_at(us - 1)
-        for plan in plans_of(version, account, us):
-            new = plan not in before
-            for _, fee in named(version, plan, "fees", "fees"):
-                share = share_due(account, fee, us, new)
-                if share:
-                    yield charge_of(version, plan, fee, us, share), version["plans"][plan]
+        before, version = account.plans_at(us - 1), version_at(oracle, us)
+        for plan in plans_of(version, account, us) if version else []:
+            yield from fees_of(version, account, plan, us, plan not in before)
+
+
+def fees_of_beginning(oracle, account, plan, us):
+    """Amount of each fee of a plan that begins behind the clock."""
+    version = version_at(oracle, us)
+    if version is not None and plan in plans_of(version, account, us):
+        yield from fees_of(version, account, plan, us, True)
+
+
+def fees_of(version, account, plan, us, new):
+    for _, fee in named(version, plan, "fees", "fees"):
+        share = share_due(account, fee, us, new)
+        if share:
+            yield charge_of(version, plan, fee, us, share)
 
 
 def share_due(account, fee, us, new):

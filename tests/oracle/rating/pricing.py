@@ -107,7 +107,7 @@ class Tape:
 
     def money(self, rate, value):
         """An amount of a rate, in the plan's currency."""
-        return convert(self.version, amount(value), rate.get("currency", self.version["currency"]),
+        return amount(value) and convert(self.version, amount(value), rate.get("currency", self.version["currency"]),
                        self.choice.currency, self.us)
 
     def slot(self, at):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.oracle.rating.amounts import convert, listed
+from tests.oracle.rating.amounts import amount, convert, listed
 from tests.oracle.rating.scopes import CALLS, Seen, covers, directions_of, see, specificity
 
 UNIT = {"voice": "second", "sms": "message", "mms": "message", "data": "octet", "content": "unit", "generic": "unit"}
@@ -94,15 +94,33 @@ def counted(version, rule, event):
 
 def exchanged(choice, event):
     """The exchange rates that the plan's prices of a service need: a new one begins a new price."""
-    version, plan, needed = choice.version, choice.plan, set()
+    version, plan, service, needed = choice.version, choice.plan, event["service"], set()
     while plan is not None:
-        terms = version["plans"][plan]
-        for rule in terms["prices"]:
-            for rate in rates_of(version, rule) if rule["service"] == event["service"] else []:
-                if rate["unit"] == choice.unit:
-                    needed.add(rate.get("currency", terms.get("currency", version["currency"])))
-        plan = terms.get("fallback")
+        for rule in version["plans"][plan]["prices"]:
+            for rate in rates_of(version, rule) if rule["service"] == service else []:
+                if rate["unit"] == choice.unit and costs_something(rate):
+                    needed.add(rate.get("currency", version["currency"]))
+        plan = version["plans"][plan].get("fallback")
+    for _, discount in named(version, choice.plan, "discounts", "discounts"):
+        if names_service(discount, service) and {"amount", "cap"} & set(discount):
+            needed.add(discount.get("currency", version["currency"]))
+    buckets = [*version.get("buckets", {}).values(),
+               *(a for terms in version["plans"].values() for a in terms.get("allowances", [])
+                 if terms.get("currency", version["currency"]) == choice.currency)]
+    if any(b["unit"] == choice.unit and amount(b.get("price", 0)) and names_service(b, service) for b in buckets):
+        needed.add(version["currency"])
     return tuple(sorted({convert(version, 1, here, choice.currency, event["time_us"]) for here in needed}))
+
+
+def names_service(scope, service):
+    """Left out: every service."""
+    return service in (listed(scope.get("services", scope.get("service"))) or UNIT)
+
+
+def costs_something(rate):
+    amounts = [rate.get(key, 0) for key in ("connect_fee", "minimum_charge", "maximum_charge")]
+    amounts += [slot.get("price", slot.get("flat", 0)) for slot in rate.get("slots", [])]
+    return any(amount(each) for each in amounts)
 
 
 def quantity_of(event, unit):
