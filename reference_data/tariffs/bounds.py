@@ -79,12 +79,12 @@ def tax_part(plan: Plan) -> Fraction:
     return plan.tax_percent / (100 + plan.tax_percent)
 
 
-def prove(version: TariffVersion, plan: Plan, unit: Unit, uses: Sequence[Use], own_prices: Sequence[tuple[Fraction, int]] = (),
-          amounts: Sequence[Fraction] = (), shares: int = 1) -> Family:
+def prove(version: TariffVersion, plan: Plan, unit: Unit, uses: Sequence[Use],
+          own_prices: Sequence[tuple[Fraction, int]] = (), amounts: Sequence[Fraction] = (), shares: int = 1) -> Family:
     """Raises ReferenceDataError when a session of the required size could overflow.
 
-    own_prices: of units that allowances cover, and their steps. amounts: of discounts and their caps. shares: the product of the
-    denominators of percentages.
+    own_prices: of units that allowances cover, and their steps. amounts: of discounts and their caps. shares: the
+    product of the denominators of percentages.
     """
     per_unit = [price for price, _ in own_prices]
     exact: list[Fraction] = [*per_unit, *amounts]

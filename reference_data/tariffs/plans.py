@@ -25,6 +25,7 @@ from reference_data.tariffs.rows import ALL_DAY, Rows, definition_key, self_desc
 from reference_data.tariffs.source import refuse
 from schemas.codes import Service, Unit
 from schemas.columns import I64
+from schemas.money import DECIMALS
 from schemas.tariff_tables import (
     A_AFTER,
     A_BANDS,
@@ -320,8 +321,12 @@ class PlanRows:
         amounts = [self._amount(d, nanos) for d in discounts for nanos in (d.amount_nanos, d.cap_nanos or 0)]
         own = own_prices(self.version, self.plan, service, unit)
         factor = self.money.factor(self.version.currency, self.plan.line) if own else Fraction(1)
-        family = prove(self.version, self.plan, unit, uses, [(price * factor, step) for price, step in own],
-                       amounts,
+        tiered = [use.rate for use in uses if use.rate.volume]
+        if tiered and tax_part(self.plan) and self.plan.decimals == DECIMALS:  # -1 nano of tax would read as none
+            raise refuse(self.version.file, tiered[0].line, f"volume tiers (rate {tiered[0].name!r}) in plan "
+                         f"{self.plan.name!r}, which rounds tax to {DECIMALS} decimals", f"at most {DECIMALS - 1} "
+                         "decimals, since tax can fall", "change `rounding` of the plan")
+        family = prove(self.version, self.plan, unit, uses, [(price * factor, step) for price, step in own], amounts,
                        prod((d.percent / 100).denominator for d in discounts))
         money = {use.money for use in uses} | ({factor} if own else set())
         money |= {self.money.factor(d.currency or self.version.currency, d.line) for d in discounts if d.has_amounts}

@@ -60,10 +60,14 @@ class Run:
     commands: dict = field(default_factory=dict)   # id -> reason's name or None
 
 
-def run_product(world, compiled, cut=None, reopen=False):
-    """Charge a world. cut(events): where a block of so many events is cut. reopen: through a snapshot each time."""
-    run = Run(compiled, *open_book(world, compiled))
-    befriend(run.book, world.rows)
+def run_product(world, compiled, cut=None, reopen=False, book=None):
+    """Charge a world. cut(events): where a block of so many events is cut. reopen: through a snapshot each time.
+
+    book: with the accounts opened and befriended already.
+    """
+    run = Run(compiled, *(open_book(world, compiled) if book is None else (book, None)))
+    if book is None:
+        befriend(run.book, world.rows)
     for block in blocks(world.steps):
         if isinstance(block, dict):
             done = apply_command(block, POSITION, compiled, run.book)
