@@ -129,7 +129,7 @@ def test_money_and_units_are_conserved(seed):
 
 def test_the_laws_are_about_worlds_in_which_something_happens():
     """A world has charges, commands, fees, expiry and grants in it."""
-    world, compiled = world_of(7, count=250)
+    world, compiled = world_of(10, count=250)
     run = run_product(world, compiled)
     seen = {LedgerAccount(row["ledger_account"]).name for part in run.parts for row in rows_of(part.posting)}
     assert {"BALANCE", "REVENUE", "ALLOWANCE", "GRANT", "CONSUMED", "UNCOLLECTED"} <= seen
