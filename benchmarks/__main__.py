@@ -14,6 +14,7 @@ JOBS = (
     ("end_to_end", "--format", "voip-csv"),
     ("end_to_end", "--format", "ts32298-gprs"),
     ("text_formats",),
+    ("cold_start",),
     ("rating",),
     ("exactness",),
     ("ledger",),

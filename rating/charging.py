@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 
+from rating.aside import Aside
 from rating.book import BalanceBook, currency_label
+from rating.gathered import Gathered, piece_of
 from rating.kernels.fold import fold_nb
 from rating.kernels.layout import (
     B_SPILLED,
-    C_LEG,
     C_REASON,
     CANDIDATE_WORDS,
     CHOICE,
+    G_FIRST,
     G_NEXT,
     G_NOTIFIED,
     G_POSTED,
@@ -23,6 +24,7 @@ from rating.kernels.layout import (
     MAX_CANDIDATES,
     MAX_COUNTERS,
     MAX_PLANS,
+    P_LEG,
     PROGRESS,
     WALK,
 )
@@ -31,16 +33,15 @@ from rating.legs import Legs, plans_of_legs
 from rating.states import apply_states
 from reference_data.accounts import PLAN_SEPARATOR
 from reference_data.tariffs.compile import Tariffs
-from reference_data.tariffs.estimate import estimate_nanos
-from schemas.codes import LedgerAccount, Reason, Stage
+from schemas.codes import LedgerAccount
 from schemas.columns import ABSENT, I64, Cells
 from schemas.errors import InvariantError
 from schemas.money import exact_sum
 from schemas.rated import ACCOUNT_STATE, LEG_SUSPENSE, NOTIFICATION, POSTING, RATED
 from schemas.tariff_tables import COUNTER_THRESHOLD_FIRST, ENTRY_COUNTER_FIRST, FAMILY_SCOPE, RATE_COUNTER, SCOPE_DAY
-from schemas.usage import SUSPENSE, USAGE
+from schemas.usage import USAGE
 
-CHUNK = 8192
+CHUNK = 2048  # events whose rows, in all their columns, stay in the second level of the cache
 _WORST_POSTINGS = 4 * MAX_CANDIDATES + 10
 _OWN = len(USAGE.columns)
 _NO_LEGS = np.zeros((2, 0), np.int64)
@@ -71,8 +72,10 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
     charging adds index `tariffs.labels`. Raises InvariantError: charges and postings differ.
     """
     count = stop - start
-    rated = Cells.empty(RATED, count)
-    posting = _blank(2 * count + _WORST_POSTINGS)
+    small = min(CHUNK, count)
+    rated, posting, aside = Gathered(RATED, count), Gathered(POSTING, 3 * count), Aside()
+    piece, posted = piece_of(len(RATED.columns), small), piece_of(len(POSTING.columns), 2 * small + _WORST_POSTINGS)
+    chosen = piece_of(CHOICE, small)
     notification = Cells.empty(NOTIFICATION, _worst_notifications(tariffs))
     rows_per_event = _rows_per_event(tariffs)
     progress = np.zeros(PROGRESS, np.int64)
@@ -81,48 +84,48 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
     scratch = np.zeros((MAX_CANDIDATES, CANDIDATE_WORDS), np.int64)
     walk = np.zeros(WALK, np.int64)
     marks = np.zeros((MAX_COUNTERS, MARK_WORDS), np.int64)
+    posted[P_LEG] = ABSENT
 
-    def select(usage: I64, first: int, last: int, of: I64, found: I64) -> None:
-        select_nb(usage, first, last, tariffs.tables, tariffs.slots, tariffs.leaves, book.index, book.profile,
+    def select(usage: I64, rows: int, of: I64, found: I64) -> None:
+        select_nb(usage, 0, rows, tariffs.tables, tariffs.slots, tariffs.leaves, book.index, book.profile,
                   book.nodes, book.friends, plan_of, places, of, found)
 
-    blocks, choices = [np.empty((_OWN, 0), np.int64)], [np.empty((CHOICE, 0), np.int64)]
     for low in range(start, stop, CHUNK):
-        high = min(low + CHUNK, stop)
-        usage, first = block.matrix, low
-        chosen = np.empty((CHOICE, high - low), np.int64)
-        select(usage, low, high, _NO_LEGS, chosen)
+        rows = min(low + CHUNK, stop) - low
+        usage, choice = piece[:_OWN], chosen
+        usage[:, :rows] = block.matrix[:, low : low + rows]
+        select(usage, rows, _NO_LEGS, choice)
         if legs:
-            usage, chosen = legs.add(usage, low, high, chosen,
-                                     lambda rows, of, found: select(rows, 0, rows.shape[1], of, found))
-            blocks.append(usage)
-            first = 0
-            rated = _roomier(rated, int(progress[G_RATED]), chosen.shape[1])
-        last = first + chosen.shape[1]
-        book.make_room(chosen.shape[1] * rows_per_event)
-        progress[G_NEXT] = first
-        while True:
-            fold_nb(usage, first, last, chosen, tariffs.tables, journal_position, book.records, book.profile,
+            more, choice = legs.add(usage, 0, rows, np.ascontiguousarray(choice[:, :rows]),
+                                    lambda further, of, found: select(further, further.shape[1], of, found))
+            rows = choice.shape[1]
+            if rows > piece.shape[1]:
+                piece = piece_of(len(RATED.columns), rows)
+                usage = piece[:_OWN]
+            usage[:, :rows] = more
+        book.make_room(rows * rows_per_event)
+        progress[G_NEXT] = progress[G_RATED] = 0
+        while progress[G_NEXT] < rows:
+            fold_nb(usage, 0, rows, choice, tariffs.tables, journal_position, book.records, book.profile,
                     book.spill, book.sessions, book.scalars, book.zones, scratch, walk, marks,
-                    rated.matrix, posting.matrix, notification.matrix, progress)
-            if progress[G_NEXT] >= last:
-                break
-            # It stopped for room: of postings, of notifications, or of spilled buckets.
-            posting = _roomier(posting, int(progress[G_POSTED]), _WORST_POSTINGS)
-            notification = _roomier(notification, int(progress[G_NOTIFIED]), _worst_notifications(tariffs))
-            book.make_room((last - int(progress[G_NEXT])) * rows_per_event + 2 * MAX_CANDIDATES)
-            if book.scalars[B_SPILLED] + MAX_CANDIDATES > book.spill.shape[0]:
-                book.grow_spill()
-        choices.append(chosen)
-    choice = np.concatenate(choices, axis=1)
-    charged_rows = np.concatenate(blocks, axis=1) if legs else block.matrix[:, start:stop]
-    reason = choice[C_REASON]
-    charged = Charged(_rated(rated, charged_rows, reason, int(progress[G_RATED])),
-                      Cells(POSTING, np.ascontiguousarray(posting.matrix[:, : progress[G_POSTED]])),
-                      _suspense(charged_rows, np.where(choice[C_LEG] == 0, reason, Reason.OK), tariffs),
+                    piece, posted, notification.matrix, progress)
+            posting.add(posted, int(progress[G_POSTED]))
+            if legs:
+                posted[P_LEG] = ABSENT  # what writes postings says their leg only where it is one
+            progress[G_FIRST] -= progress[G_POSTED]
+            progress[G_POSTED] = 0
+            if progress[G_NEXT] < rows:  # it stopped for room: of postings, of notifications, or of spilled buckets
+                notification = _roomier(notification, int(progress[G_NOTIFIED]), _worst_notifications(tariffs))
+                book.make_room((rows - int(progress[G_NEXT])) * rows_per_event + 2 * MAX_CANDIDATES)
+                if book.scalars[B_SPILLED] + MAX_CANDIDATES > book.spill.shape[0]:
+                    book.grow_spill()
+        if progress[G_RATED] < rows:
+            aside.add(usage, choice, rows)
+            usage[:, : progress[G_RATED]] = usage[:, np.flatnonzero(choice[C_REASON, :rows] == 0)]
+        rated.add(piece, int(progress[G_RATED]))
+    charged = Charged(rated.cells(), posting.cells(), aside.events(tariffs),
                       notification.slice(0, int(progress[G_NOTIFIED])), int(progress[G_TURNS]),
-                      leg_suspense=_leg_suspense(charged_rows, reason, choice[C_LEG]) if legs
-                      else Cells.empty(LEG_SUSPENSE))
+                      leg_suspense=aside.legs())
     charged = replace(charged, account_state=apply_states(book, tariffs, charged.rated, journal_position))
     check_postings(charged, count)
     return charged
@@ -151,18 +154,11 @@ def check_postings(charged: Charged, events: int) -> None:
         raise InvariantError(f"uncollected: {lost} nanos posted, {exact_sum(charged.rated['uncollected_nanos'])} rated")
 
 
-def _blank(rows: int) -> Cells:
-    """Room for postings; what writes them says their leg only where it is one."""
-    cells = Cells.empty(POSTING, rows)
-    cells["leg"] = ABSENT
-    return cells
-
-
 def _roomier(cells: Cells, used: int, worst: int) -> Cells:
     """The cells, twice as long when the next event may need more than they have."""
     if used + worst <= len(cells):
         return cells
-    larger = (_blank if cells.columns is POSTING else partial(Cells.empty, cells.columns))(2 * len(cells) + worst)
+    larger = Cells.empty(cells.columns, 2 * len(cells) + worst)
     larger.matrix[:, :used] = cells.matrix[:, :used]
     return larger
 
@@ -207,37 +203,3 @@ def places_of(tariffs: Tariffs, book: BalanceBook, labels: Mapping[str, Sequence
     return np.concatenate([plan_of, plans_of_legs(tariffs)]), (
         currency, np.array([apn.get(name.lower(), -2) for name in given.get("apn", ())], np.int64),
         named("other_network", tariffs.networks, 0, -1), named("category", tariffs.categories, 1, 0))
-
-
-def _rated(rated: Cells, usage: I64, reason: I64, count: int) -> Cells:
-    """The rows that were charged, with what was known of them before."""
-    if count == usage.shape[1] == len(rated):
-        rated.matrix[:_OWN] = usage
-        return rated
-    whole = Cells(RATED, np.ascontiguousarray(rated.matrix[:, :count]))
-    rows = np.flatnonzero(reason == 0)
-    for column in range(_OWN):
-        np.take(usage[column], rows, out=whole.matrix[column])
-    return whole
-
-
-def _suspense(usage: I64, reason: I64, tariffs: Tariffs) -> Cells:
-    """The events that were set aside, with an estimate of their value."""
-    rows = np.flatnonzero(reason > Reason.OK)
-    cells = Cells.empty(SUSPENSE, rows.size, fill=ABSENT)
-    if rows.size:
-        cells.matrix[:_OWN] = np.take(usage, rows, axis=1)
-        cells["stage"] = Stage.CHARGE
-        cells["reason"] = reason[rows]
-        cells["estimate_nanos"] = estimate_nanos(cells["service"], cells["quantity"], tariffs)
-    return cells
-
-
-def _leg_suspense(usage: I64, reason: I64, leg: I64) -> Cells:
-    """Legs that could not be priced, of events that were charged."""
-    rows = np.flatnonzero((leg > 0) & (reason > Reason.OK))
-    cells = Cells.empty(LEG_SUSPENSE, rows.size, fill=ABSENT)
-    cells.matrix[:_OWN] = np.take(usage, rows, axis=1)
-    cells["stage"] = Stage.CHARGE
-    cells["reason"], cells["leg"], cells["revision"] = reason[rows], leg[rows], 0
-    return cells

@@ -6,6 +6,7 @@ Gather the buckets that may cover it, walk its session, price the walk, collect 
 import numpy as np
 from numba import types
 
+from rating.kernels.ahead import AHEAD, ask_to_fold_nb
 from rating.kernels.candidates import gather_nb, post_taken_nb, room_nb
 from rating.kernels.cycles import (
     DAY,
@@ -25,7 +26,6 @@ from rating.kernels.layout import (
     B_HORIZON,
     B_SESSIONS,
     B_SPILLED,
-    BUCKET_ID,
     C_CURRENCY,
     C_ENTRY,
     C_LEG,
@@ -43,14 +43,12 @@ from rating.kernels.layout import (
     CONNECTED,
     DISCONNECTS,
     F_ACCOUNT,
-    F_CREDIT,
     F_TRAITS,
     G_FIRST,
     G_NEXT,
     G_NOTIFIED,
     G_POSTED,
     G_RATED,
-    G_SINK,
     G_TURNS,
     I64_IN,
     I64_OUT,
@@ -59,7 +57,6 @@ from rating.kernels.layout import (
     M_END,
     M_HI,
     M_LO,
-    MONEY,
     NOT_CHARGED,
     P_LEG,
     R_ALLOWANCE,
@@ -157,7 +154,6 @@ from schemas.tariff_tables import (
 
 RATED, FREE, BY_ALLOWANCE, PARTLY_UNCOLLECTED = (int(s) for s in RatingStatus)
 BEYOND_BOUND, PERIOD_CLOSED = int(Reason.QUANTITY_BEYOND_BOUND), int(Reason.PERIOD_CLOSED)
-BLOCK = 256
 SESSION_ROOM = 64  # rows of the table of open sessions that an event's own counters and prices may add
 
 
@@ -177,14 +173,9 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
     """
     i = progress[G_NEXT]
     while i < stop:
-        if (i - start) % BLOCK == 0 or i == progress[G_NEXT]:
-            # Ask for the records of the block at once, so that the misses overlap.
-            sink = np.int64(0)
-            for j in range(i - start, min(i - start - (i - start) % BLOCK + BLOCK, stop - start)):
-                if choice[C_REASON, j] == 0:
-                    row = choice[C_ROW, j]
-                    sink += records[row, MONEY] + records[row, BUCKET_ID] + profile[row, F_CREDIT]
-            progress[G_SINK] += sink
+        if (i - start) % AHEAD == 0 or i == progress[G_NEXT]:
+            ask_to_fold_nb(usage, i, min(i - (i - start) % AHEAD + AHEAD, stop), choice, i - start, records, profile,
+                           sessions)
         at = i - start
         leg = choice[C_LEG, at]
         if leg == 0:

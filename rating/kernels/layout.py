@@ -118,9 +118,9 @@ WALK = 18
 MAX_COUNTERS, MARK_WORDS = 16, 5
 M_COUNTER, M_HI, M_LO, M_DAY, M_END = range(5)
 
-# Progress of a fold that may stop for room: next event, rated rows, posting rows, a sink for prefetched reads,
-# notification rows, pieces of walks, first posting of the event, its legs included.
-G_NEXT, G_RATED, G_POSTED, G_SINK, G_NOTIFIED, G_TURNS, G_FIRST = range(7)
-PROGRESS = 7
+# Progress of a fold that may stop for room: next event, rated rows, posting rows, notification rows, pieces of walks,
+# first posting of the event, its legs included.
+G_NEXT, G_RATED, G_POSTED, G_NOTIFIED, G_TURNS, G_FIRST = range(6)
+PROGRESS = 6
 
 __all__ = ["CELLS_IN", "CELLS_OUT", "I32_IN", "I64_IN", "I64_OUT"]

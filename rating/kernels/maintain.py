@@ -7,11 +7,17 @@ from schemas.hashing import mix_nb
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, I64_OUT, kernel
 
 
+@kernel(None, error_model="numpy", forceinline=True)
+def account_home_nb(index, account_id):
+    """Place at which the search for an account begins."""
+    return np.int64(mix_nb(np.uint64(account_id)) & np.uint64(index.shape[0] - 1))
+
+
 @kernel(types.int64(CELLS_IN, types.int64), error_model="numpy")
 def find_account_nb(index, account_id):
     """Row of an account, -1 for none. index (capacity, 2): account id and row, open addressing, row -1 empty."""
     mask = index.shape[0] - 1
-    place = np.int64(mix_nb(np.uint64(account_id)) & np.uint64(mask))
+    place = account_home_nb(index, account_id)
     while index[place, 1] >= 0:
         if index[place, 0] == account_id:
             return index[place, 1]

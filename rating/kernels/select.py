@@ -3,6 +3,7 @@
 import numpy as np
 from numba import types
 
+from rating.kernels.ahead import AHEAD, find_accounts_nb
 from rating.kernels.calendar import last_at_most_nb
 from rating.kernels.friends import is_friend_nb
 from rating.kernels.layout import (
@@ -35,7 +36,6 @@ from rating.kernels.layout import (
     SET_BITS,
     SET_MASK,
     TRAIT_CURRENCY,
-    U_ACCOUNT,
     U_APN,
     U_CALLING,
     U_CATEGORY,
@@ -56,7 +56,6 @@ from rating.kernels.layout import (
     U_TIME,
     U_UNIT,
 )
-from rating.kernels.maintain import find_account_nb
 from schemas.codes import Direction, NumberClass, Reason, Service, Unit
 from schemas.jit import kernel
 from schemas.prefix import prefix_leaf_nb
@@ -235,8 +234,9 @@ def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, 
         choice[C_SHARED_SET, at] = choice[C_LEGS, at] = choice[C_LEG, at] = 0
         quantity = usage[U_QUANTITY, i]
         choice[C_QUANTITY, at] = quantity
-        row = find_account_nb(index, usage[U_ACCOUNT, i])
-        choice[C_ROW, at] = row
+        if at % AHEAD == 0:
+            find_accounts_nb(usage, i, min(i + AHEAD, stop), index, profile, choice, at)
+        row = choice[C_ROW, at]
         if row < 0:
             choice[C_REASON, at] = UNKNOWN_ACCOUNT
             continue

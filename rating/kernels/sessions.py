@@ -41,10 +41,16 @@ def session_key_nb(session_hi, session_lo, group, service_identifier):
 
 
 @kernel(None, error_model="numpy", forceinline=True)
+def session_home_nb(table, hi, lo):
+    """Place at which the search for a session begins."""
+    return np.int64((np.uint64(hi) ^ np.uint64(lo)) & np.uint64(table.shape[0] - 1))
+
+
+@kernel(None, error_model="numpy", forceinline=True)
 def find_session_nb(table, hi, lo):
     """Place of a session, or ~place of the empty slot where it belongs."""
     mask = table.shape[0] - 1
-    place = np.int64((np.uint64(hi) ^ np.uint64(lo)) & np.uint64(mask))
+    place = session_home_nb(table, hi, lo)
     while True:
         if table[place, X_HI] == hi and table[place, X_LO] == lo:
             return place

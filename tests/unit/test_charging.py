@@ -225,9 +225,11 @@ def test_a_currency_without_a_tariff_is_refused():
         new_book(currency="USD")
 
 
-def test_the_benchmark_runs_and_its_checksum_is_that_of_any_block_size():
+@pytest.mark.parametrize("mix", ["design", "rich"])
+def test_the_benchmark_runs_and_its_checksum_is_that_of_any_block_size_and_any_number_of_threads(mix):
     from benchmarks.rating import SMOKE, run
-    small = {**SMOKE, "events": 3000}
-    whole = run({**small, "block": 3000})
+    small = {**SMOKE, "events": 3000, "first": 1000}
+    whole = run({**small, "block": 4000}, mix)
     assert whole["rated"] == 3000
-    assert run({**small, "block": 700})["checksum"] == whole["checksum"]
+    assert (whole["legs_per_event"] > 0) == (mix == "rich")
+    assert run({**small, "block": 700}, mix, threads=2)["checksum"] == whole["checksum"]
