@@ -1,7 +1,8 @@
 """How long the command line takes before it does anything: `tarifa --help`, and the quote of a few events.
 
-Kernels are compiled before, so this is what an operator waits for each time: imports, kernels read back from the
-cache, a small tariff. The bar is two seconds of wall time; processor time says how much of it was the machine's load.
+Python's bytecode and the kernels are compiled before, so this is what an operator waits for each time: imports, those
+kernels that are needed read back from the cache, a small tariff. The bar is two seconds of wall time; processor time
+says how much of it was the machine's load.
 """
 
 import argparse
@@ -22,15 +23,17 @@ EVENTS = (
 BAR_S = 2.0
 
 
-def measure(*arguments: str, turns: int) -> tuple[float, float]:
-    """(wall, processor) seconds of a call of the command line, the best of so many."""
+def measure(*arguments: str, turns: int, bytecode: str) -> tuple[float, float]:
+    """(wall, processor) seconds of a call of the command line, the best of so many after a first one."""
     taken = []
-    for _ in range(turns):
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    for _ in range(turns + 1):
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run([sys.executable, "-m", "pipelines.apps.cli", *arguments], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-m", "pipelines.apps.cli", *arguments], check=True, stdout=subprocess.DEVNULL,
+                       env={**kept, "PYTHONPYCACHEPREFIX": bytecode})
         wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
         taken.append((wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
-    return min(taken)
+    return min(taken[1:])
 
 
 def main() -> None:
@@ -43,7 +46,7 @@ def main() -> None:
         events = Path(folder) / "events.jsonl"
         events.write_text("".join(json.dumps(event) + "\n" for event in EVENTS), encoding="utf-8")
         for arguments in (("--help",), ("quote", "--tariff", str(TARIFF), "--events", str(events), "--format", "json")):
-            wall, processor = measure(*arguments, turns=turns)
+            wall, processor = measure(*arguments, turns=turns, bytecode=folder)
             print(f"tarifa {arguments[0]:<8} {wall:5.2f} s of wall time, {processor:5.2f} s of processor")
 
 

@@ -1,6 +1,7 @@
 """Compile every kernel once for this machine, so that no job waits for it: `python -m pipelines.warm`.
 
-Kernels are compiled when their module is imported and kept in the user's cache folder, under a hash of their sources.
+Compiled kernels are kept in the user's cache folder, under a hash of their sources; without this, each is compiled
+when it is first called.
 Two processes share the work, since there are two cores at least.
 """
 
@@ -8,6 +9,8 @@ import importlib
 import subprocess
 import sys
 import time
+
+from schemas.jit import compile_all
 
 GROUPS = (
     ("rating.charging", "rating.commands", "rating.snapshot", "pipelines.sample.generate",
@@ -24,6 +27,7 @@ def main() -> None:
         for module in modules:
             started = time.perf_counter()
             importlib.import_module(module)
+            compile_all()
             sys.stdout.write(f"  {module} {time.perf_counter() - started:.1f} s\n")
             sys.stdout.flush()
         return

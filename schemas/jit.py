@@ -8,6 +8,7 @@ file and of every file of the house that it imports, however far down.
 import ast
 import hashlib
 import os
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -70,7 +71,10 @@ def cache_folder() -> Path:
 
 
 def kernel(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile with an explicit signature, without the GIL, cached under the hash of all its sources.
+    """A kernel with an explicit signature, without the GIL, cached under the hash of all its sources.
+
+    It is compiled, or read from the cache, when it is first called, by Python or by a kernel that is compiled itself:
+    who needs few kernels waits for few. `compile_all` does so at once.
 
     Pass None for small helpers that are only called from other kernels (compiled with their caller). Kernels
     allocate nothing, so Numba's reference counts are left out: atomic counting of the arrays that helpers hand
@@ -79,14 +83,53 @@ def kernel(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any
     options.setdefault("_nrt", False)
 
     def decorate(function: Callable[..., Any]) -> Any:
-        before = config.CACHE_DIR  # type: ignore[attr-defined]
-        folder = cache_folder() / f"kernels-{source_hash(Path(function.__code__.co_filename).resolve())}"
-        config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
-        try:
-            if signature is None:
-                return numba.njit(nogil=True, **options)(function)
-            return numba.njit(signature, nogil=True, cache=True, **options)(function)
-        finally:
-            config.CACHE_DIR = before  # type: ignore[attr-defined]
+        made = numba.njit(nogil=True, **options)(function)
+        if signature is None or config.DISABLE_JIT:  # type: ignore[attr-defined]
+            return made
+        return _later(made, signature, Path(function.__code__.co_filename).resolve())
 
     return decorate
+
+
+_waiting: dict[Any, Callable[[], None]] = {}
+_compiling = threading.RLock()
+
+
+def _later(dispatcher: Any, signature: Any, source: Path) -> Any:
+    """Compile a dispatcher for its signature or signatures, and for nothing else, when it is first asked for."""
+    asked = ("_compile_for_args", "get_call_template")  # by a call from Python; by a caller that is compiled
+
+    def compile_now() -> None:
+        with _compiling:
+            if dispatcher in _waiting:
+                before = config.CACHE_DIR  # type: ignore[attr-defined]
+                config.CACHE_DIR = str(cache_folder() / f"kernels-{source_hash(source)}")  # type: ignore[attr-defined]
+                try:
+                    dispatcher.enable_caching()
+                finally:
+                    config.CACHE_DIR = before  # type: ignore[attr-defined]
+                for each in signature if isinstance(signature, list) else [signature]:
+                    dispatcher.compile(each)
+                dispatcher.disable_compile()
+                for name in asked:
+                    delattr(dispatcher, name)
+                del _waiting[dispatcher]
+
+    def for_python(*_arguments: Any, **_named: Any) -> Any:
+        compile_now()
+        return dispatcher  # to be called again
+
+    def for_kernel(arguments: Any, named: Any) -> Any:
+        compile_now()
+        return dispatcher.get_call_template(arguments, named)
+
+    _waiting[dispatcher] = compile_now
+    for name, first in zip(asked, (for_python, for_kernel), strict=True):
+        setattr(dispatcher, name, first)
+    return dispatcher
+
+
+def compile_all() -> None:
+    """Compile every kernel that has been imported and not been asked for yet."""
+    for compile_now in tuple(_waiting.values()):
+        compile_now()

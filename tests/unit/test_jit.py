@@ -2,9 +2,56 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numba import types
 
 from schemas import jit
+
+
+@jit.kernel(types.int64(types.int64, jit.I64_OUT))
+def put_nb(value, out):  # type: ignore[no-untyped-def]
+    out[0] = value
+    return 2 * value
+
+
+@jit.kernel(types.int64(types.int64, jit.I64_OUT))
+def asked_by_a_kernel_nb(value, out):  # type: ignore[no-untyped-def]
+    out[0] = value
+    return 3 * value
+
+
+@jit.kernel(types.int64(types.uint64, jit.I64_OUT))
+def caller_nb(value, out):  # type: ignore[no-untyped-def]
+    return asked_by_a_kernel_nb(value, out)
+
+
+def test_a_kernel_is_compiled_when_it_is_first_called_for_its_signature_alone() -> None:
+    out = np.zeros(1, np.int64)
+    assert not put_nb.signatures
+    with pytest.raises(TypeError):
+        put_nb(5, np.zeros(1))
+    assert put_nb(np.int32(5), out) == 10
+    assert out.tolist() == [5]
+    assert len(put_nb.signatures) == 1
+    with pytest.raises(TypeError):
+        put_nb(5, np.zeros((1, 1), np.int64))
+
+
+def test_what_a_kernel_calls_keeps_its_own_signature() -> None:
+    out = np.zeros(1, np.int64)
+    assert caller_nb(7, out) == 21
+    assert [signature[0] for signature in asked_by_a_kernel_nb.signatures] == [types.int64]
+
+
+def test_all_kernels_can_be_compiled_at_once() -> None:
+    @jit.kernel([types.int64(types.int64)])
+    def later_nb(value):  # type: ignore[no-untyped-def]
+        return value + 1
+
+    jit.compile_all()
+    assert len(later_nb.signatures) == 1
+    assert later_nb(1) == 2
 
 
 def test_an_edit_of_a_file_two_imports_away_changes_the_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
