@@ -8,7 +8,7 @@ file and of every file of the house that it imports, however far down.
 import ast
 import hashlib
 import os
-import threading
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -17,9 +17,11 @@ from typing import Any
 import numba
 from numba import types
 from numba.core import config
+from numba.core.compiler_lock import global_compiler_lock
 
 ROOMS = ("schemas", "reference_data", "mediation", "rating", "pipelines")
 HOUSE = Path(__file__).resolve().parent.parent
+_BEGAN_NS = time.time_ns()
 
 I64_IN = types.Array(types.int64, 1, "C", readonly=True)  # Arrow views are read-only
 U8_IN = types.Array(types.uint8, 1, "C", readonly=True)
@@ -48,19 +50,29 @@ def _imports(path: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-@cache
-def source_hash(path: Path) -> str:
-    """Hash of a file and of all it imports from the house."""
+def _sources(path: Path) -> list[Path]:
+    """A file and all it imports from the house."""
     seen, todo = set(), [path]
     while todo:
         current = todo.pop()
         if current not in seen:
             seen.add(current)
             todo.extend(_imports(current))
+    return sorted(seen)
+
+
+@cache
+def source_hash(path: Path) -> str:
+    """Hash of a file and of all it imports from the house."""
     digest = hashlib.sha256()
-    for item in sorted(seen):
+    for item in _sources(path):
         digest.update(item.name.encode() + b"\0" + item.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _edited(path: Path) -> bool:
+    """Whether a source was written since this process began, which may then run what the file said before."""
+    return any(_BEGAN_NS <= item.stat().st_mtime_ns <= time.time_ns() for item in _sources(path))
 
 
 def cache_folder() -> Path:
@@ -92,7 +104,16 @@ def kernel(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any
 
 
 _waiting: dict[Any, Callable[[], None]] = {}
-_compiling = threading.RLock()
+
+
+def _keep(dispatcher: Any, folder: Path) -> None:
+    """Read what is compiled from a folder, and write it there."""
+    before = config.CACHE_DIR  # type: ignore[attr-defined]
+    config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    try:
+        dispatcher.enable_caching()
+    finally:
+        config.CACHE_DIR = before  # type: ignore[attr-defined]
 
 
 def _later(dispatcher: Any, signature: Any, source: Path) -> Any:
@@ -100,14 +121,10 @@ def _later(dispatcher: Any, signature: Any, source: Path) -> Any:
     asked = ("_compile_for_args", "get_call_template")  # by a call from Python; by a caller that is compiled
 
     def compile_now() -> None:
-        with _compiling:
+        with global_compiler_lock:  # Numba's own, which those who compile a caller hold already
             if dispatcher in _waiting:
-                before = config.CACHE_DIR  # type: ignore[attr-defined]
-                config.CACHE_DIR = str(cache_folder() / f"kernels-{source_hash(source)}")  # type: ignore[attr-defined]
-                try:
-                    dispatcher.enable_caching()
-                finally:
-                    config.CACHE_DIR = before  # type: ignore[attr-defined]
+                if not _edited(source):
+                    _keep(dispatcher, cache_folder() / f"kernels-{source_hash(source)}")
                 for each in signature if isinstance(signature, list) else [signature]:
                     dispatcher.compile(each)
                 dispatcher.disable_compile()

@@ -1,5 +1,6 @@
 """The cache of compiled kernels must not survive an edit anywhere below a kernel."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +76,13 @@ def test_an_edit_of_a_file_two_imports_away_changes_the_hash(tmp_path: Path, mon
     jit.source_hash.cache_clear()
     jit._imports.cache_clear()
     assert after != before
+
+
+def test_nothing_is_kept_of_a_source_that_was_written_since_the_process_began(tmp_path: Path,
+                                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jit, "HOUSE", tmp_path)
+    source = tmp_path / "kernels.py"
+    source.touch()
+    assert jit._edited(source)
+    os.utime(source, ns=(jit._BEGAN_NS - 1, jit._BEGAN_NS - 1))
+    assert not jit._edited(source)
