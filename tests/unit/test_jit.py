@@ -39,7 +39,8 @@ def test_a_kernel_is_compiled_when_it_is_first_called_for_its_signature_alone() 
         put_nb(5, np.zeros((1, 1), np.int64))
 
 
-def test_what_a_kernel_calls_keeps_its_own_signature() -> None:
+def test_what_a_kernel_calls_keeps_its_own_signature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TARIFA_CACHE", str(tmp_path))  # a caller that is kept already asks for nobody
     out = np.zeros(1, np.int64)
     assert caller_nb(7, out) == 21
     assert [signature[0] for signature in asked_by_a_kernel_nb.signatures] == [types.int64]
