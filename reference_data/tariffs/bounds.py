@@ -29,9 +29,11 @@ from schemas.codes import Unit
 from schemas.money import DECIMALS
 
 LIMIT = 1 << 62
-# What a session must be able to reach: 32 days, 64 GiB, a million messages or units. Cheaper rates reach further.
-REQUIRED = {Unit.SECOND: 32 * 86_400, Unit.OCTET: 1 << 36, Unit.MESSAGE: 1_000_000, Unit.UNIT: 1_000_000,
-            Unit.SEGMENT: 1_000_000}
+# What a session must be able to reach: two days (the seconds of a cycle: 32), 64 GiB, 100,000 messages, 1,000 units,
+# since a unit of content may cost millions in some currencies. Cheaper rates reach further.
+REQUIRED = {Unit.SECOND: 2 * 86_400, Unit.OCTET: 1 << 36, Unit.MESSAGE: 100_000, Unit.UNIT: 1_000,
+            Unit.SEGMENT: 100_000}
+REQUIRED_OF_CYCLE = REQUIRED | {Unit.SECOND: 32 * 86_400}
 # Beyond this no quantity is believed, whatever the price: ten years, one EiB, and so that times stay in int64.
 BELIEVED = {Unit.SECOND: 3650 * 86_400, Unit.OCTET: 1 << 60, Unit.MESSAGE: 1 << 40, Unit.UNIT: 1 << 40,
             Unit.SEGMENT: 1 << 40}
@@ -125,17 +127,18 @@ def prove(version: TariffVersion, plan: Plan, unit: Unit, uses: Sequence[Use],
             return BELIEVED[unit] if room > 0 else -1
         return min(BELIEVED[unit], int(room * unit_nanos / dearest) - longest - least_units)
 
+    required = (REQUIRED_OF_CYCLE if adds_up else REQUIRED)[unit]
     unit_nanos = Fraction(1, denominator * (shares // gcd(shares, common)))
     bound = bound_of(unit_nanos)
-    if bound < REQUIRED[unit] and common > 0:
+    if bound < required and common > 0:
         unit_nanos = Fraction(common, denominator * shares)
         bound = bound_of(unit_nanos)
-    if bound < REQUIRED[unit]:
+    if bound < required:
         worst = max((use.rate for use in uses),
                     key=lambda r: max(Fraction(s.price_nanos, s.per) for s in r.slots)) if uses else None
         counted = unit.name.lower()
         raise refuse(version.file, worst.line if worst else plan.line, f"plan {plan.name!r}: {counted} prices over the "
                      f"common denominator {unit_nanos.denominator} overflow 64 bits beyond {max(bound, 0)} {counted}s",
-                     f"room for {REQUIRED[unit]}", "use prices with fewer decimals, or `per` and `step` that divide "
-                     "each other")
+                     f"room for {required}", "use prices and percentages with fewer decimals, or `per` and `step` "
+                     "that divide each other")
     return Family(unit_nanos.denominator, quantum, bound, unit_nanos.numerator)
