@@ -34,6 +34,9 @@ LIMIT = 1 << 62
 REQUIRED = {Unit.SECOND: 2 * 86_400, Unit.OCTET: 1 << 36, Unit.MESSAGE: 100_000, Unit.UNIT: 1_000,
             Unit.SEGMENT: 100_000}
 REQUIRED_OF_CYCLE = REQUIRED | {Unit.SECOND: 32 * 86_400}
+# What it is to reach if a common divisor of the numerators makes that possible.
+WANTED = {Unit.SECOND: 32 * 86_400, Unit.OCTET: 1 << 36, Unit.MESSAGE: 1_000_000, Unit.UNIT: 1_000_000,
+          Unit.SEGMENT: 1_000_000}
 # Beyond this no quantity is believed, whatever the price: ten years, one EiB, and so that times stay in int64.
 BELIEVED = {Unit.SECOND: 3650 * 86_400, Unit.OCTET: 1 << 60, Unit.MESSAGE: 1 << 40, Unit.UNIT: 1 << 40,
             Unit.SEGMENT: 1 << 40}
@@ -130,9 +133,11 @@ def prove(version: TariffVersion, plan: Plan, unit: Unit, uses: Sequence[Use],
     required = (REQUIRED_OF_CYCLE if adds_up else REQUIRED)[unit]
     unit_nanos = Fraction(1, denominator * (shares // gcd(shares, common)))
     bound = bound_of(unit_nanos)
-    if bound < required and common > 0:
-        unit_nanos = Fraction(common, denominator * shares)
-        bound = bound_of(unit_nanos)
+    if bound < WANTED[unit] and common > 0:
+        divided = Fraction(common, denominator * shares)
+        further = bound_of(divided)
+        if further > bound:
+            unit_nanos, bound = divided, further
     if bound < required:
         worst = max((use.rate for use in uses),
                     key=lambda r: max(Fraction(s.price_nanos, s.per) for s in r.slots)) if uses else None
