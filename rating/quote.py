@@ -87,6 +87,7 @@ def quote(items: Sequence[QuoteEvent | QuoteCommand], given: Sequence[GivenAccou
         owner = {event.line: account_name(event, tariffs) for event in events}
     else:
         owner = {event.line: _owner(event, given) for event in events}
+    only = given[0].name if len(given) == 1 else None
     given = [*given, *made_up_for_legs(given, tariffs, reader.time_zone)]
     names = AccountNames([account.name for account in given])
     first_us = events[0].cells["event_time_us"] if events else 0
@@ -103,7 +104,7 @@ def quote(items: Sequence[QuoteEvent | QuoteCommand], given: Sequence[GivenAccou
         if isinstance(item, QuoteCommand):
             if item.fields.get("kind") == "clock" and book.scalars[B_CLOCK] == NO_CLOCK_US:
                 _begin_clock(book, items[:place + 1])
-            results.append(_command(item, place, tariffs, book, names, teller))
+            results.append(_command(item, place, tariffs, book, names, teller, only))
             place += 1
             continue
         run: dict[int, QuoteEvent] = {}
@@ -192,7 +193,7 @@ def _cells(events: Sequence[QuoteEvent], owner: Mapping[int, AccountName], names
 
 
 def _command(item: QuoteCommand, position: int, tariffs: Tariffs, book: BalanceBook, names: AccountNames,
-             teller: Teller) -> Result:
+             teller: Teller, only: AccountName | None) -> Result:
     fields = {**item.fields, "id": item.name}
     for key in _ACCOUNT_KEYS:
         value = fields.pop(key, fields.get(f"{key}_id"))
@@ -200,8 +201,8 @@ def _command(item: QuoteCommand, position: int, tariffs: Tariffs, book: BalanceB
             fields[f"{key}_id"] = ABSENT_ACCOUNT
             if isinstance(value, int | str) and not isinstance(value, bool):  # true is no account 1
                 fields[f"{key}_id"] = names.number.get(value, ABSENT_ACCOUNT)
-    if "account_id" not in fields and len(names.name) == 1 and fields.get("kind") not in _OF_NOBODY:
-        (fields["account_id"],) = names.name  # as of events: only one can be meant
+    if "account_id" not in fields and only is not None and fields.get("kind") not in _OF_NOBODY:
+        fields["account_id"] = names.number[only]  # as of events: only one can be meant
     payer = fields.get("account_id")
     if "amount" in fields and "bucket" not in fields and isinstance(payer, int) and payer in teller.currency:
         fields.setdefault("currency", teller.currency[payer])
