@@ -65,7 +65,7 @@ def top_up(oracle, account, command, us):
 def give(version, account, name, us, stated):
     """A bucket of the catalogue; two with the same validity are one."""
     definition = version.get("buckets", {}).get(name)
-    if definition is None:
+    if definition is None or (definition["unit"] == "money" and version["currency"] != account.currency):
         raise Invalid
     start = local_time(stated["from"], "UTC") if "from" in stated else us
     if "to" in stated:
