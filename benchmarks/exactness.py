@@ -20,7 +20,7 @@ from tests.property.rating_features import LANDED
 from tests.property.rating_worlds import World, make_world, run_oracle
 
 SMOKE = {"events": 1_000, "world": 100, "seed": 1, "processes": 1}
-REAL = {"events": 1_000_000, "world": 250, "seed": 1, "processes": 2}
+REAL = {"events": 1_000_000, "world": 1_000, "seed": 1, "processes": 2}
 EXAMPLES = 5
 
 

@@ -322,15 +322,17 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
                 sessions[session, X_BEGAN] = time_us
                 sessions[session, X_TIME] = time_us
                 sessions[session, X_PAID] = 0
+                sessions[session, X_FAMILY] = 0
+                sessions[session, X_CONNECTED] = 0
             if over < 0:
-                sessions[session, X_PAID] = walk[W_PAID]
-                sessions[session, X_FAMILY] = key
-                sessions[session, X_CHARGED] = price if scope == SCOPE_SESSION else np.int64(0)
-                sessions[session, X_TAX] = taxed if scope == SCOPE_SESSION else np.int64(0)
-                store_price_nb(sessions, session, walk)
+                # What lies within what was billed already begins no new price, whatever its terms.
+                if price_row >= 0 or walk[W_PAID] > paid_before:
+                    sessions[session, X_PAID] = walk[W_PAID]
+                    sessions[session, X_FAMILY] = key
+                    sessions[session, X_CHARGED] = price if scope == SCOPE_SESSION else np.int64(0)
+                    sessions[session, X_TAX] = taxed if scope == SCOPE_SESSION else np.int64(0)
+                    store_price_nb(sessions, session, walk)
             else:
-                if fresh or not known:
-                    sessions[session, X_FAMILY] = 0
                 sessions[session, X_PAID] = max(sessions[session, X_PAID], before + quantity)
                 sessions[session, X_CONNECTED] = (sessions[session, X_CONNECTED] & DISCONNECTS
                                                   | walk[W_CONNECTED] & CONNECTED)

@@ -153,7 +153,8 @@ def walk(tape, price, session, groups, start, total, over, exact):
                 price.disconnects = rate.get("at_maximum") == "disconnect"
         if not session.begun:
             session.begun = True
-            session.least = units(rate.get("minimum_quantity", 0))
+            # That of the very first unit, also when a price over a counter had billed it before.
+            session.least = units(rate.get("minimum_quantity", 0)) if session.position == 0 else 0
         if not over:
             target = max(total, session.least)
             if at >= target:
