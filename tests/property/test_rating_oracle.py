@@ -29,7 +29,7 @@ from tests.property.rating_worlds import legs_apart, make_session, make_world, r
 from tests.rating_support import join
 
 # No shrinking: it takes minutes where a world takes a tenth of a second; benchmarks.exactness makes small examples.
-QUICK = settings(deadline=None, max_examples=25, phases=[Phase.explicit, Phase.generate],
+QUICK = settings(deadline=None, max_examples=15, phases=[Phase.explicit, Phase.generate],
                  suppress_health_check=list(HealthCheck))
 SEEDS = st.integers(0, 1 << 40)
 
