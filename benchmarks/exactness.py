@@ -120,8 +120,8 @@ def main() -> None:
     if given.json:
         print(json.dumps(found, indent=1))
     else:
-        print(f"{'events':>11} {'rated':>11} {'worlds':>7} {'refused':>8} {'features':>9} {'events/s':>9} {'seconds':>9} "
-              f"{'disagreements':>14}  digest")
+        print(f"{'events':>11} {'rated':>11} {'worlds':>7} {'refused':>8} {'features':>9} {'events/s':>9}"
+              f" {'seconds':>9} {'disagreements':>14}  digest")
         print(f"{found['events']:>11,} {found['rated']:>11,} {found['worlds']:>7,} {found['refused']:>8,} "
               f"{found['features']:>9} {found['events_per_s']:>9,} {found['seconds']:>9,} "
               f"{found['disagreements']:>14}  {found['digest']}")
