@@ -124,7 +124,7 @@ def tariff_folder(source: Input, tariff: str, scratch: Path) -> Path:
         if path.stem != tariff:
             path.unlink()
     path = target / f"{tariff}.yaml"
-    path.write_text(re.sub(r"(?m)^active_from:.*$", 'active_from: "1970-01-01T00:00:00Z"', path.read_text()))
+    path.write_text(re.sub(r"(?m)^active_from:.*$", 'active_from: "1990-01-01T00:00:00Z"', path.read_text()))
     return target
 
 
