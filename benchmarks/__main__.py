@@ -12,6 +12,7 @@ import time
 
 JOBS = (
     ("end_to_end", "--format", "voip-csv"),
+    ("end_to_end", "--format", "ts32298-cs"),
     ("end_to_end", "--format", "ts32298-gprs"),
     ("text_formats",),
     ("cold_start",),
