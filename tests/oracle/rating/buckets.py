@@ -1,7 +1,8 @@
 """Allowances and buckets: what is granted when, what may be used in which order, what rolls over and expires.
 
 A bucket's key is (plan, name, unit, cycle, first day, kind): kind "grant" or "rolled" for an allowance of a plan; for
-one that a command granted the plan is None, the cycle "granted" and the first day (from us, to us or None).
+one that a command granted the plan is None, the cycle "granted" and the first day (from us, to us or
+None, a number that tells grants of one validity apart).
 """
 
 from dataclasses import dataclass

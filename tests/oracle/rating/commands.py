@@ -63,7 +63,7 @@ def top_up(oracle, account, command, us):
 
 
 def give(version, account, name, us, stated):
-    """A bucket of the catalogue; two with the same validity are one."""
+    """A bucket of the catalogue, one of its own for every grant."""
     definition = version.get("buckets", {}).get(name)
     if definition is None or (definition["unit"] == "money" and version["currency"] != account.currency):
         raise Invalid
@@ -74,8 +74,10 @@ def give(version, account, name, us, stated):
         end = start + units(definition["validity"]) * SECOND_US if "validity" in definition else None
     if end is not None and end <= max(start, us):
         raise Invalid
-    key = (None, name, definition["unit"], "granted", (start, end), "grant")
-    account.buckets[key] = account.buckets.get(key, 0) + size(definition | stated)
+    number = 0
+    while (key := (None, name, definition["unit"], "granted", (start, end, number), "grant")) in account.buckets:
+        number += 1
+    account.buckets[key] = size(definition | stated)
 
 
 def grant(oracle, account, command, us):
