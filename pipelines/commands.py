@@ -23,11 +23,10 @@ from reference_data.inventory import tokens_of
 from schemas.audit import COMMAND
 from schemas.codes import Identity, Reason
 from schemas.columns import ABSENT, U8, Cells
-from schemas.timepoint import SECOND_US, parse_time
+from schemas.timepoint import EARLIEST_US, END_US, SECOND_US, parse_time
 
 MAX_LINE_OCTETS = 64 << 10
 _NUMBER = re.compile(r"\+?[1-9][0-9]{2,14}")
-_EARLIEST_US, _LATEST_US = parse_time("1990-01-01"), parse_time("2100-01-01")
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def _read(line: bytes, offset: int) -> Command:
         time_us = parse_time(fields["time"])
         if kind not in KINDS or type(account) is not int or not fields["id"].encode():
             raise ValueError("unknown kind, account or id")
-        if not _EARLIEST_US <= time_us < _LATEST_US or not ABSENT <= account < 1 << 62:
+        if not EARLIEST_US <= time_us < END_US or not ABSENT <= account < 1 << 62:
             raise ValueError("beyond the time zones' tables, or beyond any account")
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         refused = json.dumps({"id": f"refused-{hashlib.sha256(payload).hexdigest()[:32]}"}).encode()

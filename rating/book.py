@@ -98,7 +98,7 @@ class BalanceBook:
 
     records (n, 16), profile (n, 8), life (n, 2), index (capacity, 2) account id to row, nodes (k, 3) older plans,
     friends (capacity, 4) see `rating.friends`, spill (s, 6) buckets beyond the record, sessions (capacity, 16),
-    scalars (7,), applied: digests of command ids. plans: names; several plans at once are one, joined by
+    scalars (8,), applied: digests of command ids. plans: names; several plans at once are one, joined by
     PLAN_SEPARATOR.
     """
 

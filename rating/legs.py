@@ -89,5 +89,5 @@ def plans_of_legs(tariffs: Tariffs) -> I64:
 
 def leg_name(tariffs: Tariffs, time_us: int, leg: int) -> str:
     """What the tariff in force at an instant calls a leg; "" where it has no such leg."""
-    version = next((v for v in reversed(tariffs.versions) if v.active_from_us <= time_us), None)
+    version = tariffs.version_at(time_us)
     return version.legs[leg - 1].name if version is not None and leg <= len(version.legs) else ""

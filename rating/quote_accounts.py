@@ -12,9 +12,8 @@ import pyarrow as pa
 
 from rating.book import NEVER_US, BalanceBook
 from rating.commands.grants import CATALOGUE
-from rating.counters import CounterKind, counter_kinds, set_counter
+from rating.counters import CounterKind, counter_kinds, cycle_day, set_counter
 from rating.friends import add_friends
-from rating.kernels.calendar import cycle_start_nb
 from rating.kernels.layout import L_VALID
 from rating.quote_events import AccountName, QuoteEvent, account_of
 from rating.quote_lines import EARLIEST_US, Fields, shown
@@ -25,7 +24,7 @@ from reference_data.tariffs.model import CYCLES, GRANTED, Allowance
 from schemas.codes import Unit
 from schemas.errors import ReferenceDataError
 from schemas.money import format_money, parse_money
-from schemas.timepoint import DAY_S, SECOND_US, is_time_zone, local_offset_s
+from schemas.timepoint import is_time_zone
 from schemas.units import parse_quantity
 
 ANY_FRIEND = 1  # token of a number that is everybody's friend: what an event says of itself
@@ -330,9 +329,7 @@ def _fill_buckets(book: BalanceBook, given: Sequence[GivenAccount], names: Accou
                 found[row, key] = remaining, bucket.from_us, bucket.to_us
                 continue
             at_us = bucket.at_us if bucket.at_us >= 0 else first_us
-            day = (at_us // SECOND_US + local_offset_s(account.time_zone, at_us)) // DAY_S
-            start = int(cycle_start_nb(CYCLES.index(allowance.cycle), day, account.anchor_day))
-            found[row, key | start] = remaining, 0, 0
+            found[row, key | cycle_day(book, row, CYCLES.index(allowance.cycle), at_us)] = remaining, 0, 0
     if found:
         keys = np.array(list(found), np.int64)
         values = np.array(list(found.values()), np.int64)

@@ -6,7 +6,7 @@ they are charged, and only where an account is in a state that refuses something
 
 import numpy as np
 
-from rating.book import BalanceBook
+from rating.book import NEVER_US, BalanceBook
 from rating.kernels.layout import L_SINCE, L_VALID, STATE
 from reference_data.accounts import STATES
 from reference_data.tariffs.compile import Tariffs
@@ -64,7 +64,7 @@ def apply_states(book: BalanceBook, tariffs: Tariffs, rated: Cells, journal_posi
                 ("cause", StateCause.FIRST_USE)):
             cells[name] = values
         valid = book.life[woken, L_VALID]
-        cells["valid_until_us"] = np.where(valid >= 1 << 61, ABSENT, valid)
+        cells["valid_until_us"] = np.where(valid >= NEVER_US, ABSENT, valid)
     return cells
 
 

@@ -9,7 +9,7 @@ SECOND_US = 1_000_000
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_YEAR, _LAST_YEAR = 1990, 2100
+FIRST_YEAR, END_YEAR = 1990, 2100  # times of usage, commands and tariffs lie in [FIRST_YEAR, END_YEAR)
 
 
 def parse_time(text: str, time_zone: str = "UTC") -> int:
@@ -31,6 +31,9 @@ def is_skipped(moment: datetime, time_zone: str) -> bool:
 def to_us(moment: datetime) -> int:
     """Microseconds UTC of an aware datetime, exactly."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+EARLIEST_US, END_US = parse_time(f"{FIRST_YEAR}-01-01"), parse_time(f"{END_YEAR}-01-01")
 
 
 def format_time(time_us: int) -> str:
@@ -59,8 +62,8 @@ def zone_offsets(name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     def offset(second: int) -> int:
         return int((_EPOCH + timedelta(seconds=second)).astimezone(zone).utcoffset().total_seconds())  # type: ignore[union-attr]
 
-    start = to_us(datetime(_FIRST_YEAR, 1, 1, tzinfo=UTC)) // SECOND_US
-    stop = to_us(datetime(_LAST_YEAR, 1, 1, tzinfo=UTC)) // SECOND_US
+    start = to_us(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)) // SECOND_US
+    stop = to_us(datetime(END_YEAR, 1, 1, tzinfo=UTC)) // SECOND_US
     at, offsets = [-(1 << 50)], [offset(start)]
     low = start
     while low < stop:

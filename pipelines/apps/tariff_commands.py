@@ -111,11 +111,11 @@ def _version(tariffs: Tariffs, name: str = "", at: str = "") -> TariffVersion:
         raise ReferenceDataError(f"no version {name!r}", "one of " + ", ".join(v.name for v in tariffs.versions))
     if at:
         moment = _moment(at, tariffs)
-        begun = [v for v in tariffs.versions if v.active_from_us <= moment]
-        if not begun:
+        found = tariffs.version_at(moment)
+        if found is None:
             raise ReferenceDataError(f"no version is in force at {at}",
                                      f"a time from {format_time(tariffs.versions[0].active_from_us)}")
-        return begun[-1]
+        return found
     return tariffs.versions[-1]
 
 

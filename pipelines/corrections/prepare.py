@@ -234,4 +234,3 @@ def _said(found: Prepared, wanted: Wanted) -> pa.Table:
                         ("reversed_count", found.sums.reversed_rows), ("replaced_count", found.sums.replaced_rows)):
         cells[name] = value
     return cells.to_arrow({"tariffs": [found.facts["tariffs"]], "who": [wanted.who], "why": [wanted.why]})
-

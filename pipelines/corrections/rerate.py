@@ -19,6 +19,7 @@ from reference_data.tariffs.compile import Tariffs, load_tariffs
 from schemas.codes import CorrectionKind
 from schemas.columns import I64
 from schemas.errors import LedgerError, ReferenceDataError
+from schemas.timepoint import FIRST_YEAR
 
 ATTEMPTS = 3  # without holding up a run; then once more, holding it
 
@@ -124,7 +125,7 @@ def tariff_folder(source: Input, tariff: str, scratch: Path) -> Path:
         if path.stem != tariff:
             path.unlink()
     path = target / f"{tariff}.yaml"
-    path.write_text(re.sub(r"(?m)^active_from:.*$", 'active_from: "1990-01-01T00:00:00Z"', path.read_text()))
+    path.write_text(re.sub(r"(?m)^active_from:.*$", f'active_from: "{FIRST_YEAR}-01-01T00:00:00Z"', path.read_text()))
     return target
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.importing.balance_file import KINDS, MAX_TEXT, Group, Row, Total
-from rating.commands.context import version_at
 from rating.commands.opening import counter_unit
 from rating.counters import counter_kinds
 from reference_data.accounts import Accounts
@@ -16,9 +15,8 @@ from reference_data.tariffs.model import GRANTED, Allowance
 from schemas.codes import Unit
 from schemas.errors import ChargingError
 from schemas.money import MAX_NANOS
-from schemas.timepoint import format_time, parse_time
+from schemas.timepoint import EARLIEST_US, END_US, format_time, parse_time
 
-_EARLIEST_US, _LATEST_US = parse_time("1990-01-01"), parse_time("2100-01-01")
 _FIELDS_OF = {"money": {"currency"}, "bucket": {"name", "plan", "currency", "valid_from", "valid_to", "cycle"},
               "counter": {"name", "currency", "cycle"}}
 _EVERY = frozenset({"name", "plan", "currency", "valid_from", "valid_to", "cycle"})
@@ -50,13 +48,13 @@ class Checker:
         names = self.accounts.currencies
         self._currency = dict(zip(self.accounts.account_id.tolist(),
                                   (names[i] for i in self.accounts.currency.tolist()), strict=True))
-        version = version_at(self.tariffs, self.at_us)
+        version = self.tariffs.version_at(self.at_us)
         if version is None:
             raise ChargingError(f"no tariff version is in force at {format_time(self.at_us)}",
                                 "a time within that of the operator's tariffs", "correct --at")
         self._version = version
         self._counters = counter_kinds(self.tariffs)
-        if not _EARLIEST_US <= self.at_us < _LATEST_US:
+        if not EARLIEST_US <= self.at_us < END_US:
             raise ChargingError(f"--at {format_time(self.at_us)}", "a time from 1990 to 2099")
 
     def command(self, row: Row) -> dict[str, Any] | None:
@@ -166,7 +164,7 @@ class Checker:
             return None
         try:
             time_us = parse_time(text[name], self.time_zone)
-            if not _EARLIEST_US <= time_us < _LATEST_US:
+            if not EARLIEST_US <= time_us < END_US:
                 raise ValueError
         except (ValueError, OverflowError):
             raise RowError(name, repr(text[name]), "a time such as 2026-07-01T00:00, from 1990 to 2099") from None

@@ -107,5 +107,3 @@ def _rollovers(tariffs: Tariffs) -> tuple[I64, I64, I64, I64]:
     columns = np.array(found, np.int64).reshape(-1, 4)
     key, start, plan, cap = (np.ascontiguousarray(columns[:, i]) for i in range(4))
     return key, start, plan, cap
-
-

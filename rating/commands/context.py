@@ -86,16 +86,7 @@ class Context:
         return row
 
     def version(self) -> TariffVersion | None:
-        return version_at(self.tariffs, self.time_us)
-
-
-def version_at(tariffs: Tariffs, time_us: int) -> TariffVersion | None:
-    """The tariff version in force at an instant."""
-    found = None
-    for version in tariffs.versions:
-        if version.active_from_us <= time_us:
-            found = version
-    return found
+        return self.tariffs.version_at(self.time_us)
 
 
 def read_time(command: Mapping[str, object], name: str = "time") -> int | None:

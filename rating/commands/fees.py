@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from rating.book import NEVER_US, NO_CLOCK_US, BalanceBook, currency_label
-from rating.commands.context import Context, version_at
+from rating.commands.context import Context
 from rating.commands.movement import Movement
 from rating.kernels.fees import ROWS, debit_fees_nb, plans_at_nb
 from rating.kernels.layout import (
@@ -87,7 +87,7 @@ def _debit(book: BalanceBook, tariffs: Tariffs, dues: list[Due], movement: tuple
 
 def _fees_of(tariffs: Tariffs, plan: str, time_us: int, currency: str) -> tuple[TariffVersion, Plan, list[Fee]] | None:
     """Fees of a plan at an instant; None where accounts of this currency owe none."""
-    version = version_at(tariffs, time_us)
+    version = tariffs.version_at(time_us)
     if version is None or plan not in version.plans:
         return None
     terms = version.plans[plan]

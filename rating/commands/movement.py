@@ -1,5 +1,6 @@
 """The rows that a command writes: postings in pairs that sum to zero, and changes of account states."""
 
+from rating.book import NEVER_US
 from rating.commands.context import Context, RefusedError
 from rating.kernels.layout import F_CREDIT, L_SINCE, L_VALID, MONEY, STATE
 from schemas.codes import LedgerAccount, PostingReason, StateCause, Unit
@@ -77,5 +78,5 @@ def state_cells(rows: list[tuple[int, ...]], movement: tuple[int, int], position
         for name, values in zip(("account_id", "event_time_us", "state_before", "state", "valid_until_us", "cause"),
                                 zip(*rows, strict=True), strict=True):
             cells[name] = values
-        cells["valid_until_us"] = [ABSENT if row[4] >= 1 << 61 else row[4] for row in rows]
+        cells["valid_until_us"] = [ABSENT if row[4] >= NEVER_US else row[4] for row in rows]
     return cells

@@ -6,7 +6,7 @@ It stands against the opening account, and only where nothing is yet: an account
 from dataclasses import dataclass
 
 from rating.book import NEVER_US, BalanceBook
-from rating.commands.context import Context, RefusedError, version_at
+from rating.commands.context import Context, RefusedError
 from rating.commands.grants import CATALOGUE, LARGEST, give_bucket
 from rating.commands.movement import Movement
 from rating.counters import CounterKind, counter_kinds, cycle_day, cycle_end_us, has_counter, set_counter
@@ -64,7 +64,7 @@ def find_bucket(book: BalanceBook, row: int, tariffs: Tariffs, name: str, plan: 
 
     time_us: says which version.
     """
-    version = version_at(tariffs, time_us)
+    version = tariffs.version_at(time_us)
     if version is None:
         return None
     for held in [plan] if plan else book.plans_at(row, at_us):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from rating.book import NEVER_US, NO_CLOCK_US, BalanceBook
-from rating.commands.context import Context, RefusedError, version_at
+from rating.commands.context import Context, RefusedError
 from rating.commands.movement import Movement, state_cells
 from rating.kernels.layout import L_SINCE, L_VALID, STATE
 from reference_data.accounts import STATES
@@ -31,7 +31,7 @@ def run_timers(book: BalanceBook, tariffs: Tariffs, movement: tuple[int, int], p
 
     The rules are those of the version in force at the clock. An account may pass several states in one call.
     """
-    version = version_at(tariffs, time_us)
+    version = tariffs.version_at(time_us)
     if version is None or (book.timer_due_us > time_us and book.timer_version == version.name):
         return state_cells([], movement, position)
     rules = [(STATES.index(name), rule.after_s * SECOND_US, STATES.index(rule.then))

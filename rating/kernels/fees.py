@@ -57,5 +57,3 @@ def plans_at_nb(profile, nodes, rows, time_us, plans):
     """Main plan of accounts at an instant, -1 for none."""
     for i in range(rows.size):
         plans[i] = plan_at_nb(profile, nodes, rows[i], time_us)
-
-

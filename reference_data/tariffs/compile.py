@@ -46,6 +46,10 @@ class Tariffs:
     networks: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
 
+    def version_at(self, time_us: int) -> TariffVersion | None:
+        """The version in force at an instant, us UTC; None before the first."""
+        return next((version for version in reversed(self.versions) if version.active_from_us <= time_us), None)
+
 
 def load_tariffs(folder: Path) -> Tariffs:
     """Every version in `folder` (*.yaml). Raises ReferenceDataError: nothing there, or what is there is refused."""

@@ -36,5 +36,3 @@ def average_prices(tariffs: Tariffs) -> dict[int, Fraction]:
                     slot = version.rates[name].slots[0]
                     found.setdefault(int(rule.scope.services[0]), []).append(Fraction(slot.price_nanos, slot.per))
     return {code: sum(prices, Fraction(0)) / len(prices) for code, prices in sorted(found.items())}
-
-

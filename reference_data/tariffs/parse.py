@@ -123,5 +123,3 @@ def _price(node: Node) -> PriceRule:
         band: rate.text() for band, rate in fields["rates"].entries()}
     timing = fields["timing"].text() if "timing" in fields else None
     return PriceRule(read_scope(node, fields, (service,)), timing, rates)
-
-

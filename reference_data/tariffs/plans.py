@@ -442,4 +442,3 @@ def _inverse(parts: list[I64]) -> I64:
         _, same = np.unique(combined, return_inverse=True)
         same = same.reshape(part.shape)
     return same
-

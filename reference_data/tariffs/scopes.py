@@ -5,6 +5,7 @@ from datetime import datetime
 from reference_data.tariffs.model import ANY, OFF_NET, ON_NET, Scope
 from reference_data.tariffs.source import Node
 from schemas.codes import Direction, Service, Unit
+from schemas.timepoint import END_YEAR, FIRST_YEAR
 from schemas.units import SERVICE_UNIT, counts
 
 # Beside `service` or `services`.
@@ -48,12 +49,9 @@ def read_moment(node: Node) -> datetime:
         moment = datetime.fromisoformat(node.text())
     except ValueError:
         raise node.refuse(f"{node.text()!r}", "a time such as 2026-12-01T00:00:00") from None
-    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
-        raise node.refuse(f"{node.text()!r}", f"a time from {_FIRST_YEAR} to {_LAST_YEAR}")
+    if not FIRST_YEAR <= moment.year < END_YEAR:
+        raise node.refuse(f"{node.text()!r}", f"a time from {FIRST_YEAR} to {END_YEAR - 1}")
     return moment
-
-
-_FIRST_YEAR, _LAST_YEAR = 1990, 2099  # those that time zones and calendars are laid out for
 
 
 def read_services(fields: dict[str, Node], unit: Unit) -> tuple[Service, ...]:

@@ -320,5 +320,3 @@ def test_a_book_of_version_1_is_read_with_nothing_of_what_came_later(world):
            **{name: tables[name] for name in ("plans", "sessions", "commands")}}
     old = {name: table.replace_schema_metadata({"tarifa.book": "1"}) for name, table in old.items()}
     assert same_state(from_arrow(old), world.book)
-
-

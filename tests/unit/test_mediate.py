@@ -330,4 +330,3 @@ def test_a_family_shares_a_lane(tmp_path: Path) -> None:
     bens: dict[str, Any] = {"served_imsi": pack(BEN[2]), "served_number": pack(BEN[1])}
     lanes = node.mediate(piece(node.snapshot, [call(1), call(2, **bens)])).usage["lane"].tolist()
     assert lanes[0] == lanes[1]
-
