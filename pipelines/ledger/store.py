@@ -4,6 +4,7 @@ Both promise the same: `write` makes a new object whose bytes survive a power cu
 `put_new` creates an object whole, durable and only if it is absent, and says who was first.
 """
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Iterable, Sequence
@@ -148,7 +149,8 @@ class LocalStore:
             path = folder / name
             if path.is_dir():
                 self._walk(path, found)
-            else:
+                continue
+            with contextlib.suppress(FileNotFoundError):  # another writer's aside name, gone since it was listed
                 found.append(StoredObject(path.relative_to(self.folder).as_posix(), self.disk.octets(path),
                                           self.disk.modified_s(path)))
 

@@ -225,6 +225,25 @@ def test_torn_files_of_a_dead_writer_do_no_harm(tmp_path: Path, undisturbed: dic
     is_whole(tmp_path, undisturbed)
 
 
+class Vanishing(Disk):
+    """Another writer removes its aside name just after somebody listed it."""
+
+    def octets(self, path: Path) -> int:
+        if path.name.startswith(".aside"):
+            path.unlink()
+        return super().octets(path)
+
+
+def test_a_name_that_another_writer_removes_while_names_are_listed_is_no_error(
+        tmp_path: Path, undisturbed: dict[str, str]) -> None:
+    """Found by two owners at once: one listed the schemas while the other replaced its script's."""
+    for _ in range(2):
+        (tmp_path / "_schema").mkdir(exist_ok=True)
+        (tmp_path / "_schema" / ".aside-00-none.json").write_bytes(b"{}")
+        work(tmp_path, disk=Vanishing())
+    is_whole(tmp_path, undisturbed)
+
+
 def test_two_owners_at_once_one_commits_each_version(tmp_path: Path, undisturbed: dict[str, str]) -> None:
     """Both start at once; whoever is fenced off starts again from the ledger's positions, as a worker does."""
     def owner(name: str) -> Callable[[], None]:
