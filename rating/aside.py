@@ -1,32 +1,52 @@
-"""Events and charge legs that charging sets aside."""
+"""Which usage each charged row is of, and what charging sets aside."""
 
 import numpy as np
 
-from rating.kernels.layout import C_LEG, C_REASON
+from rating.kernels.layout import C_ACCOUNT, C_LEG, C_REASON, C_SOURCE, U_ACCOUNT, U_GROUP_ID, U_LANE
 from reference_data.tariffs.compile import Tariffs
 from reference_data.tariffs.estimate import estimate_nanos
+from schemas import pages
 from schemas.codes import Reason, Stage
 from schemas.columns import ABSENT, I64, Cells
 from schemas.rated import LEG_SUSPENSE
 from schemas.usage import SUSPENSE, USAGE
 
 _OWN = len(USAGE.columns)
+_ORIGIN = [C_SOURCE, C_ACCOUNT, C_LEG]
 
 
-class Aside:
-    """What was set aside, piece by piece, in the order of the events."""
+class Origins:
+    """Of usage rows [start, stop): those that were charged and those set aside, piece by piece, in their order."""
 
-    def __init__(self) -> None:
-        self._usage, self._choice = [np.empty((_OWN, 0), np.int64)], [np.empty((2, 0), np.int64)]
+    def __init__(self, usage: I64, start: int, stop: int) -> None:
+        self._usage, self._start, self._stop = usage, start, stop
+        self._whole = start  # up to here every row was charged, without legs
+        self._charged, self._aside = [np.empty((3, 0), np.int64)], [np.empty((4, 0), np.int64)]
 
-    def add(self, usage: I64, choice: I64, rows: int) -> None:
-        """Those of the first `rows` rows that have a reason; a leg whose event was not charged has none."""
-        at = np.flatnonzero(choice[C_REASON, :rows] > Reason.OK)
-        self._usage.append(np.take(usage, at, axis=1))
-        self._choice.append(np.stack([choice[C_REASON, at], choice[C_LEG, at]]))
+    def add(self, choice: I64, rows: int, charged: int, low: int, high: int) -> None:
+        """The first `rows` rows, of usage [low, high), of which so many were charged.
+
+        Set aside is what has a reason; a leg whose event was not charged has none.
+        """
+        if rows == charged == high - low and self._whole == low:
+            self._whole = high
+            return
+        if self._whole == low:
+            own = np.arange(self._start, low)
+            self._charged.append(np.stack([own, np.zeros_like(own), np.zeros_like(own)]))
+        reason = choice[C_REASON, :rows]
+        self._charged.append(choice[_ORIGIN][:, np.flatnonzero(reason == 0)])
+        at = np.flatnonzero(reason > Reason.OK)
+        self._aside.append(choice[[*_ORIGIN, C_REASON]][:, at])
+
+    def charged(self) -> I64:
+        """Usage columns of the charged rows: those of the block itself where that is what was charged."""
+        if self._whole == self._stop:
+            return self._usage[:, self._start:self._stop]
+        return self._taken(np.concatenate(self._charged, axis=1))
 
     def events(self, tariffs: Tariffs) -> Cells:
-        """The events, with an estimate of their value."""
+        """The events that were set aside, with an estimate of their value."""
         usage, reason, _ = self._of(legs=False)
         cells = Cells.empty(SUSPENSE, reason.size, fill=ABSENT)
         if reason.size:
@@ -39,12 +59,25 @@ class Aside:
         """Legs that could not be priced, of events that were charged."""
         usage, reason, leg = self._of(legs=True)
         cells = Cells.empty(LEG_SUSPENSE, reason.size, fill=ABSENT)
-        cells.matrix[:_OWN] = usage
-        cells["stage"], cells["reason"], cells["leg"], cells["revision"] = Stage.CHARGE, reason, leg, 0
+        if reason.size:
+            cells.matrix[:_OWN] = usage
+            cells["stage"], cells["reason"], cells["leg"], cells["revision"] = Stage.CHARGE, reason, leg, 0
         return cells
 
     def _of(self, legs: bool) -> tuple[I64, I64, I64]:
         """(usage, reason, leg) of the events, or of the legs."""
-        usage, choice = np.concatenate(self._usage, axis=1), np.concatenate(self._choice, axis=1)
-        at = np.flatnonzero((choice[1] > 0) == legs)
-        return np.take(usage, at, axis=1), choice[0, at], choice[1, at]
+        aside = np.concatenate(self._aside, axis=1)
+        aside = aside[:, (aside[2] > 0) == legs]
+        return self._taken(aside), aside[3], aside[2]
+
+    def _taken(self, origin: I64) -> I64:
+        """Usage of (source, account, leg, ...); a leg's row says whom it charges, and of no group or lane."""
+        usage = pages.matrix((_OWN, origin.shape[1]))
+        if not usage.size:
+            return usage
+        for column, values in zip(usage, self._usage, strict=True):
+            np.take(values, origin[0], out=column, mode="clip")  # which spares numpy a copy; they are all there
+        at = np.flatnonzero(origin[2] > 0)
+        usage[U_ACCOUNT, at] = origin[1, at]
+        usage[[[U_GROUP_ID], [U_LANE]], at] = ABSENT
+        return usage

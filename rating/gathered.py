@@ -1,38 +1,41 @@
-"""Rows as a kernel writes them, gathered into columns.
+"""Rows that kernels write straight to where they stay, in columns that have room for more than there are.
 
-A batch has some eighty columns, each in lines and pages of its own: a kernel that writes them row by row waits for
-every line. So it writes into a piece of few rows, which stays in the cache, and pieces are moved to their place column
-by column.
+Most columns of a rated event say the same of almost every event: they are filled ahead, and a kernel writes into them
+only what is otherwise. The rest it writes once.
 """
 
-import numpy as np
+from collections.abc import Mapping
 
 from schemas import pages
-from schemas.columns import I64, Cells, ColumnSet
+from schemas.columns import I64, ColumnSet
 
-_APART = 8  # columns of a piece lie so many rows further apart, or they would share the same few sets of the cache
+_LINE = 8  # words
 
 
-def piece_of(columns: int, rows: int) -> I64:
-    """Uninitialised matrix for at least so many rows that kernels write again and again."""
-    return pages.matrix((columns, rows + _APART))
+def apart(columns: int, rows: int) -> I64:
+    """Uninitialised matrix for at least so many rows, whose columns begin in different sets of the cache.
+
+    Columns a power of two apart would share the same few, and a kernel that writes thirty at once would wait for each.
+    """
+    lines = rows // _LINE + 1
+    return pages.matrix((columns, (lines | 1) * _LINE))
 
 
 class Gathered:
-    """Cells that grow piece by piece. rows: how many there will be, as far as one can say."""
+    """Rows of the columns from `first` on. usual: what stands where nothing is written, by column."""
 
-    def __init__(self, columns: ColumnSet, rows: int) -> None:
-        self._whole, self._rows = Cells.empty(columns, rows), 0
+    def __init__(self, columns: ColumnSet, rows: int, usual: Mapping[str, int], first: int = 0) -> None:
+        self.matrix, self._filled = apart(len(columns.columns) - first, rows), 0
+        self._usual = [(columns.index(name) - first, value) for name, value in usual.items()]
 
-    def add(self, piece: I64, rows: int) -> None:
-        """The first `rows` rows of a piece."""
-        if self._rows + rows > len(self._whole):
-            larger = Cells.empty(self._whole.columns, self._rows + max(self._rows, rows))
-            larger.matrix[:, : self._rows] = self._whole.matrix[:, : self._rows]
-            self._whole = larger
-        np.copyto(self._whole.matrix[:, self._rows : self._rows + rows], piece[:, :rows])
-        self._rows += rows
-
-    def cells(self) -> Cells:
-        """All rows so far."""
-        return self._whole.slice(0, self._rows)
+    def make_room(self, used: int, more: int) -> I64:
+        """The matrix, with room for so many more behind those used."""
+        if used + more > self.matrix.shape[1]:
+            larger = apart(self.matrix.shape[0], 2 * used + more)
+            larger[:, :used] = self.matrix[:, :used]
+            self.matrix, self._filled = larger, used
+        if used + more > self._filled:
+            for column, value in self._usual:
+                self.matrix[column, self._filled : used + more] = value
+            self._filled = used + more
+        return self.matrix

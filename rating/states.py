@@ -32,12 +32,11 @@ def refusal_codes(tariffs: Tariffs) -> I64:
 
 
 def apply_states(book: BalanceBook, tariffs: Tariffs, rated: Cells, journal_position: int) -> Cells:
-    """Fill `refusal` of rated events, and make pre-active accounts active. Returns ACCOUNT_STATE cells.
+    """Fill `refusal` of rated events, which is absent so far, and make pre-active accounts active.
 
-    Emergency calls are never refused. The first usage is judged in the state that it ends. Charge legs are nobody's
-    usage: they are not refused, and wake nobody.
+    Returns ACCOUNT_STATE cells. Emergency calls are never refused. The first usage is judged in the state that it
+    ends. Charge legs are nobody's usage: they are not refused, and wake nobody.
     """
-    rated["refusal"] = ABSENT
     codes = refusal_codes(tariffs)
     if not len(rated) or (book.only_active() and (codes[:, ACTIVE] == ABSENT).all()):
         return Cells.empty(ACCOUNT_STATE)

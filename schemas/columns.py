@@ -79,14 +79,30 @@ Labels = Mapping[str, Sequence[str]]  # column name -> names; a cell is an index
 
 
 class Cells:
-    """A batch: `columns` and their `matrix` (column, row), int64."""
+    """A batch: `columns` and their values, int64, in one matrix (column, row) or in several below each other.
 
-    __slots__ = ("columns", "matrix")
+    Each column is contiguous; columns may lie further apart than they have rows. Several matrices: the first columns
+    are another batch's, and nobody copied them. What must not be changed there must not be changed here.
+    """
 
-    def __init__(self, columns: ColumnSet, matrix: I64) -> None:
-        if matrix.shape[0] != len(columns.columns):
-            raise ValueError(f"{columns.name}: {matrix.shape[0]} columns found, {len(columns.columns)} expected")
-        self.columns, self.matrix = columns, matrix
+    __slots__ = ("_parts", "columns")
+
+    def __init__(self, columns: ColumnSet, *parts: I64) -> None:
+        found = sum(part.shape[0] for part in parts)
+        if found != len(columns.columns):
+            raise ValueError(f"{columns.name}: {found} columns found, {len(columns.columns)} expected")
+        self.columns, self._parts = columns, parts
+
+    @property
+    def matrix(self) -> I64:
+        """All columns in one matrix (column, row); of several, a copy takes their place."""
+        if len(self._parts) > 1:
+            self._parts = (np.concatenate(self._parts),)
+        return self._parts[0]
+
+    def vectors(self) -> list[I64]:
+        """Views of all columns, wherever they lie."""
+        return [vector for part in self._parts for vector in part]
 
     @classmethod
     def empty(cls, columns: ColumnSet, rows: int = 0, fill: int | None = None) -> "Cells":
@@ -99,22 +115,31 @@ class Cells:
 
     @classmethod
     def concat(cls, columns: ColumnSet, parts: Iterable["Cells"]) -> "Cells":
-        """`parts` one behind the other; the matrix itself where only one has rows."""
-        matrices = [p.matrix for p in parts if len(p)]
-        if len(matrices) == 1:
-            return cls(columns, matrices[0])
-        return cls(columns, np.concatenate(matrices, axis=1)) if matrices else cls.empty(columns)
+        """`parts` one behind the other; a part's own columns where only one has rows."""
+        whole = [part for part in parts if len(part)]
+        if len(whole) == 1:
+            return cls(columns, *whole[0]._parts)
+        cells = cls.empty(columns, sum(map(len, whole)))
+        if whole:
+            for column, values in zip(cells.matrix, zip(*(part.vectors() for part in whole), strict=True), strict=True):
+                np.concatenate(values, out=column)
+        return cells
 
     def __len__(self) -> int:
-        return int(self.matrix.shape[1])
+        return int(self._parts[0].shape[1])
 
     def __getitem__(self, name: str) -> I64:
         """View of one column, shape (rows,)."""
-        view: I64 = self.matrix[self.columns.index(name)]
+        place = self.columns.index(name)
+        for part in self._parts:
+            if place < len(part):
+                break
+            place -= len(part)
+        view: I64 = part[place]
         return view
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self.matrix[self.columns.index(name)] = value
+        self[name][:] = value
 
     def where(self, mask: npt.NDArray[np.bool_]) -> "Cells":
         """Rows where `mask` holds, in order; itself when all do."""
@@ -125,22 +150,24 @@ class Cells:
     def take(self, rows: npt.NDArray[np.intp]) -> "Cells":
         """Those rows, in that order; a copy."""
         cells = Cells.empty(self.columns, len(rows))
-        for column, values in zip(cells.matrix, self.matrix, strict=True):
+        for column, values in zip(cells.matrix, self.vectors(), strict=True):
             np.take(values, rows, out=column)
         return cells
 
     def slice(self, start: int, stop: int) -> "Cells":
         """Rows [start, stop): itself for all of them, else a copy."""
-        part = self.matrix[:, start:stop]
-        if part.shape == self.matrix.shape:
+        rows = len(range(len(self))[start:stop])
+        if rows == len(self):
             return self
-        cells = Cells.empty(self.columns, part.shape[1])
-        cells.matrix[:] = part
+        cells = Cells.empty(self.columns, rows)
+        for column, values in zip(cells.matrix, self.vectors(), strict=True):
+            column[:] = values[start:stop]
         return cells
 
     def to_arrow(self, labels: Labels | None = None) -> pa.Table:
         """Narrow types, code names, nulls. `labels` holds the names of every "label" column."""
-        arrays = [_to_arrow(c, self.matrix[i], labels) for i, c in enumerate(self.columns.columns)]
+        arrays = [_to_arrow(column, values, labels)
+                  for column, values in zip(self.columns.columns, self.vectors(), strict=True)]
         return pa.Table.from_arrays(arrays, schema=self.columns.arrow_schema())
 
     @classmethod

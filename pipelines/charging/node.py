@@ -24,9 +24,10 @@ from pipelines.journal import Block, Command, Entry, Journal
 from pipelines.ledger import Ledger, Rows, StagedFile
 from pipelines.snapshots import Snapshots
 from rating.book import BalanceBook
-from rating.charging import Charged, charge, check_movements
+from rating.charging import Charged, charge
 from rating.commands import Origin, apply_command
 from rating.friends import befriend
+from rating.laws import check_movements
 from rating.snapshot import from_arrow, to_items
 from reference_data.accounts import Accounts
 from reference_data.snapshot import Snapshot

@@ -19,6 +19,7 @@ from pipelines.ledger.kernels import footer
 from pipelines.ledger.parquet import NOISE_ENDINGS, TIME_COLUMN, EncodedTable, encode_table, summed_columns
 from schemas.columns import I64, U8, Cells, Column, ColumnSet, Labels, code_names
 from schemas.errors import InvariantError
+from schemas.vectors import Vectors
 
 _MAGIC = b"PAR1"
 _NO_ROWS = b"\x16\x00\x19\x0c"  # FileMetaData: 3 num_rows = 0, 4 row_groups = []
@@ -71,12 +72,12 @@ def encode_cells(cells: Cells, labels: Labels | None = None) -> EncodedTable:
     if any(_repeats(tuple((labels or {})[column.name])) for column in cells.columns.columns if column.kind == "label"):
         return encode_table(cells.to_arrow(labels))  # a dictionary page names each once: readers count on it
     form, count = _form(cells.columns), len(cells)
-    matrix = np.ascontiguousarray(cells.matrix)
+    columns = Vectors(cells.vectors())
     specs, names = _with_names(cells.columns, form, labels)
     groups = [(start, min(start + GROUP_ROWS, count)) for start in range(0, count, GROUP_ROWS)]
     measured = [np.empty((len(specs), kernel.FACTS), np.int64) for _ in groups]
     for (start, stop), facts in zip(groups, measured, strict=True):
-        kernel.measure_nb(matrix, start, stop, specs, facts)
+        kernel.measure_nb(columns, start, stop, specs, facts)
         there = facts[:, kernel.NULLS] < stop - start
         highs = np.where(specs[:, kernel.HOW] == kernel.NAMED, specs[:, kernel.NAMES] - 1, form.highs)
         if (there & ((facts[:, kernel.LOW] < form.lows) | (facts[:, kernel.HIGH] > highs))).any():
@@ -87,7 +88,7 @@ def encode_cells(cells: Cells, labels: Labels | None = None) -> EncodedTable:
     rows_of_group = min(count, GROUP_ROWS)
     kept, deltas, header = np.empty(rows_of_group + 8, np.uint64), np.empty(128, np.uint64), np.empty(64, np.uint8)
     for (start, stop), facts in zip(groups, measured, strict=True):
-        at = kernel.chunks_nb(matrix, start, stop, specs, names, facts, kept, deltas, header, out, at)
+        at = kernel.chunks_nb(columns, start, stop, specs, names, facts, kept, deltas, header, out, at)
     begin = at
     at = _put(out, at, form.footer_start + b"\x16" + _zigzag(count) + b"\x19" + _list_of(len(groups)))
     for (start, stop), facts in zip(groups, measured, strict=True):

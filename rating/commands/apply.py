@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 
 from rating.book import BalanceBook
-from rating.charging import Charged, check_movements
+from rating.charging import Charged
 from rating.commands.clock import clock, period_close
 from rating.commands.context import Context, Origin, RefusedError, find_row, read_account, read_time
 from rating.commands.grants import grant
@@ -21,6 +21,7 @@ from rating.commands.plans import (
     share_leave,
 )
 from rating.commands.states import state
+from rating.laws import check_movements
 from reference_data.tariffs.compile import Tariffs
 from schemas.codes import Reason, RecordType, Stage
 from schemas.columns import ABSENT, Cells

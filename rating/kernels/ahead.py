@@ -3,13 +3,14 @@
 
 from rating.kernels.layout import (
     BUCKET_ID,
+    C_ACCOUNT,
     C_REASON,
     C_ROW,
     C_SHARED_ROW,
+    C_SOURCE,
     F_ACCOUNT,
     F_SHARED,
     MONEY,
-    U_ACCOUNT,
     U_EVENT_HI,
     U_EVENT_LO,
     U_GROUP,
@@ -28,28 +29,27 @@ AHEAD = 64  # events: what they need stays in the first level of the cache
 
 
 @kernel(None, error_model="numpy", forceinline=True)
-def find_accounts_nb(usage, first, stop, index, profile, choice, at):
-    """Fill choice[C_ROW] from row `at` on for usage rows first to stop, and ask for the profiles of the accounts."""
-    for i in range(first, stop):
-        ask_for(index, account_home_nb(index, usage[U_ACCOUNT, i]), 0)
-    for i in range(first, stop):
-        row = find_account_nb(index, usage[U_ACCOUNT, i])
-        choice[C_ROW, at + i - first] = row
+def find_accounts_nb(choice, first, stop, index, profile):
+    """Fill C_ROW from C_ACCOUNT for rows first to stop of the choice, and ask for the profiles of the accounts."""
+    for at in range(first, stop):
+        ask_for(index, account_home_nb(index, choice[C_ACCOUNT, at]), 0)
+    for at in range(first, stop):
+        row = find_account_nb(index, choice[C_ACCOUNT, at])
+        choice[C_ROW, at] = row
         if row >= 0:
             ask_for(profile, row, F_ACCOUNT)
-    for j in range(at, at + stop - first):
-        row = choice[C_ROW, j]
+    for at in range(first, stop):
+        row = choice[C_ROW, at]
         if row >= 0 and profile[row, F_SHARED] >= 0:
             ask_for(profile, profile[row, F_SHARED], F_ACCOUNT)
 
 
 @kernel(None, error_model="numpy", forceinline=True)
-def ask_to_fold_nb(usage, first, stop, choice, at, records, profile, sessions):
-    """Ask for the records, profiles and sessions that usage rows first to stop will meet."""
-    for i in range(first, stop):
-        j = at + i - first
-        if choice[C_REASON, j] == 0:
-            row, shared = choice[C_ROW, j], choice[C_SHARED_ROW, j]
+def ask_to_fold_nb(usage, choice, first, stop, records, profile, sessions):
+    """Ask for the records, profiles and sessions that rows first to stop of the choice will meet."""
+    for at in range(first, stop):
+        if choice[C_REASON, at] == 0:
+            i, row, shared = choice[C_SOURCE, at], choice[C_ROW, at], choice[C_SHARED_ROW, at]
             ask_for(records, row, MONEY)
             ask_for(records, row, BUCKET_ID)
             ask_for(profile, row, F_ACCOUNT)

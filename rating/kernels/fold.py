@@ -36,6 +36,7 @@ from rating.kernels.layout import (
     C_SET,
     C_SHARED_ROW,
     C_SHARED_SET,
+    C_SOURCE,
     C_VERSION,
     C_ZONE,
     CELLS_IN,
@@ -75,11 +76,9 @@ from rating.kernels.layout import (
     R_MINIMUM_BEFORE,
     R_NUMERATOR_BEFORE,
     R_PLAN,
-    R_POSITION,
     R_QUANTITY_BEFORE,
     R_RATE,
     R_REACHED,
-    R_REVISION,
     R_SCOPE_BEFORE,
     R_STATUS,
     R_STEPS_BEFORE,
@@ -157,26 +156,25 @@ BEYOND_BOUND, PERIOD_CLOSED = int(Reason.QUANTITY_BEYOND_BOUND), int(Reason.PERI
 SESSION_ROOM = 64  # rows of the table of open sessions that an event's own counters and prices may add
 
 
-@kernel(types.void(CELLS_IN, types.int64, types.int64, CELLS_OUT, TABLES, types.int64, CELLS_OUT, CELLS_OUT, CELLS_OUT,
+@kernel(types.void(CELLS_IN, CELLS_OUT, types.int64, TABLES, types.int64, CELLS_OUT, CELLS_OUT, CELLS_OUT,
                    CELLS_OUT, I64_OUT, types.UniTuple(I64_IN, 3), CELLS_OUT, I64_OUT, CELLS_OUT, CELLS_OUT, CELLS_OUT,
                    CELLS_OUT, I64_OUT),
         error_model="numpy")
-def fold_nb(usage, start, stop, choice, tables, position, records, profile, spill, sessions, scalars, zones,
+def fold_nb(usage, choice, rows, tables, position, records, profile, spill, sessions, scalars, zones,
             candidates, walk, marks, rated, posting, notification, progress):
-    """Charge usage rows from progress[G_NEXT] to stop, or until `posting`, `notification` or `spill` may lack room.
+    """Charge rows of the choice from progress[G_NEXT] to `rows`, or until `posting`, `notification` or `spill` may lack
+    room.
 
-    choice (CHOICE, stop - start): what `select_nb` found; a reason found here is written back into it. rated: a row
-    for each charged event from progress[G_RATED], its own columns only. posting: rows from progress[G_POSTED],
-    notification: rows from progress[G_NOTIFIED]. candidates (MAX_CANDIDATES, CANDIDATE_WORDS), walk (WALK,) and
-    marks (MAX_COUNTERS, MARK_WORDS) are scratch. sessions has room for every event; `position` is the journal's.
-    Legs follow their event, and are charged only when that was.
+    choice (CHOICE, ...): what `select_nb` found; a reason found here is written back into it. rated: a row for each
+    that is charged from progress[G_RATED], own columns only, those of RATED_USUAL where they say something. posting:
+    rows from progress[G_POSTED]. notification: rows from progress[G_NOTIFIED]. candidates (MAX_CANDIDATES,
+    CANDIDATE_WORDS), walk (WALK,) and marks (MAX_COUNTERS, MARK_WORDS) are scratch. sessions has room for every event;
+    `position` is the journal's. Legs follow their event, and are charged only when that was.
     """
-    i = progress[G_NEXT]
-    while i < stop:
-        if (i - start) % AHEAD == 0 or i == progress[G_NEXT]:
-            ask_to_fold_nb(usage, i, min(i - (i - start) % AHEAD + AHEAD, stop), choice, i - start, records, profile,
-                           sessions)
-        at = i - start
+    at = progress[G_NEXT]
+    while at < rows:
+        if at % AHEAD == 0 or at == progress[G_NEXT]:
+            ask_to_fold_nb(usage, choice, at, min(at - at % AHEAD + AHEAD, rows), records, profile, sessions)
         leg = choice[C_LEG, at]
         if leg == 0:
             progress[G_FIRST] = progress[G_POSTED]
@@ -187,8 +185,9 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
             if choice[C_REASON, retail] != 0:
                 choice[C_REASON, at] = NOT_CHARGED
         if choice[C_REASON, at] != 0:
-            i += 1
+            at += 1
             continue
+        i = choice[C_SOURCE, at]
         row, entry, shared = choice[C_ROW, at], choice[C_ENTRY, at], choice[C_SHARED_ROW, at]
         own_set, shared_set = choice[C_SET, at], choice[C_SHARED_SET, at]
         worst = room_nb(tables, profile, row, own_set) + room_nb(tables, profile, shared, shared_set)
@@ -225,7 +224,7 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
                 price_row = session
         if quantity > tables[FAMILY_BOUND][family] - before:
             choice[C_REASON, at] = BEYOND_BOUND
-            i += 1
+            at += 1
             continue
 
         # What it counts on, and whether its price does.
@@ -238,7 +237,7 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
                                    time_us, marks)
             if met < 0:
                 choice[C_REASON, at] = PERIOD_CLOSED
-                i += 1
+                at += 1
                 continue
             for m in range(met):
                 if marks[m, M_COUNTER] == tables[RATE_COUNTER][first_rate]:
@@ -272,7 +271,7 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
         if (scope_sum > GUARD or (over >= 0 and walk[W_NUMERATOR] > GUARD)
                 or quantity > tables[FAMILY_BOUND][family] - start_at):
             choice[C_REASON, at] = BEYOND_BOUND
-            i += 1
+            at += 1
             continue
         paid_before, numerator_before = walk[W_PAID], walk[W_NUMERATOR]
         minimum_before, steps_before = walk[W_MINIMUM], walk[W_STEPS]
@@ -285,7 +284,7 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
                                   posting, progress[G_POSTED], progress[G_POSTED] - progress[G_FIRST], candidates, walk)
         if count < 0:
             choice[C_REASON, at] = PERIOD_CLOSED
-            i += 1
+            at += 1
             continue
         index = posted - progress[G_FIRST]
         if form & F_VOLUME:
@@ -373,9 +372,6 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
         progress[G_TURNS] += walk[W_TURNS]
 
         k = progress[G_RATED]
-        rated[R_LEG, k] = leg
-        rated[R_REVISION, k] = 0
-        rated[R_POSITION, k] = position
         rated[R_VERSION, k] = choice[C_VERSION, at]
         rated[R_PLAN, k] = choice[C_PLAN, at]
         rated[R_ZONE, k] = choice[C_ZONE, at]
@@ -394,14 +390,24 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
         rated[R_CHARGE, k] = due
         rated[R_UNCOLLECTED, k] = left
         rated[R_CURRENCY, k] = currency
-        rated[R_TAX, k] = tax
-        rated[R_REACHED, k] = walk[W_REACHED] if 0 < walk[W_REACHED] < FLAT_STEP else np.int64(-1)
-        rated[R_COUNTER_BEFORE, k] = start_at if over >= 0 else np.int64(-1)
-        rated[R_SCOPE_BEFORE, k] = scope_sum if scope == SCOPE_DAY else np.int64(-1)
-        rated[R_BEGAN, k] = began_us if form & F_SESSION_START else np.int64(-1)
-        rated[R_MINIMUM_BEFORE, k] = minimum_before if minimum_before > 0 else np.int64(-1)
-        rated[R_MAXIMUM, k] = walk[W_MAXIMUM] if 0 < walk[W_MAXIMUM] < NO_CAP else np.int64(-1)
-        rated[R_STEPS_BEFORE, k] = steps_before if form & F_VOLUME else np.int64(-1)
+        if leg > 0:
+            rated[R_LEG, k] = leg
+        if tax != -1:
+            rated[R_TAX, k] = tax
+        if 0 < walk[W_REACHED] < FLAT_STEP:
+            rated[R_REACHED, k] = walk[W_REACHED]
+        if over >= 0:
+            rated[R_COUNTER_BEFORE, k] = start_at
+        if scope == SCOPE_DAY:
+            rated[R_SCOPE_BEFORE, k] = scope_sum
+        if form & F_SESSION_START:
+            rated[R_BEGAN, k] = began_us
+        if minimum_before > 0:
+            rated[R_MINIMUM_BEFORE, k] = minimum_before
+        if 0 < walk[W_MAXIMUM] < NO_CAP:
+            rated[R_MAXIMUM, k] = walk[W_MAXIMUM]
+        if form & F_VOLUME:
+            rated[R_STEPS_BEFORE, k] = steps_before
         if left > 0:
             rated[R_STATUS, k] = PARTLY_UNCOLLECTED
         elif due != 0:
@@ -411,5 +417,5 @@ def fold_nb(usage, start, stop, choice, tables, position, records, profile, spil
         else:
             rated[R_STATUS, k] = RATED if walk[W_PRICED] == 1 else FREE
         progress[G_RATED] = k + 1
-        i += 1
-    progress[G_NEXT] = i
+        at += 1
+    progress[G_NEXT] = at

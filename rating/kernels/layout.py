@@ -2,6 +2,7 @@
 
 from numba import types
 
+from schemas.columns import ABSENT
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, I64_OUT
 from schemas.rated import NOTIFICATION, POSTING, RATED
 from schemas.usage import USAGE
@@ -18,24 +19,25 @@ U_GROUP, U_SERVICE_ID = USAGE.index("rating_group"), USAGE.index("service_identi
 U_PLMN, U_ROAMING, U_APN = USAGE.index("serving_plmn"), USAGE.index("roaming"), USAGE.index("apn")
 U_ACCOUNT, U_RAT, U_OTHER_TOKEN = USAGE.index("account_id"), USAGE.index("rat_type"), USAGE.index("other_token")
 U_OTHER_NETWORK, U_CATEGORY = USAGE.index("other_network"), USAGE.index("category")
+U_GROUP_ID, U_LANE = USAGE.index("group_id"), USAGE.index("lane")
 U_CALLING, U_SLICE, U_SEGMENTS = USAGE.index("calling_prefix"), USAGE.index("snssai"), USAGE.index("segments")
 
-# Rated event: what charging adds
-R_LEG, R_REVISION, R_POSITION = RATED.index("leg"), RATED.index("revision"), RATED.index("journal_position")
-R_VERSION, R_PLAN, R_ZONE = RATED.index("tariff_version"), RATED.index("plan"), RATED.index("zone")
-R_BAND, R_RATE = RATED.index("band"), RATED.index("rate_row")
-R_QUANTITY_BEFORE, R_BILLED_BEFORE = RATED.index("session_quantity_before"), RATED.index("session_billed_before")
-R_NUMERATOR_BEFORE = RATED.index("session_numerator_before")
-R_CHARGED_BEFORE = RATED.index("session_charged_before_nanos")
-R_BILLED, R_ALLOWANCE, R_BUCKET = (RATED.index("billed_quantity"), RATED.index("allowance_quantity"),
-                                   RATED.index("bucket_id"))
-R_CONNECT, R_CHARGE = RATED.index("connect_fee_nanos"), RATED.index("charge_nanos")
-R_UNCOLLECTED, R_CURRENCY, R_STATUS = (RATED.index("uncollected_nanos"), RATED.index("currency"),
-                                       RATED.index("status"))
-R_TAX, R_REACHED = RATED.index("tax_nanos"), RATED.index("maximum_reached_at")
-R_COUNTER_BEFORE, R_SCOPE_BEFORE = RATED.index("counter_before"), RATED.index("scope_numerator_before")
-R_BEGAN, R_MINIMUM_BEFORE = RATED.index("session_began_us"), RATED.index("session_minimum_before")
-R_MAXIMUM, R_STEPS_BEFORE = RATED.index("session_maximum"), RATED.index("tier_steps_before")
+# Rated event: what charging adds, below the columns of usage
+OWN = len(USAGE.columns)
+(R_LEG, R_VERSION, R_PLAN, R_ZONE, R_BAND, R_RATE, R_QUANTITY_BEFORE, R_BILLED_BEFORE, R_NUMERATOR_BEFORE,
+ R_CHARGED_BEFORE, R_BILLED, R_ALLOWANCE, R_BUCKET, R_CONNECT, R_CHARGE, R_UNCOLLECTED, R_CURRENCY, R_STATUS, R_TAX,
+ R_REACHED, R_COUNTER_BEFORE, R_SCOPE_BEFORE, R_BEGAN, R_MINIMUM_BEFORE, R_MAXIMUM, R_STEPS_BEFORE) = (
+    RATED.index(name) - OWN for name in (
+        "leg", "tariff_version", "plan", "zone", "band", "rate_row", "session_quantity_before",
+        "session_billed_before", "session_numerator_before", "session_charged_before_nanos", "billed_quantity",
+        "allowance_quantity", "bucket_id", "connect_fee_nanos", "charge_nanos", "uncollected_nanos", "currency",
+        "status", "tax_nanos", "maximum_reached_at", "counter_before", "scope_numerator_before", "session_began_us",
+        "session_minimum_before", "session_maximum", "tier_steps_before"))
+# What stands there unless the fold writes something else; beside these, the journal position.
+RATED_USUAL = {"leg": 0, "revision": 0, **dict.fromkeys((
+    "tax_nanos", "maximum_reached_at", "counter_before", "scope_numerator_before", "session_began_us",
+    "session_minimum_before", "session_maximum", "tier_steps_before", "refusal"), ABSENT)}
+POSTING_USUAL = {"leg": ABSENT}
 
 # Notification
 (N_HI, N_LO, N_POSITION, N_TIME, N_ACCOUNT, N_COUNTER, N_CYCLE, N_THRESHOLD, N_VALUE) = (
@@ -87,10 +89,10 @@ SCALARS = 8
 # What selection finds for an event.
 # C_SET, C_SHARED_SET: sets of up to four plans, the first in the lowest 16 bits; 0 ends them. C_VERSION is a label.
 # C_LEGS: bit n: leg n + 1 of the version covers the event. C_LEG: which leg a row is, 0 for the event itself; its legs
-# follow it.
+# follow it. C_SOURCE: its usage row, C_ACCOUNT: the account that pays, which of a leg is not the usage's.
 (C_REASON, C_ROW, C_ENTRY, C_SET, C_ZONE, C_VERSION, C_PLAN, C_SHARED_ROW, C_SHARED_SET, C_CURRENCY,
- C_QUANTITY, C_LEGS, C_LEG) = range(13)
-CHOICE = 13
+ C_QUANTITY, C_LEGS, C_LEG, C_SOURCE, C_ACCOUNT) = range(15)
+CHOICE = 15
 NOT_CHARGED = -1  # reason of a leg whose event was not charged: no row comes of it
 MAX_PLANS, SET_BITS, SET_MASK = 4, 16, 0xFFFF
 

@@ -7,6 +7,7 @@ from rating.kernels.ahead import AHEAD, find_accounts_nb
 from rating.kernels.calendar import last_at_most_nb
 from rating.kernels.friends import is_friend_nb
 from rating.kernels.layout import (
+    C_ACCOUNT,
     C_CURRENCY,
     C_ENTRY,
     C_LEG,
@@ -18,6 +19,7 @@ from rating.kernels.layout import (
     C_SET,
     C_SHARED_ROW,
     C_SHARED_SET,
+    C_SOURCE,
     C_VERSION,
     C_ZONE,
     CELLS_IN,
@@ -36,6 +38,7 @@ from rating.kernels.layout import (
     SET_BITS,
     SET_MASK,
     TRAIT_CURRENCY,
+    U_ACCOUNT,
     U_APN,
     U_CALLING,
     U_CATEGORY,
@@ -216,26 +219,33 @@ def kind_nb(tables, version, service, direction, data_class, usage, i, row, frie
 @kernel(types.void(CELLS_IN, types.int64, types.int64, TABLES, I32_IN, I64_IN, CELLS_IN, CELLS_IN, CELLS_IN, CELLS_IN,
                    CELLS_IN, types.UniTuple(I64_IN, 4), CELLS_IN, CELLS_OUT), error_model="numpy")
 def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, friends, plan_of, places, legs, choice):
-    """Fill choice (CHOICE, stop - start) for usage rows start to stop; every column of a row is written.
+    """Fill choice (CHOICE, stop - start or more) for usage rows start to stop; every column of a row is written.
 
     plan_of (plans, MAX_PLANS): labels in the tariff of the book's plans, by priority, -1 behind the last. places: the
-    book's currencies, the batch's APNs, networks and categories, as places in the tariff. legs (2, stop - start) where
-    the rows are charge legs, else (2, 0): row of plan_of that prices each, account row whose friends count.
+    book's currencies, the batch's APNs, networks and categories, as places in the tariff. legs: (2, 0), or that the
+    rows are charge legs: for each the row of plan_of that prices it and the account row whose friends count; the
+    choice then says already which usage row each is of, who pays and which leg it is.
     """
     legged = legs.shape[1] > 0
     versions = tables[VERSION_FROM].size
     dims = tables[DIMS]
     zone_count, callings = dims[D_ZONES], dims[D_CALLINGS]
     rich = dims[D_FRIENDS] > 1 or dims[D_NETWORKS] > 1 or dims[D_CATEGORIES] > 1
-    for i in range(start, stop):
-        at = i - start
+    for at in range(stop - start):
+        if at % AHEAD == 0:
+            ahead = min(at + AHEAD, stop - start)
+            if not legged:
+                for j in range(at, ahead):
+                    choice[C_SOURCE, j] = start + j
+                    choice[C_ACCOUNT, j] = usage[U_ACCOUNT, start + j]
+                    choice[C_LEG, j] = 0
+            find_accounts_nb(choice, at, ahead, index, profile)
+        i = choice[C_SOURCE, at]
         choice[C_ENTRY, at] = choice[C_SET, at] = choice[C_ZONE, at] = choice[C_VERSION, at] = -1
         choice[C_PLAN, at] = choice[C_SHARED_ROW, at] = choice[C_CURRENCY, at] = -1
-        choice[C_SHARED_SET, at] = choice[C_LEGS, at] = choice[C_LEG, at] = 0
+        choice[C_SHARED_SET, at] = choice[C_LEGS, at] = 0
         quantity = usage[U_QUANTITY, i]
         choice[C_QUANTITY, at] = quantity
-        if at % AHEAD == 0:
-            find_accounts_nb(usage, i, min(i + AHEAD, stop), index, profile, choice, at)
         row = choice[C_ROW, at]
         if row < 0:
             choice[C_REASON, at] = UNKNOWN_ACCOUNT

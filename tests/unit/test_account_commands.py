@@ -4,10 +4,10 @@
 import pytest
 
 from rating.book import NEVER_US, BalanceBook
-from rating.charging import check_movements
 from rating.commands import apply_command
 from rating.kernels.friends import is_friend_nb
 from rating.kernels.layout import F_SHARED, L_VALID, STATE
+from rating.laws import check_movements
 from rating.snapshot import from_arrow, same_state, to_arrow
 from reference_data.accounts import STATES
 from reference_data.tariffs.compile import load_tariffs

@@ -12,7 +12,8 @@ from numba import types
 
 from pipelines.ledger.kernels.octets import bits_nb, pack_nb, put_octet_nb, put_varint_nb, put_word_nb, put_zigzag_nb
 from schemas.columns import ABSENT
-from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, U8_IN, U8_OUT, U64_OUT, kernel
+from schemas.jit import CELLS_IN, CELLS_OUT, U8_IN, U8_OUT, U64_OUT, kernel
+from schemas.vectors import VECTOR, VECTORS
 
 # What is to be written, per column of a batch: the columns of `specs`.
 HOW, WIDTH, NULLABLE, SUMMED, NAMES_AT, NAMES_OCTETS, NAMES = range(7)
@@ -33,14 +34,14 @@ _HEADER_OCTETS = 48  # more than any page header takes
 _MOST, _LEAST = np.int64((1 << 63) - 1), np.int64(-(1 << 63))
 
 
-@kernel([types.void(CELLS_IN, types.int64, types.int64, CELLS_IN, CELLS_OUT)])
-def measure_nb(matrix, start, stop, specs, facts):
+@kernel([types.void(VECTORS, types.int64, types.int64, CELLS_IN, CELLS_OUT)])
+def measure_nb(columns, start, stop, specs, facts):
     """Nulls, smallest and largest value, and sum of rows [start, stop) of every column.
 
     Sums are of the upper and the lower 32 bits apart, where one int64 could overflow; of columns that ask for it.
     """
-    for column in range(matrix.shape[0]):
-        values = matrix[column]
+    for column in range(specs.shape[0]):
+        values = columns[column]
         nulls, low, high = 0, _MOST, _LEAST
         if specs[column, NULLABLE]:
             for i in range(start, stop):
@@ -67,7 +68,7 @@ def measure_nb(matrix, start, stop, specs, facts):
         facts[column, SUM_UPPER], facts[column, SUM_LOWER] = upper, lower
 
 
-@kernel([types.void(I64_IN, types.int64, types.int64, types.int64, U64_OUT)])
+@kernel([types.void(VECTOR, types.int64, types.int64, types.int64, U64_OUT)])
 def present_nb(values, start, stop, nulls, kept):
     """Values that are there, of rows [start, stop), to the front of `kept`."""
     if nulls == 0:
@@ -81,7 +82,7 @@ def present_nb(values, start, stop, nulls, kept):
         count += value != ABSENT
 
 
-@kernel([types.int64(I64_IN, types.int64, types.int64, types.int64, U8_OUT, types.int64)])
+@kernel([types.int64(VECTOR, types.int64, types.int64, types.int64, U8_OUT, types.int64)])
 def levels_nb(values, start, stop, nulls, out, at):
     """Definition levels of rows [start, stop): which of them are there. Their octets go before them."""
     count = stop - start
@@ -196,9 +197,9 @@ def page_header_nb(kind, octets, count, encoding, out, at):
     return put_octet_nb(out, at, 0)
 
 
-@kernel([types.int64(CELLS_IN, types.int64, types.int64, CELLS_IN, U8_IN, CELLS_OUT, U64_OUT, U64_OUT, U8_OUT, U8_OUT,
+@kernel([types.int64(VECTORS, types.int64, types.int64, CELLS_IN, U8_IN, CELLS_OUT, U64_OUT, U64_OUT, U8_OUT, U8_OUT,
                      types.int64)])
-def chunks_nb(matrix, start, stop, specs, names, facts, kept, deltas, header, out, at):
+def chunks_nb(columns, start, stop, specs, names, facts, kept, deltas, header, out, at):
     """Rows [start, stop) of every column to column chunks at `at`; `facts` must be measured. Returns where they end.
 
     names: dictionary pages of the named columns, whole. kept (rows + 8,), deltas (128,), header (48,): room.
@@ -206,8 +207,8 @@ def chunks_nb(matrix, start, stop, specs, names, facts, kept, deltas, header, ou
     zeros: what the memory held before, a number perhaps, must not come into the file.
     """
     count = stop - start
-    for column in range(matrix.shape[0]):
-        values, how, width = matrix[column], specs[column, HOW], specs[column, WIDTH]
+    for column in range(specs.shape[0]):
+        values, how, width = columns[column], specs[column, HOW], specs[column, WIDTH]
         nulls, low, high = facts[column, NULLS], facts[column, LOW], facts[column, HIGH]
         there = count - nulls
         single = there > 0 and low == high and how != TRUTH
