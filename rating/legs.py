@@ -39,8 +39,7 @@ class Legs:
         self._plan = np.array([plan for term in terms for plan, _ in term], np.int64)
         self._accounts = np.array([accounts for term in terms for _, accounts in term], np.int64).reshape(
             self._plan.size, len(networks) + 1)
-        self._terms = apart(2, 0)
-        self._priced = self._merged = apart(CHOICE, 0)
+        self._room, self._terms, self._priced, self._merged = 0, apart(2, 0), apart(CHOICE, 0), apart(CHOICE, 0)
 
     def __bool__(self) -> bool:
         return self.most > 0
@@ -50,7 +49,8 @@ class Legs:
 
         They hold until the next call.
         """
-        if self.most * rows > self._priced.shape[1]:
+        if rows > self._room:
+            self._room = rows
             self._terms, self._priced = apart(2, self.most * rows), apart(CHOICE, self.most * rows)
             self._merged = apart(CHOICE, (self.most + 1) * rows)
         legs = cover_nb(usage, chosen, rows, self._first, self._plan, self._accounts, self._terms, self._priced)

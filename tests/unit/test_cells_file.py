@@ -117,6 +117,15 @@ def test_every_kind_of_column_survives_whatever_it_holds(rows: int, seed: int, s
     check(*filled(rows, seed, shape))
 
 
+def test_columns_that_lie_elsewhere_make_the_same_file() -> None:
+    cells, labels = sample_cells(RATED, 1000, 3)
+    wide = np.full((len(RATED.columns), 1024), 7, np.int64)
+    wide[:, 5:1005] = cells.matrix
+    usage = np.ascontiguousarray(cells.matrix[:len(USAGE.columns)])
+    apart = Cells(RATED, usage, wide[len(USAGE.columns):, 5:1005])
+    assert bytes(encode_cells(apart, labels).payload) == bytes(encode_cells(cells, labels).payload)
+
+
 def test_several_row_groups_make_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cells_file, "GROUP_ROWS", 100)
     cells, labels = filled(2345, 3, "any")

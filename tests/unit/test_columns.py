@@ -61,3 +61,36 @@ def test_a_name_that_appears_twice_is_refused() -> None:
 
 def test_reasons_count_from_zero_without_gaps() -> None:
     assert [int(r) for r in Reason] == list(range(len(Reason)))
+
+
+def beside(cells: Cells, first: int, rows: int = 3) -> Cells:
+    """The same columns in two matrices, whose columns lie further apart than they have rows."""
+    wide = [np.full((len(part), rows + 5), 99, np.int64) for part in (cells.matrix[:first], cells.matrix[first:])]
+    for matrix, part in zip(wide, (cells.matrix[:first], cells.matrix[first:]), strict=True):
+        matrix[:, :rows] = part
+    return Cells(cells.columns, *(matrix[:, :rows] for matrix in wide))
+
+
+@pytest.mark.parametrize("first", [1, 3, 5])
+def test_columns_in_several_matrices_are_one_batch(first: int) -> None:
+    cells = small_cells()
+    apart = beside(cells, first)
+    labels = {"source": ["pgw-1", "msc-1"]}
+    assert len(apart) == 3 and apart.to_arrow(labels) == cells.to_arrow(labels)
+    assert all(np.array_equal(apart[name], cells[name]) for name in SMALL.names)
+    assert np.array_equal(apart.take(np.array([2, 0])).matrix, cells.matrix[:, [2, 0]])
+    assert np.array_equal(apart.slice(1, 3).matrix, cells.matrix[:, 1:])
+    assert apart.slice(0, 3) is apart
+    assert np.array_equal(Cells.concat(SMALL, [apart, cells]).matrix, np.concatenate([cells.matrix] * 2, axis=1))
+    assert Cells.concat(SMALL, [Cells.empty(SMALL), apart])["count"] is not None
+    assert np.shares_memory(Cells.concat(SMALL, [apart])["count"], apart["count"])
+    apart["count"] = 4
+    cells["count"] = 4
+    assert np.array_equal(apart.matrix, cells.matrix)  # from now on in one
+    apart["flag"] = 0
+    assert not apart.matrix[SMALL.index("flag")].any()
+
+
+def test_matrices_that_are_not_all_columns_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 columns found, 6 expected"):
+        Cells(SMALL, np.zeros((1, 4), np.int64), np.zeros((2, 4), np.int64))
