@@ -34,10 +34,11 @@ class Origins:
         if self._whole == low:
             own = np.arange(self._start, low)
             self._charged.append(np.stack([own, np.zeros_like(own), np.zeros_like(own)]))
-        reason = choice[C_REASON, :rows]
-        self._charged.append(choice[_ORIGIN][:, np.flatnonzero(reason == 0)])
+        origin, reason = choice[_ORIGIN, :rows], choice[C_REASON, :rows]
+        self._charged.append(origin if charged == rows else origin[:, reason == 0])
         at = np.flatnonzero(reason > Reason.OK)
-        self._aside.append(choice[[*_ORIGIN, C_REASON]][:, at])
+        if at.size:
+            self._aside.append(np.concatenate([origin[:, at], reason[None, at]]))
 
     def charged(self) -> I64:
         """Usage columns of the charged rows: those of the block itself where that is what was charged."""

@@ -162,6 +162,7 @@ class BalanceBook:
             raise ReferenceDataError("too many currencies or time zones", "at most 4096 and 65536")
         self.zones = zone_tables(self.time_zones)
         first, count = len(self), new.size
+        self.make_room(count)  # most will have a session or a counter: better now than in the midst of usage
         self.scalars[B_DUE] = self.plan_due_us = NO_CLOCK_US
         self.timers_due()
         self.records = grown(self.records, first + count)

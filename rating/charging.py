@@ -39,7 +39,7 @@ from schemas.rated import ACCOUNT_STATE, LEG_SUSPENSE, NOTIFICATION, POSTING, RA
 from schemas.tariff_tables import COUNTER_THRESHOLD_FIRST, ENTRY_COUNTER_FIRST, FAMILY_SCOPE, RATE_COUNTER, SCOPE_DAY
 
 CHUNK = 2048  # events: what selection finds for them stays in the second level of the cache
-_LIKELY_POSTINGS = 4  # rows an event; where that is too few more room is made
+_LIKELY_POSTINGS = 3  # rows an event; where that is too few more room is made
 _WORST_POSTINGS = 4 * MAX_CANDIDATES + 10
 _NO_LEGS = np.zeros((2, 0), np.int64)
 

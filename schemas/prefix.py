@@ -10,6 +10,7 @@ from schemas.jit import kernel
 
 PAIR = 11 * 11           # slots of a node
 ROOT = PAIR * PAIR       # slots of the root: four digits
+FIRST_SHIFT = 40         # of the digits behind the first four
 NO_LEAF = -16            # value -1, match length 0
 
 
@@ -36,20 +37,32 @@ def _symbol_nb(nibble):  # type: ignore[no-untyped-def]
 
 
 @kernel(None)
+def first_slot_nb(left, slots, root):  # type: ignore[no-untyped-def]
+    """Slot of the first four of left-aligned digits: below zero ~leaf, else the node of the next two."""
+    high = _symbol_nb(left >> 56 & 15) * 11 + _symbol_nb(left >> 52 & 15)
+    low = _symbol_nb(left >> 48 & 15) * 11 + _symbol_nb(left >> 44 & 15)
+    return slots[root + high * PAIR + low]
+
+
+@kernel(None)
+def next_slot_nb(left, slots, node, shift):  # type: ignore[no-untyped-def]
+    """Slot of the two digits at a shift, in a node; the next two are 8 bits lower."""
+    pair = _symbol_nb(left >> shift & 15) * 11
+    if shift >= 4:
+        pair += _symbol_nb(left >> (shift - 4) & 15)
+    return slots[node + pair]
+
+
+@kernel(None)
 def prefix_leaf_nb(packed, slots, root, leaves):  # type: ignore[no-untyped-def]
     """Leaf of the longest prefix of `packed` in the trie at slots[root:]: `value << 4 | length`, or NO_LEAF.
 
     `slots` int32, `leaves` int64, `root` the offset of the trie in `slots`.
     """
     left = left_aligned_nb(packed)
-    high = _symbol_nb(left >> 56 & 15) * 11 + _symbol_nb(left >> 52 & 15)
-    low = _symbol_nb(left >> 48 & 15) * 11 + _symbol_nb(left >> 44 & 15)
-    slot = slots[root + high * PAIR + low]
-    shift = 40
+    slot = first_slot_nb(left, slots, root)
+    shift = FIRST_SHIFT
     while slot >= 0:
-        pair = _symbol_nb(left >> shift & 15) * 11
-        if shift >= 4:
-            pair += _symbol_nb(left >> (shift - 4) & 15)
-        slot = slots[slot + pair]
+        slot = next_slot_nb(left, slots, slot, shift)
         shift -= 8
     return leaves[~slot]

@@ -26,6 +26,8 @@ from schemas.jit import kernel
 from schemas.prefetch import ask_for
 
 AHEAD = 64  # events: what they need stays in the first level of the cache
+SOON = 16   # events: as long as it takes to fold them, what the next one needs is on its way
+_LINE = 8   # rows of a column in a line of the cache
 
 
 @kernel(None, error_model="numpy", forceinline=True)
@@ -63,3 +65,12 @@ def ask_to_fold_nb(usage, choice, first, stop, records, profile, sessions):
                 place = session_home_nb(sessions, hi, lo)
                 ask_for(sessions, place, X_HI)
                 ask_for(sessions, place, X_CONNECTED)
+
+
+@kernel(None, error_model="numpy", forceinline=True)
+def ask_to_write_nb(cells, row):
+    """Ask for the lines of all columns that come to be written after this row; more columns than processors foresee."""
+    if row & (_LINE - 1) == 0:
+        soon = min(row + 2 * _LINE, cells.shape[1] - 1)
+        for column in range(cells.shape[0]):
+            ask_for(cells, column, soon)

@@ -23,7 +23,7 @@ from rating.kernels.buckets import (
     rolled_id_nb,
 )
 from rating.kernels.calendar import NEVER_US, SECOND_US, band_at_nb, cycle_start_nb
-from rating.kernels.cycles import find_or_add_nb, row_key_nb
+from rating.kernels.cycles import find_or_add_nb, local_day_nb, row_key_nb
 from rating.kernels.layout import (
     CANDIDATE_WORDS,
     F_ACCOUNT,
@@ -276,6 +276,7 @@ def gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, ow
         traits = profile[owner, F_TRAITS]
         full = traits & HAS_GRANTED != 0
         member = np.int64(-1) if side == 0 else profile[row, F_ACCOUNT]
+        today = local_day_nb(zones, traits, time_us)
         while chosen > 0:  # a set for each plan of the owner, in their order
             part = chosen & SET_MASK
             chosen >>= SET_BITS
@@ -291,7 +292,7 @@ def gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, ow
                     count = gather_granted_nb(tables, profile, spill, scalars, zones, owner, definition, family,
                                               sessions, member, time_us, candidates, count)
                     continue
-                bucket_id = cycle_bucket_nb(key, traits, zones, time_us)
+                bucket_id = key | cycle_start_nb(bucket_cycle_nb(key), today, traits & 0xFF)
                 if is_closed_nb(scalars, zones, traits, bucket_id, time_us):
                     if late != LATE_CURRENT:
                         continue

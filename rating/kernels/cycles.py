@@ -83,11 +83,11 @@ def meet_counters_nb(tables, entry, late, traits, account, zones, scalars, time_
     A closed cycle is met by nobody, or the clock's cycle instead, or the usage is set aside: then -1.
     """
     count = 0
-    closed_us = maybe_closed_us_nb(scalars)
+    closed_us, today = maybe_closed_us_nb(scalars), local_day_nb(zones, traits, time_us)
     for at in range(tables[ENTRY_COUNTER_FIRST][entry], tables[ENTRY_COUNTER_FIRST][entry + 1]):
         counter = tables[ENTRY_COUNTER][at]
         cycle = tables[COUNTER_KEY][counter] >> BUCKET_CYCLE_SHIFT & 7
-        day = cycle_start_nb(cycle, local_day_nb(zones, traits, time_us), traits & 0xFF)
+        day = cycle_start_nb(cycle, today, traits & 0xFF)
         end = end_us_nb(zones, traits, cycle, day)
         if time_us <= closed_us and end <= closed_us_nb(scalars, zones, traits >> TRAIT_ZONE & 0xFFFF):
             if late == LATE_SUSPEND:

@@ -6,7 +6,7 @@ Gather the buckets that may cover it, walk its session, price the walk, collect 
 import numpy as np
 from numba import types
 
-from rating.kernels.ahead import AHEAD, ask_to_fold_nb
+from rating.kernels.ahead import SOON, ask_to_fold_nb, ask_to_write_nb
 from rating.kernels.candidates import gather_nb, post_taken_nb, room_nb
 from rating.kernels.cycles import (
     DAY,
@@ -58,6 +58,7 @@ from rating.kernels.layout import (
     M_END,
     M_HI,
     M_LO,
+    MAX_CANDIDATES,
     NOT_CHARGED,
     P_LEG,
     R_ALLOWANCE,
@@ -156,6 +157,14 @@ BEYOND_BOUND, PERIOD_CLOSED = int(Reason.QUANTITY_BEYOND_BOUND), int(Reason.PERI
 SESSION_ROOM = 64  # rows of the table of open sessions that an event's own counters and prices may add
 
 
+@kernel(None, error_model="numpy", forceinline=True)
+def roomless_nb(candidates, progress, posting, scalars, spill, sessions):
+    """Whether an event with so many candidates may find too little room for what it brings."""
+    return progress[G_POSTED] + 4 * candidates + 10 > posting.shape[1] or (
+        scalars[B_SPILLED] + candidates > spill.shape[0]) or (
+        4 * (scalars[B_SESSIONS] + candidates + SESSION_ROOM) > 3 * sessions.shape[0])
+
+
 @kernel(types.void(CELLS_IN, CELLS_OUT, types.int64, TABLES, types.int64, CELLS_OUT, CELLS_OUT, CELLS_OUT,
                    CELLS_OUT, I64_OUT, types.UniTuple(I64_IN, 3), CELLS_OUT, I64_OUT, CELLS_OUT, CELLS_OUT, CELLS_OUT,
                    CELLS_OUT, I64_OUT),
@@ -172,9 +181,10 @@ def fold_nb(usage, choice, rows, tables, position, records, profile, spill, sess
     `position` is the journal's. Legs follow their event, and are charged only when that was.
     """
     at = progress[G_NEXT]
+    ask_to_fold_nb(usage, choice, at, min(at + SOON, rows), records, profile, sessions)
     while at < rows:
-        if at % AHEAD == 0 or at == progress[G_NEXT]:
-            ask_to_fold_nb(usage, choice, at, min(at - at % AHEAD + AHEAD, rows), records, profile, sessions)
+        if at + SOON < rows:
+            ask_to_fold_nb(usage, choice, at + SOON, at + SOON + 1, records, profile, sessions)
         leg = choice[C_LEG, at]
         if leg == 0:
             progress[G_FIRST] = progress[G_POSTED]
@@ -190,10 +200,11 @@ def fold_nb(usage, choice, rows, tables, position, records, profile, spill, sess
         i = choice[C_SOURCE, at]
         row, entry, shared = choice[C_ROW, at], choice[C_ENTRY, at], choice[C_SHARED_ROW, at]
         own_set, shared_set = choice[C_SET, at], choice[C_SHARED_SET, at]
-        worst = room_nb(tables, profile, row, own_set) + room_nb(tables, profile, shared, shared_set)
-        if progress[G_POSTED] + 4 * worst + 10 > posting.shape[1] or scalars[B_SPILLED] + worst > spill.shape[0] or (
-                4 * (scalars[B_SESSIONS] + worst + SESSION_ROOM) > 3 * sessions.shape[0]):
-            break
+        worst = np.int64(MAX_CANDIDATES)
+        if roomless_nb(worst, progress, posting, scalars, spill, sessions):  # so it is worth counting
+            worst = room_nb(tables, profile, row, own_set) + room_nb(tables, profile, shared, shared_set)
+            if roomless_nb(worst, progress, posting, scalars, spill, sessions):
+                break
         family = tables[ENTRY_FAMILY][entry]
         time_us, quantity = usage[U_TIME, i], choice[C_QUANTITY, at]
         event_hi, event_lo = usage[U_EVENT_HI, i], usage[U_EVENT_LO, i]
@@ -372,6 +383,7 @@ def fold_nb(usage, choice, rows, tables, position, records, profile, spill, sess
         progress[G_TURNS] += walk[W_TURNS]
 
         k = progress[G_RATED]
+        ask_to_write_nb(rated, k)
         rated[R_VERSION, k] = choice[C_VERSION, at]
         rated[R_PLAN, k] = choice[C_PLAN, at]
         rated[R_ZONE, k] = choice[C_ZONE, at]

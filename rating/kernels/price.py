@@ -102,6 +102,8 @@ def rounded_nb(tables, family, exact):
 @kernel(None, error_model="numpy", forceinline=True)
 def connect_nanos_nb(tables, family, numerator):
     """Whole nanos of a connect fee."""
+    if numerator == 0:
+        return np.int64(0)
     denominator, multiple = tables[FAMILY_DENOMINATOR][family], tables[FAMILY_MULTIPLE][family]
     nanos = numerator // denominator
     if multiple > 1:

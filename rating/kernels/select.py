@@ -59,9 +59,17 @@ from rating.kernels.layout import (
     U_TIME,
     U_UNIT,
 )
-from schemas.codes import Direction, NumberClass, Reason, Service, Unit
+from rating.kernels.zones import (
+    ROOT,
+    UNKNOWN_ZONE,
+    ZONE,
+    called_zone_nb,
+    find_zones_nb,
+    is_special_nb,
+    prefix_zone_nb,
+)
+from schemas.codes import Direction, Reason, Service, Unit
 from schemas.jit import kernel
-from schemas.prefix import prefix_leaf_nb
 from schemas.tariff_tables import (
     CALLING,
     CELL,
@@ -107,14 +115,11 @@ NO_ZONE, NO_RATE, UNKNOWN_ACCOUNT = int(Reason.NO_ZONE), int(Reason.NO_RATE), in
 NEGATIVE_QUANTITY = int(Reason.NEGATIVE_QUANTITY)
 DATA, CONTENT, SERVICES = int(Service.DATA), int(Service.CONTENT), len(Service)
 DIRECTIONS = len(Direction)
-ORDINARY, CLASSES = int(NumberClass.ORDINARY), len(NumberClass)
-UNKNOWN_NETWORK, UNKNOWN_ZONE = 1, 0
+UNKNOWN_NETWORK = 1
 MESSAGE, SEGMENT = int(Unit.MESSAGE), int(Unit.SEGMENT)
 UNKNOWN_PLAN = -2  # a plan that no version has; -1 stands behind the last one of an account
 # Labels of the batch and the book as places in the tariff.
 CURRENCY_OF, APN_OF, NETWORK_OF, CATEGORY_OF = range(4)
-# Number classes to the built-in zones unknown, emergency, toll_free, premium, short_code, text.
-CLASS_TO_ZONE = (0, 1, 2, 4, 3, 5, 0)
 
 
 @kernel(None, error_model="numpy", forceinline=True)
@@ -170,14 +175,6 @@ def plan_row_nb(tables, version, plan_of, plan, option):
 
 
 @kernel(None, error_model="numpy", forceinline=True)
-def called_zone_nb(slots, leaves, root, other_class, prefix):
-    """Zone of the other party by a deck; special numbers have zones of their own."""
-    if other_class > ORDINARY and other_class < CLASSES:
-        return np.int64(CLASS_TO_ZONE[other_class])
-    return prefix_zone_nb(slots, leaves, root, prefix)
-
-
-@kernel(None, error_model="numpy", forceinline=True)
 def cell_nb(tables, plan_row, kind, roaming, zone):
     """What a plan says of a kind of usage: (entry + 1) | allowance set << 32 | legs << LEGS_SHIFT, 0 for nothing."""
     dims = tables[DIMS]
@@ -186,12 +183,15 @@ def cell_nb(tables, plan_row, kind, roaming, zone):
 
 
 @kernel(None, error_model="numpy", forceinline=True)
-def prefix_zone_nb(slots, leaves, root, prefix):
-    """Zone of a prefix by a deck."""
-    if prefix <= 0:
-        return np.int64(UNKNOWN_ZONE)
-    leaf = prefix_leaf_nb(prefix, slots, root, leaves)
-    return leaf >> 4 if leaf >= 0 else np.int64(UNKNOWN_ZONE)
+def deck_nb(tables, usage, i, plan_of, plan):
+    """Root of the deck in which a called number is most likely to be looked up, -1: in none."""
+    versions, time_us = tables[VERSION_FROM].size, usage[U_TIME, i]
+    if usage[U_SERVICE, i] == DATA or usage[U_PREFIX, i] <= 0 or is_special_nb(usage[U_CLASS, i]) or (
+            versions == 0 or time_us < tables[VERSION_FROM][0]):
+        return np.int64(-1)
+    version = last_at_most_nb(tables[VERSION_FROM], 0, versions, time_us)
+    plan_row = plan_row_nb(tables, version, plan_of, plan, 0)
+    return tables[PLAN_ROOT][plan_row] if plan_row >= 0 else np.int64(-1)
 
 
 @kernel(types.int64(TABLES, types.int64, types.int64, types.int64, types.int64, CELLS_IN, types.int64, types.int64,
@@ -240,7 +240,14 @@ def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, 
                     choice[C_ACCOUNT, j] = usage[U_ACCOUNT, start + j]
                     choice[C_LEG, j] = 0
             find_accounts_nb(choice, at, ahead, index, profile)
-        i = choice[C_SOURCE, at]
+            for j in range(at, ahead):
+                choice[ROOT, j] = -1
+                if choice[C_ROW, j] >= 0:
+                    i = choice[C_SOURCE, j]
+                    plan = legs[0, j] if legged else plan_at_nb(profile, nodes, choice[C_ROW, j], usage[U_TIME, i])
+                    choice[ROOT, j] = deck_nb(tables, usage, i, plan_of, plan)
+            find_zones_nb(usage, choice, at, ahead, slots, leaves)
+        i, looked_in, found_there = choice[C_SOURCE, at], choice[ROOT, at], choice[ZONE, at]
         choice[C_ENTRY, at] = choice[C_SET, at] = choice[C_ZONE, at] = choice[C_VERSION, at] = -1
         choice[C_PLAN, at] = choice[C_SHARED_ROW, at] = choice[C_CURRENCY, at] = -1
         choice[C_SHARED_SET, at] = choice[C_LEGS, at] = 0
@@ -290,8 +297,9 @@ def select_nb(usage, start, stop, tables, slots, leaves, index, profile, nodes, 
                 continue
             here = zone
             if service != DATA:
-                here = called_zone_nb(slots, leaves, tables[PLAN_ROOT][plan_row], usage[U_CLASS, i],
-                                      usage[U_PREFIX, i])
+                root = tables[PLAN_ROOT][plan_row]
+                here = found_there if root == looked_in else called_zone_nb(slots, leaves, root, usage[U_CLASS, i],
+                                                                            usage[U_PREFIX, i])
             if first:
                 placed = here
                 unplaced = (here == UNKNOWN_ZONE and service < DATA) or roaming == UNKNOWN_NETWORK
