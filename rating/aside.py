@@ -3,6 +3,7 @@
 import numpy as np
 
 from rating.kernels.layout import C_ACCOUNT, C_LEG, C_REASON, C_SOURCE, U_ACCOUNT, U_GROUP_ID, U_LANE
+from rating.kernels.take import take_nb
 from reference_data.tariffs.compile import Tariffs
 from reference_data.tariffs.estimate import estimate_nanos
 from schemas import pages
@@ -74,10 +75,7 @@ class Origins:
     def _taken(self, origin: I64) -> I64:
         """Usage of (source, account, leg, ...); a leg's row says whom it charges, and of no group or lane."""
         usage = pages.matrix((_OWN, origin.shape[1]))
-        if not usage.size:
-            return usage
-        for column, values in zip(usage, self._usage, strict=True):
-            np.take(values, origin[0], out=column, mode="clip")  # which spares numpy a copy; they are all there
+        take_nb(self._usage, np.ascontiguousarray(origin[0]), usage)
         at = np.flatnonzero(origin[2] > 0)
         usage[U_ACCOUNT, at] = origin[1, at]
         usage[[[U_GROUP_ID], [U_LANE]], at] = ABSENT
