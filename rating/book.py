@@ -10,15 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from rating.kernels.expiry import compact_nb
+from rating.kernels.holds import rehash_holds_nb
 from rating.kernels.layout import (
     B_CLOCK,
     B_DUE,
+    B_HOLDS,
     B_HORIZON,
     B_LATENESS,
     B_SESSIONS,
     B_SPILLED,
     B_UNTIL,
     BUCKET_ID,
+    CAPPED,
+    ENTRY_WORDS,
     F_ACCOUNT,
     F_CREDIT,
     F_PLAN,
@@ -28,10 +32,14 @@ from rating.kernels.layout import (
     F_SPILL,
     F_TRAITS,
     FRIEND_WORDS,
+    H_COUNT,
+    H_ENTRY,
     HAS_GRANTED,
+    HOLD_WORDS,
     L_SINCE,
     L_VALID,
     LIFE_WORDS,
+    MAX_ENTRIES,
     MONEY,
     N_FROM,
     N_NEXT,
@@ -53,6 +61,8 @@ from rating.kernels.layout import (
     TRAIT_CURRENCY,
     TRAIT_PAYMENT,
     TRAIT_ZONE,
+    X_HI,
+    X_LO,
 )
 from rating.kernels.maintain import find_account_nb, index_accounts_nb, rows_of_nb
 from rating.kernels.sessions import forget_nb, rehash_nb
@@ -98,8 +108,8 @@ class BalanceBook:
 
     records (n, 16), profile (n, 8), life (n, 2), index (capacity, 2) account id to row, nodes (k, 3) older plans,
     friends (capacity, 4) see `rating.friends`, spill (s, 6) buckets beyond the record, sessions (capacity, 16),
-    scalars (8,), applied: digests of command ids. plans: names; several plans at once are one, joined by
-    PLAN_SEPARATOR.
+    scalars (9,), holds (capacity, 32) what is held for sessions that go on, applied: digests of command ids. plans:
+    names; several plans at once are one, joined by PLAN_SEPARATOR.
     """
 
     records: I64 = field(default_factory=lambda: aligned(0, RECORD_WORDS))
@@ -110,6 +120,7 @@ class BalanceBook:
     spill: I64 = field(default_factory=lambda: np.zeros((1024, SPILL_WORDS), np.int64))
     sessions: I64 = field(default_factory=lambda: np.zeros((1024, SESSION_WORDS), np.int64))
     scalars: I64 = field(default_factory=lambda: np.zeros(SCALARS, np.int64))
+    holds: I64 = field(default_factory=lambda: aligned(8, HOLD_WORDS))
     friends: I64 = field(default_factory=lambda: np.full((8, FRIEND_WORDS), -1, np.int64))
     timer_due_us: int = NO_CLOCK_US     # no account's time in a state is over before; by the rules of timer_version
     timer_version: str = ""
@@ -277,6 +288,27 @@ class BalanceBook:
         if capacity != self.sessions.shape[0]:
             self._rehash(capacity)
 
+    def make_holds(self, more: int) -> None:
+        """Room for that many more holds, at most half full: they come and go."""
+        capacity = self.holds.shape[0]
+        while capacity < 2 * (int(self.scalars[B_HOLDS]) + more):
+            capacity *= 2
+        if capacity != self.holds.shape[0]:
+            larger = aligned(capacity, HOLD_WORDS)
+            rehash_holds_nb(self.holds, larger)
+            self.holds = larger
+
+    def held(self) -> tuple[I64, I64, I64]:
+        """(row, bucket id or -1 for money, amount) of what is held, ascending, each once."""
+        holds = self.holds[(self.holds[:, X_HI] != 0) | (self.holds[:, X_LO] != 0)]
+        entries = holds[:, H_ENTRY:].reshape(-1, ENTRY_WORDS)
+        entries = entries[(np.arange(MAX_ENTRIES) < holds[:, H_COUNT, np.newaxis]).ravel()]
+        keys, place = np.unique(np.stack([entries[:, 0] & (CAPPED - 1), entries[:, 1]], axis=1), axis=0,
+                                return_inverse=True)
+        amount = np.zeros(keys.shape[0], np.int64)
+        np.add.at(amount, place, entries[:, 2])
+        return keys[:, 0], keys[:, 1], amount
+
     def forget_sessions(self, heard_since_us: int) -> None:
         """Drop sessions that were last heard of before then; the table shrinks when few are left."""
         self.scalars[B_SESSIONS] = forget_nb(self.sessions, heard_since_us)
@@ -419,9 +451,17 @@ class BalanceBook:
         self.change_plan(row, PLAN_SEPARATOR.join(plans), from_us)
 
     def balances(self, tariffs: Tariffs, journal_position: int) -> Cells:
-        """What is left: a row of money for every account, and a row for every bucket; by account, then bucket."""
+        """What is left, held or not: a row of money for every account, and a row for every bucket; by both."""
         rows, ids, left, _, _ = self.buckets()
-        count = len(self)
+        money, count = self.records[:, MONEY].copy(), len(self)
+        for row, bucket_id, amount in zip(*(column.tolist() for column in self.held()), strict=True):
+            at = np.flatnonzero((rows == row) & (ids == bucket_id))
+            if bucket_id < 0:
+                money[row] += amount
+            elif at.size:
+                left[at[0]] += amount
+            else:  # it has expired: what is held of it will when it is given back
+                rows, ids, left = np.append(rows, row), np.append(ids, bucket_id), np.append(left, amount)
         label = np.array([currency_label(tariffs, name) for name in self.currencies] or [0], np.int64)
         cells = Cells.empty(BALANCE, count + rows.size, fill=ABSENT)
         cells["journal_position"] = journal_position
@@ -431,7 +471,7 @@ class BalanceBook:
         currency = label[self.profile[:, F_TRAITS] >> TRAIT_CURRENCY & 0xFFF]
         cells["currency"][:count] = currency
         cells["currency"][count:] = np.where(cells["unit"][count:] == Unit.MONEY, currency[rows], ABSENT)
-        cells["amount"] = np.concatenate([self.records[:, MONEY], left])
+        cells["amount"] = np.concatenate([money, left])
         return cells.take(np.lexsort((cells["bucket_id"], cells["account_id"])))
 
 

@@ -9,10 +9,21 @@ from rating.aside import Origins
 from rating.book import BalanceBook, currency_label
 from rating.gathered import Gathered, apart
 from rating.kernels.fold import fold_nb
+from rating.kernels.holds import RELEASE_POSTINGS
 from rating.kernels.layout import (
     B_SPILLED,
+    C_ASK,
+    C_DUE,
+    C_GRANTED,
+    C_LEAST,
+    C_LEG,
+    C_LEGS,
+    C_REASON,
     CANDIDATE_WORDS,
+    CHARGE,
     CHOICE,
+    DEBIT,
+    G_ASKED,
     G_NEXT,
     G_NOTIFIED,
     G_POSTED,
@@ -22,10 +33,12 @@ from rating.kernels.layout import (
     MAX_CANDIDATES,
     MAX_COUNTERS,
     MAX_PLANS,
+    NOT_CHARGED,
     OWN,
     POSTING_USUAL,
     PROGRESS,
     RATED_USUAL,
+    REPORT,
     WALK,
 )
 from rating.kernels.select import UNKNOWN_PLAN, select_nb
@@ -34,13 +47,13 @@ from rating.legs import Legs, plans_of_legs
 from rating.states import apply_states
 from reference_data.accounts import PLAN_SEPARATOR
 from reference_data.tariffs.compile import Tariffs
-from schemas.columns import I64, Cells
+from schemas.columns import ABSENT, I64, Cells
 from schemas.rated import ACCOUNT_STATE, LEG_SUSPENSE, NOTIFICATION, POSTING, RATED
 from schemas.tariff_tables import COUNTER_THRESHOLD_FIRST, ENTRY_COUNTER_FIRST, FAMILY_SCOPE, RATE_COUNTER, SCOPE_DAY
 
 CHUNK = 2048  # events: what selection finds for them stays in the second level of the cache
 _LIKELY_POSTINGS = 3  # rows an event; where that is too few more room is made
-_WORST_POSTINGS = 4 * MAX_CANDIDATES + 10
+_WORST_POSTINGS = 4 * MAX_CANDIDATES + 10 + RELEASE_POSTINGS
 _NO_LEGS = np.zeros((2, 0), np.int64)
 
 
@@ -50,7 +63,7 @@ class Charged:
 
     Usage columns of rated are the block's own where every row of it was charged: it must not be changed any more. A
     charge leg is a further row of rated behind its event's; one that cannot be priced is in leg_suspense. The book was
-    changed in place. turns: pieces into which sessions were cut to price them.
+    changed in place. turns: pieces into which sessions were cut to price them. answers: what became of wishes.
     """
 
     rated: Cells
@@ -60,11 +73,35 @@ class Charged:
     turns: int = 0
     account_state: Cells = field(default_factory=lambda: Cells.empty(ACCOUNT_STATE))
     leg_suspense: Cells = field(default_factory=lambda: Cells.empty(LEG_SUSPENSE))
+    answers: "Answers | None" = None
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is wanted of each row of a block, beside usage that is charged as it is.
+
+    ask (rows,): CHARGE, REPORT, RESERVE, RELEASE, DEBIT or PRICE_ENQUIRY of `rating.kernels.layout`. least (rows,):
+    fewer units than this are not worth reserving. REPORT, RESERVE and RELEASE are of rows with a session key of theirs.
+    """
+
+    ask: I64
+    least: I64
+
+
+@dataclass(frozen=True)
+class Answers:
+    """For each row of a block with wishes. granted: units reserved, debited or priced, 0 where they cannot be paid,
+    ABSENT where nothing was asked; due: nanos that they cost beyond what the session was charged before; reason: why
+    there is no price for it, `schemas.codes.Reason`."""
+
+    granted: I64
+    due: I64
+    reason: I64
 
 
 def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: Tariffs, book: BalanceBook,
-           labels: Mapping[str, Sequence[str]] | None = None) -> Charged:
-    """Price usage rows [start, stop) of `block` and debit them.
+           labels: Mapping[str, Sequence[str]] | None = None, wishes: Wishes | None = None) -> Charged:
+    """Price usage rows [start, stop) of `block` and debit them, or do with them what `wishes` of all its rows say.
 
     labels: names behind the block's label columns; prices look at "apn", "other_network" and "category". Those that
     charging adds index `tariffs.labels`. Raises InvariantError: charges and postings differ.
@@ -84,6 +121,11 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
     scratch = np.zeros((MAX_CANDIDATES, CANDIDATE_WORDS), np.int64)
     walk = np.zeros(WALK, np.int64)
     marks = np.zeros((MAX_COUNTERS, MARK_WORDS), np.int64)
+    chosen[C_ASK] = CHARGE
+    answers, idle = None, 0
+    if wishes is not None:
+        answers = Answers(*(np.full(count, value, np.int64) for value in (ABSENT, 0, 0)))
+        book.make_holds(count)
 
     def select(low: int, high: int, of: I64, found: I64) -> None:
         select_nb(usage, low, high, tariffs.tables, tariffs.slots, tariffs.leaves, book.index, book.profile,
@@ -93,29 +135,54 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
         high = min(low + CHUNK, stop)
         choice, rows, before = chosen, high - low, int(progress[G_RATED])
         select(low, high, _NO_LEGS, choice)
+        if wishes is not None:
+            _ask(wishes, choice[:, :rows], low)
         if legs:
             choice, rows = legs.add(usage, rows, choice, lambda of, found, priced: select(0, found, of, priced))
         book.make_room(rows * rows_per_event)
         rated.make_room(before, rows)
-        progress[G_NEXT] = 0
+        progress[G_NEXT], progress[G_ASKED] = 0, -1
         while progress[G_NEXT] < rows:
             left = rows - int(progress[G_NEXT])
             posting.make_room(int(progress[G_POSTED]), _LIKELY_POSTINGS * left + _WORST_POSTINGS)
             fold_nb(usage, choice, rows, tariffs.tables, journal_position, book.records, book.profile,
-                    book.spill, book.sessions, book.scalars, book.zones, scratch, walk, marks,
+                    book.spill, book.sessions, book.scalars, book.zones, book.holds, places[0], scratch, walk, marks,
                     rated.matrix, posting.matrix, notification.matrix, progress)
             if progress[G_NEXT] < rows:  # it stopped for room: of postings, of notifications, or of spilled buckets
                 notification = _roomier(notification, int(progress[G_NOTIFIED]), _worst_notifications(tariffs))
                 book.make_room((rows - int(progress[G_NEXT])) * rows_per_event + 2 * MAX_CANDIDATES)
                 if book.scalars[B_SPILLED] + MAX_CANDIDATES > book.spill.shape[0]:
                     book.grow_spill()
+        if answers is not None:
+            idle += _answer(answers, choice[:, :rows], low - start)
         origins.add(choice, rows, int(progress[G_RATED]) - before, low, high)
     priced = Cells(RATED, origins.charged(), rated.matrix[:, :progress[G_RATED]])
     charged = Charged(priced, Cells(POSTING, posting.matrix[:, :progress[G_POSTED]]), origins.events(tariffs),
                       notification.slice(0, int(progress[G_NOTIFIED])), int(progress[G_TURNS]),
-                      apply_states(book, tariffs, priced, journal_position), origins.legs())
-    check_postings(charged, count)
+                      apply_states(book, tariffs, priced, journal_position), origins.legs(), answers)
+    check_postings(charged, count - idle)
     return charged
+
+
+def _ask(wishes: Wishes, choice: I64, low: int) -> None:
+    """Put the wishes of a piece beside what was found for it. What is no usage has no charge legs."""
+    high = low + choice.shape[1]
+    choice[C_ASK], choice[C_LEAST] = wishes.ask[low:high], wishes.least[low:high]
+    choice[C_GRANTED], choice[C_DUE] = ABSENT, 0
+    choice[C_LEGS, (choice[C_ASK] > REPORT) & (choice[C_ASK] != DEBIT)] = 0
+
+
+def _answer(answers: Answers, choice: I64, at: int) -> int:
+    """Tell what became of the wishes of a piece; returns how many rows were no usage in the end.
+
+    What was never used has no place among what is set aside.
+    """
+    events = np.flatnonzero(choice[C_LEG] == 0)
+    own = slice(at, at + events.size)
+    answers.granted[own], answers.due[own] = choice[C_GRANTED, events], choice[C_DUE, events]
+    answers.reason[own] = np.maximum(choice[C_REASON, events], 0)
+    choice[C_REASON, (choice[C_REASON] > 0) & (choice[C_ASK] > REPORT)] = NOT_CHARGED
+    return int((choice[C_REASON, events] == NOT_CHARGED).sum())
 
 
 def _roomier(cells: Cells, used: int, worst: int) -> Cells:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from rating.gathered import apart
-from rating.kernels.layout import CHOICE, MAX_PLANS
+from rating.kernels.layout import C_ASK, CHARGE, CHOICE, MAX_PLANS
 from rating.kernels.legs import cover_nb, interleave_nb
 from reference_data.tariffs.compile import Tariffs
 from schemas.columns import ABSENT, I64
@@ -53,6 +53,7 @@ class Legs:
             self._room = rows
             self._terms, self._priced = apart(2, self.most * rows), apart(CHOICE, self.most * rows)
             self._merged = apart(CHOICE, (self.most + 1) * rows)
+            self._priced[C_ASK] = CHARGE
         legs = cover_nb(usage, chosen, rows, self._first, self._plan, self._accounts, self._terms, self._priced)
         if not legs:
             return chosen, rows

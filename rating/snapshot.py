@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from rating.book import NEVER_US, NO_CLOCK_US, BalanceBook, aligned, grown, zone_tables
 from rating.friends import friends_to_arrow, restore_friends
+from rating.holds import holds_to_arrow, restore_holds
 from rating.kernels.layout import (
     B_CLOCK,
     B_HORIZON,
@@ -71,7 +72,7 @@ class SlicedTable:
 
 
 def to_arrow(book: BalanceBook) -> dict[str, pa.Table]:
-    """Tables `accounts`, `buckets`, `plans`, `sessions`, `commands`, `friends`, `scalars`.
+    """Tables `accounts`, `buckets`, `plans`, `sessions`, `commands`, `friends`, `holds`, `scalars`.
 
     Accounts are in the order of opening, the rest in the order of what names it.
     """
@@ -102,7 +103,7 @@ def small_tables(book: BalanceBook) -> dict[str, pa.Table]:
     tables = {
         "accounts": accounts, "buckets": buckets, "plans": _plans(book),
         "commands": pa.table({"digest": pa.array(sorted(book.applied), pa.binary(16))}),
-        "friends": friends_to_arrow(book),
+        "friends": friends_to_arrow(book), "holds": holds_to_arrow(book),
         "scalars": pa.table({name: [int(book.scalars[i])] for name, i in _SCALARS.items()})}
     return {name: t.replace_schema_metadata(_METADATA) for name, t in tables.items()}
 
@@ -143,6 +144,8 @@ def from_arrow(tables: dict[str, pa.Table]) -> BalanceBook:
                      _column(buckets, "remaining"), _column(buckets, "from_us"), _column(buckets, "to_us"))
     if "friends" in tables:  # not in the first releases' snapshots
         restore_friends(book, tables["friends"])
+    if "holds" in tables:  # not before reservations
+        restore_holds(book, tables["holds"])
     _restore_sessions(book, tables["sessions"])
     book.applied = set(tables["commands"]["digest"].to_pylist())
     return book

@@ -21,13 +21,18 @@ from rating.kernels.cycles import (
     row_key_nb,
     thresholds_of_nb,
 )
+from rating.kernels.holds import RELEASE_POSTINGS, hold_nb, release_nb, undo_nb
 from rating.kernels.layout import (
     B_CLOCK,
     B_HORIZON,
     B_SESSIONS,
     B_SPILLED,
+    C_ASK,
     C_CURRENCY,
+    C_DUE,
     C_ENTRY,
+    C_GRANTED,
+    C_LEAST,
     C_LEG,
     C_PLAN,
     C_QUANTITY,
@@ -41,10 +46,13 @@ from rating.kernels.layout import (
     C_ZONE,
     CELLS_IN,
     CELLS_OUT,
+    CHARGE,
     CONNECTED,
+    DEBIT,
     DISCONNECTS,
     F_ACCOUNT,
     F_TRAITS,
+    G_ASKED,
     G_FIRST,
     G_NEXT,
     G_NOTIFIED,
@@ -59,6 +67,7 @@ from rating.kernels.layout import (
     M_HI,
     M_LO,
     MAX_CANDIDATES,
+    MAX_ENTRIES,
     NOT_CHARGED,
     P_LEG,
     R_ALLOWANCE,
@@ -87,6 +96,9 @@ from rating.kernels.layout import (
     R_UNCOLLECTED,
     R_VERSION,
     R_ZONE,
+    RELEASE,
+    REPORT,
+    RESERVE,
     U_EVENT_HI,
     U_EVENT_LO,
     U_GROUP,
@@ -165,28 +177,61 @@ def roomless_nb(candidates, progress, posting, scalars, spill, sessions):
         4 * (scalars[B_SESSIONS] + candidates + SESSION_ROOM) > 3 * sessions.shape[0])
 
 
+@kernel(None, error_model="numpy", forceinline=True)
+def next_trial_nb(asked, tried, could, payable, beyond):
+    """Between the most that could be paid and the least that could not: (what to try next or 0, both, moved).
+
+    Where all of it is too much, one unit is tried next: who has nothing left is told so at once.
+    """
+    if could:
+        payable = tried
+    else:
+        beyond = tried
+    if beyond - payable <= 1:
+        return (np.int64(0) if could else payable), payable, beyond
+    if not could and tried == asked and payable == 0:
+        return np.int64(1), payable, beyond
+    return (payable + beyond) // 2, payable, beyond
+
+
 @kernel(types.void(CELLS_IN, CELLS_OUT, types.int64, TABLES, types.int64, CELLS_OUT, CELLS_OUT, CELLS_OUT,
-                   CELLS_OUT, I64_OUT, types.UniTuple(I64_IN, 3), CELLS_OUT, I64_OUT, CELLS_OUT, CELLS_OUT, CELLS_OUT,
-                   CELLS_OUT, I64_OUT),
+                   CELLS_OUT, I64_OUT, types.UniTuple(I64_IN, 3), CELLS_OUT, I64_IN, CELLS_OUT, I64_OUT, CELLS_OUT,
+                   CELLS_OUT, CELLS_OUT, CELLS_OUT, I64_OUT),
         error_model="numpy")
-def fold_nb(usage, choice, rows, tables, position, records, profile, spill, sessions, scalars, zones,
-            candidates, walk, marks, rated, posting, notification, progress):
+def fold_nb(usage, choice, rows, tables, position, records, profile, spill, sessions, scalars, zones, holds,
+            currency_of, candidates, walk, marks, rated, posting, notification, progress):
     """Charge rows of the choice from progress[G_NEXT] to `rows`, or until `posting`, `notification` or `spill` may lack
     room.
 
     choice (CHOICE, ...): what `select_nb` found; a reason found here is written back into it. rated: a row for each
     that is charged from progress[G_RATED], own columns only, those of RATED_USUAL where they say something. posting:
-    rows from progress[G_POSTED]. notification: rows from progress[G_NOTIFIED]. candidates (MAX_CANDIDATES,
-    CANDIDATE_WORDS), walk (WALK,) and marks (MAX_COUNTERS, MARK_WORDS) are scratch. sessions has room for every event;
-    `position` is the journal's. Legs follow their event, and are charged only when that was.
+    rows from progress[G_POSTED]. notification: rows from progress[G_NOTIFIED]. currency_of: the book's currencies as
+    labels. candidates (MAX_CANDIDATES, CANDIDATE_WORDS), walk (WALK,), marks (MAX_COUNTERS, MARK_WORDS): scratch.
+    sessions, holds: room for every event. `position` is the journal's. Legs follow their event, and are charged only
+    when that was. What is wanted of a row is in C_ASK: rows that are no usage end as NOT_CHARGED.
     """
     at = progress[G_NEXT]
+    tried, trial, payable, beyond = np.int64(-1), np.int64(0), np.int64(0), np.int64(0)
     ask_to_fold_nb(usage, choice, at, min(at + SOON, rows), records, profile, sessions)
     while at < rows:
         if at + SOON < rows:
             ask_to_fold_nb(usage, choice, at + SOON, at + SOON + 1, records, profile, sessions)
-        leg = choice[C_LEG, at]
-        if leg == 0:
+        leg, ask = choice[C_LEG, at], choice[C_ASK, at]
+        if ask != CHARGE:
+            if progress[G_ASKED] != at:
+                if progress[G_POSTED] + RELEASE_POSTINGS > posting.shape[1]:
+                    break
+                progress[G_ASKED] = at
+                progress[G_FIRST] = progress[G_POSTED]
+                if ask <= RELEASE:
+                    progress[G_POSTED] = release_nb(holds, scalars, records, profile, spill, sessions, currency_of,
+                                                    usage, choice[C_SOURCE, at], position, posting,
+                                                    progress[G_POSTED])
+                if ask == RELEASE:
+                    choice[C_REASON, at] = NOT_CHARGED
+            if tried != at:
+                tried, trial, payable, beyond = at, choice[C_QUANTITY, at], np.int64(0), choice[C_QUANTITY, at] + 1
+        elif leg == 0:
             progress[G_FIRST] = progress[G_POSTED]
         else:
             retail = at - 1
@@ -206,7 +251,7 @@ def fold_nb(usage, choice, rows, tables, position, records, profile, spill, sess
             if roomless_nb(worst, progress, posting, scalars, spill, sessions):
                 break
         family = tables[ENTRY_FAMILY][entry]
-        time_us, quantity = usage[U_TIME, i], choice[C_QUANTITY, at]
+        time_us, quantity = usage[U_TIME, i], trial if ask == RESERVE else choice[C_QUANTITY, at]
         event_hi, event_lo = usage[U_EVENT_HI, i], usage[U_EVENT_LO, i]
 
         # The session so far.
@@ -322,6 +367,44 @@ def fold_nb(usage, choice, rows, tables, position, records, profile, spill, sess
             elif scope == SCOPE_DAY:
                 exact_open += scope_sum - exact_before
             blocked = min(max(price - rounded_nb(tables, family, exact_open), np.int64(0)), max(due, np.int64(0)))
+
+        # Who pays: units taken, then money, own before shared, then what no balance covers.
+        currency, kept = choice[C_CURRENCY, at], posted
+        first_bucket, posted, index = post_taken_nb(profile, spill, scalars, zones, sessions, candidates, count,
+                                                    account, time_us, event_hi, event_lo, position, posting, posted,
+                                                    index)
+        left, posted = collect_nb(tables, records, profile, spill, candidates, count, walk[W_FORMS], family, row,
+                                  shared, due, blocked, currency, time_us, event_hi, event_lo, position, posting,
+                                  posted, index)
+        if ask != CHARGE:
+            choice[C_DUE, at] = due
+        if ask > REPORT:
+            if ask == DEBIT and left == 0:
+                choice[C_GRANTED, at] = quantity
+            else:
+                # No grant goes beyond where a maximum ends the session, nor takes of more than a hold has room for.
+                could = left == 0 and posted - kept <= 2 * MAX_ENTRIES and (
+                    walk[W_CONNECTED] & DISCONNECTS == 0 or not 0 < walk[W_REACHED] < start_at + quantity)
+                if ask == RESERVE and could and beyond - quantity <= 1 and quantity >= min(
+                        choice[C_LEAST, at], choice[C_QUANTITY, at]):
+                    hold_nb(holds, scalars, profile, candidates, count, row, shared, hi, lo, quantity, posting, kept,
+                            posted)
+                    choice[C_GRANTED, at] = quantity
+                else:
+                    undo_nb(records, profile, spill, sessions, candidates, count, row, shared, posting, kept, posted)
+                    if ask == RESERVE:
+                        trial, payable, beyond = next_trial_nb(choice[C_QUANTITY, at], quantity, could, payable,
+                                                               beyond)
+                        if trial > 0:
+                            progress[G_POSTED] = kept
+                            continue
+                    choice[C_GRANTED, at] = quantity if ask > DEBIT and left == 0 else np.int64(0)
+                progress[G_POSTED] = kept
+                choice[C_REASON, at] = NOT_CHARGED
+                at += 1
+                continue
+
+        # What is remembered of it.
         if tables[FAMILY_TAX_NUMERATOR][family] != 0:
             tax = tax_in_nb(tables, family, price) - taxed
             taxed += tax
@@ -365,14 +448,6 @@ def fold_nb(usage, choice, rows, tables, position, records, profile, spill, sess
             progress[G_NOTIFIED] = count_nb(tables, marks, met, sessions, scalars, account, quantity, due, time_us,
                                             event_hi, event_lo, position, notification, progress[G_NOTIFIED])
 
-        # Postings: units taken, then money, own before shared, then what no balance covers.
-        currency = choice[C_CURRENCY, at]
-        first_bucket, posted, index = post_taken_nb(profile, spill, scalars, zones, sessions, candidates, count,
-                                                    account, time_us, event_hi, event_lo, position, posting, posted,
-                                                    index)
-        left, posted = collect_nb(tables, records, profile, spill, candidates, count, walk[W_FORMS], family, row,
-                                  shared, due, blocked, currency, time_us, event_hi, event_lo, position, posting,
-                                  posted, index)
         if tax != -1:
             posted = post_tax_nb(account, tax, currency, time_us, event_hi, event_lo, position, posting, posted,
                                  posted - progress[G_FIRST])

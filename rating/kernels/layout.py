@@ -80,20 +80,35 @@ SESSION_WORDS = 16
  X_BEGAN, X_STEPS, X_TIER, X_REACHED) = range(16)
 CONNECTED, DISCONNECTS = 1, 2
 
+# What is held for a session that goes on: a row of a table by the session's key, in words 0 and 1 as of sessions.
+# H_ROW: row of the account that asked; H_SHARED: the one it shared with then, or -1; H_GRANTED: units. From H_ENTRY on
+# up to MAX_ENTRIES triples: row of the account, bucket id (-1: its money), amount. CAPPED: a member's cap counts it.
+H_ROW, H_SHARED, H_GRANTED, H_COUNT, H_ENTRY = 2, 3, 4, 5, 8
+MAX_ENTRIES, ENTRY_WORDS = 8, 3
+HOLD_WORDS = H_ENTRY + MAX_ENTRIES * ENTRY_WORDS
+CAPPED = 1 << 40
+
 # Scalars of the book.
 # B_THROUGH: last day whose cycles `period_close` has closed. B_DUE: no bucket is to expire before the clock is there
 # (not part of the state: a restored book looks at all of them once). B_UNTIL: what was over by then is closed too.
-B_CLOCK, B_LATENESS, B_HORIZON, B_SESSIONS, B_SPILLED, B_THROUGH, B_DUE, B_UNTIL = range(8)
-SCALARS = 8
+# B_HOLDS: rows of the table of what is held.
+B_CLOCK, B_LATENESS, B_HORIZON, B_SESSIONS, B_SPILLED, B_THROUGH, B_DUE, B_UNTIL, B_HOLDS = range(9)
+SCALARS = 9
 
 # What selection finds for an event.
 # C_SET, C_SHARED_SET: sets of up to four plans, the first in the lowest 16 bits; 0 ends them. C_VERSION is a label.
 # C_LEGS: bit n: leg n + 1 of the version covers the event. C_LEG: which leg a row is, 0 for the event itself; its legs
 # follow it. C_SOURCE: its usage row, C_ACCOUNT: the account that pays, which of a leg is not the usage's.
+# C_ASK: what is wanted of the row, see below, and C_LEAST: fewer units than this are not worth holding. Both are the
+# caller's; the fold answers with C_GRANTED, units that were held or charged, and C_DUE, what they cost.
 (C_REASON, C_ROW, C_ENTRY, C_SET, C_ZONE, C_VERSION, C_PLAN, C_SHARED_ROW, C_SHARED_SET, C_CURRENCY,
- C_QUANTITY, C_LEGS, C_LEG, C_SOURCE, C_ACCOUNT) = range(15)
-CHOICE = 15
-NOT_CHARGED = -1  # reason of a leg whose event was not charged: no row comes of it
+ C_QUANTITY, C_LEGS, C_LEG, C_SOURCE, C_ACCOUNT, C_ASK, C_LEAST, C_GRANTED, C_DUE) = range(19)
+CHOICE = 19
+NOT_CHARGED = -1  # reason of a row that is no usage, or a leg whose event was not charged: no rated row comes of it
+# Wanted of a row: CHARGE usage that was consumed, whatever it finds; REPORT the same, what was held for its session
+# given back first; RESERVE as much as can be paid, held for what comes instead of what was; RELEASE what was held;
+# DEBIT all of it, or nothing where it cannot be paid; say what it would cost.
+CHARGE, REPORT, RESERVE, RELEASE, DEBIT, PRICE_ENQUIRY = range(6)
 MAX_PLANS, SET_BITS, SET_MASK = 4, 16, 0xFFFF
 
 # Friends of accounts: hashed by account row and token; account row (-1: empty, -2: removed), token of the number,
@@ -121,8 +136,8 @@ MAX_COUNTERS, MARK_WORDS = 16, 5
 M_COUNTER, M_HI, M_LO, M_DAY, M_END = range(5)
 
 # Progress of a fold that may stop for room: next event, rated rows, posting rows, notification rows, pieces of walks,
-# first posting of the event, its legs included.
-G_NEXT, G_RATED, G_POSTED, G_NOTIFIED, G_TURNS, G_FIRST = range(6)
-PROGRESS = 6
+# first posting of the event, its legs included; row with a wish whose work has begun, -1 for none.
+G_NEXT, G_RATED, G_POSTED, G_NOTIFIED, G_TURNS, G_FIRST, G_ASKED = range(7)
+PROGRESS = 7
 
 __all__ = ["CELLS_IN", "CELLS_OUT", "I32_IN", "I64_IN", "I64_OUT"]
