@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import os
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -87,8 +88,11 @@ def run(parameters: dict[str, int], features: frozenset[str] = LANDED) -> dict[s
                 if result["found"]:
                     found.append(str(result["found"]))
             worlds += chunk
+            print(f"\r{events:,} of {wanted:,} events, {len(found)} disagreements, "
+                  f"{time.perf_counter() - started:,.0f} s", end="", file=sys.stderr, flush=True)
             if len(found) > 100:
                 break
+    print(file=sys.stderr)
     seconds = time.perf_counter() - started
     return {"events": events, "rated": rated, "worlds": worlds, "refused": refused, "disagreements": len(found),
             "features": len(features), "seconds": round(seconds, 1), "events_per_s": round(events / seconds),
