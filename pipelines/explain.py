@@ -179,6 +179,7 @@ class Lineage:
             return {"recomputed": "no: the tariff at hand is not the one that it was charged under"}
         consumed = [(p["bucket_id"], -p["amount"]) for p in postings
                     if p["ledger_account"] == "allowance" and p["amount"] < 0 and p["unit"] != "money"
+                    and p["reason"] != "rollover"
                     and p["journal_position"] == row["journal_position"]]
         found = explain_rated({name: int(cells[name][0]) for name in RATED.names}, self._tariffs, consumed)
         walk = {name: value for name, value in found.items() if name not in _SAID}

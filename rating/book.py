@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from rating.days import begin_days
 from rating.kernels.expiry import compact_nb
 from rating.kernels.holds import rehash_holds_nb
 from rating.kernels.layout import (
@@ -199,6 +200,8 @@ class BalanceBook:
         theirs = owner >= first
         self._add_plans(owner[theirs], plan[accounts.plan[theirs]],
                         accounts.plan_from_us[theirs], accounts.plan_to_us[theirs])
+        if self.scalars[B_CLOCK] != NO_CLOCK_US:
+            begin_days(self, np.arange(first, first + count), int(self.scalars[B_CLOCK]))
         return self._opening(accounts, new, tariffs, journal_position)
 
     def _opening(self, accounts: Accounts, new: npt.NDArray[np.intp], tariffs: Tariffs, journal_position: int) -> Cells:

@@ -147,7 +147,7 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
             posting.make_room(int(progress[G_POSTED]), _LIKELY_POSTINGS * left + _WORST_POSTINGS)
             fold_nb(usage, choice, rows, tariffs.tables, journal_position, book.records, book.profile,
                     book.spill, book.sessions, book.scalars, book.zones, book.holds, places[0], scratch, walk, marks,
-                    rated.matrix, posting.matrix, notification.matrix, progress)
+                    rated.matrix, posting.matrix, notification.matrix, progress, (book.nodes, plan_of, tariffs.rolls))
             if progress[G_NEXT] < rows:  # it stopped for room: of postings, of notifications, or of spilled buckets
                 notification = _roomier(notification, int(progress[G_NOTIFIED]), _worst_notifications(tariffs))
                 book.make_room((rows - int(progress[G_NEXT])) * rows_per_event + 2 * MAX_CANDIDATES)

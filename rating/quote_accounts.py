@@ -13,6 +13,7 @@ import pyarrow as pa
 from rating.book import NEVER_US, BalanceBook
 from rating.commands.grants import CATALOGUE
 from rating.counters import CounterKind, counter_kinds, cycle_day, set_counter
+from rating.days import begin_with
 from rating.friends import add_friends
 from rating.kernels.layout import L_VALID
 from rating.quote_events import AccountName, QuoteEvent, account_of
@@ -329,7 +330,10 @@ def _fill_buckets(book: BalanceBook, given: Sequence[GivenAccount], names: Accou
                 found[row, key] = remaining, bucket.from_us, bucket.to_us
                 continue
             at_us = bucket.at_us if bucket.at_us >= 0 else first_us
-            found[row, key | cycle_day(book, row, CYCLES.index(allowance.cycle), at_us)] = remaining, 0, 0
+            day = cycle_day(book, row, CYCLES.index(allowance.cycle), at_us)
+            found[row, key | day] = remaining, 0, 0
+            if day:
+                begin_with(book, row, day)
     if found:
         keys = np.array(list(found), np.int64)
         values = np.array(list(found.values()), np.int64)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from rating.book import NEVER_US, NO_CLOCK_US, BalanceBook, aligned, grown, zone_tables
+from rating.days import begin_days
 from rating.friends import friends_to_arrow, restore_friends
 from rating.holds import holds_to_arrow, restore_holds
 from rating.kernels.layout import (
@@ -19,6 +20,7 @@ from rating.kernels.layout import (
     B_SESSIONS,
     B_THROUGH,
     B_UNTIL,
+    DAY_MASK,
     F_ACCOUNT,
     F_CREDIT,
     F_PLAN,
@@ -40,6 +42,7 @@ from rating.kernels.layout import (
     STATE,
     TRAIT_CURRENCY,
     TRAIT_PAYMENT,
+    TRAIT_SINCE,
     TRAIT_ZONE,
     X_HI,
     X_LO,
@@ -96,7 +99,7 @@ def small_tables(book: BalanceBook) -> dict[str, pa.Table]:
         "currency": _named(traits >> TRAIT_CURRENCY & 0xFFF, book.currencies),
         "time_zone": _named(traits >> TRAIT_ZONE & 0xFFFF, book.time_zones),
         "payment": traits >> TRAIT_PAYMENT & 0xF, "since_us": book.life[:, L_SINCE],
-        "valid_until_us": book.life[:, L_VALID]})
+        "valid_until_us": book.life[:, L_VALID], "days_since": traits >> TRAIT_SINCE & DAY_MASK})
     rows, ids, left, from_us, to_us = book.buckets()
     buckets = pa.table({"account_id": book.account_ids[rows], "bucket_id": ids, "remaining": left, "from_us": from_us,
                         "to_us": to_us})
@@ -142,6 +145,10 @@ def from_arrow(tables: dict[str, pa.Table]) -> BalanceBook:
     buckets = tables["buckets"]
     book.set_buckets(book.rows_of(_column(buckets, "account_id")), _column(buckets, "bucket_id"),
                      _column(buckets, "remaining"), _column(buckets, "from_us"), _column(buckets, "to_us"))
+    if "days_since" in accounts.column_names:
+        book.profile[:, F_TRAITS] |= accounts["days_since"].to_numpy() << TRAIT_SINCE
+    elif book.scalars[B_CLOCK] != NO_CLOCK_US:  # an earlier release did not ask
+        begin_days(book, np.arange(count), int(book.scalars[B_CLOCK]))
     if "friends" in tables:  # not in the first releases' snapshots
         restore_friends(book, tables["friends"])
     if "holds" in tables:  # not before reservations

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.durable import ASIDE, Disk, reached
 from rating.book import BalanceBook
@@ -126,13 +127,24 @@ def corrected_book(book: BalanceBook, correction: Correction) -> BalanceBook:
     for name, table in tables.items():
         if "account_id" in table.column_names:
             kept = table.filter(pa.array(~np.isin(table["account_id"].to_numpy(), replaced)))
-            whole = pa.concat_tables([kept, parts[name].cast(table.schema)])
+            whole = pa.concat_tables([kept, _completed(parts[name], table).cast(table.schema)])
             place = order[np.searchsorted(ids, whole["account_id"].to_numpy(), sorter=order)]
             tables[name] = whole.take(pa.array(np.argsort(place, kind="stable"))).replace_schema_metadata(
                 table.schema.metadata)
         elif name == "sessions":
             tables[name] = _sessions(table, parts[name], gone)
     return from_arrow(tables)
+
+
+def _completed(part: pa.Table, live: pa.Table) -> pa.Table:
+    """Accounts as an earlier release kept them, with what it did not know as the book has it."""
+    unknown = [name for name in live.column_names if name not in part.column_names]
+    if not unknown:
+        return part
+    place = pc.index_in(part["account_id"], live["account_id"])
+    for name in unknown:
+        part = part.append_column(name, live[name].take(place))
+    return part.select(live.column_names)
 
 
 def _sessions(live: pa.Table, part: pa.Table, gone: pa.Table | None) -> pa.Table:

@@ -7,16 +7,16 @@ from datetime import date
 
 import numpy as np
 
-from rating.book import NEVER_US, currency_label
+from rating.book import NEVER_US, NO_CLOCK_US, currency_label
 from rating.charging import places_of
 from rating.commands.context import Context, RefusedError
 from rating.commands.fees import charge_clock
 from rating.commands.movement import Movement
 from rating.commands.states import run_timers
+from rating.days import begin_days
 from rating.kernels.expiry import expire_nb
 from rating.kernels.layout import B_CLOCK, B_DUE, B_HORIZON, B_LATENESS, B_SPILLED, B_THROUGH, B_UNTIL, G_NEXT, G_POSTED
-from reference_data.tariffs.compile import Tariffs, definition_key
-from schemas.columns import ABSENT, I64, Cells
+from schemas.columns import ABSENT, Cells
 from schemas.errors import ReferenceDataError
 from schemas.rated import POSTING
 from schemas.timepoint import DAY_S, SECOND_US
@@ -32,6 +32,8 @@ def clock(context: Context, movement: Movement) -> None:
     before_us = int(book.scalars[B_CLOCK])
     now_us = max(before_us, context.time_us)
     book.scalars[B_CLOCK] = now_us
+    if before_us == NO_CLOCK_US:
+        begin_days(book, np.arange(len(book)), now_us)
     if now_us // DAY_US != before_us // DAY_US:  # it walks all of them: once a day is enough
         # Counters of cycles that are open yet are among them.
         book.forget_sessions(now_us - max(int(book.scalars[B_HORIZON]), int(book.scalars[B_LATENESS])))
@@ -71,7 +73,6 @@ def _expire(context: Context, now_us: int) -> Cells:
     if book.scalars[B_DUE] > closed_us:
         return Cells.empty(POSTING)
     book.scalars[B_DUE] = NEVER_US
-    rolls = _rollovers(context.tariffs)
     plan_of = places_of(context.tariffs, book, None)[0]
     currency_of = np.array([currency_label(context.tariffs, name) for name in book.currencies] or [0], np.int64)
     progress = np.zeros(4, np.int64)
@@ -85,7 +86,7 @@ def _expire(context: Context, now_us: int) -> Cells:
         if book.spill.shape[0] < 2 * int(book.scalars[B_SPILLED]):
             book.grow_spill()
         expire_nb(book.records, book.profile, book.nodes, book.spill, book.scalars, book.zones, currency_of, plan_of,
-                  rolls, *context.movement, context.position, now_us, posting.matrix, progress)
+                  context.tariffs.rolls, *context.movement, context.position, now_us, posting.matrix, progress)
         if progress[G_NEXT] == before:
             if chunk > 1 << 22:
                 raise ReferenceDataError(f"account {book.account_ids[before]} has more than a million buckets", "fewer")
@@ -94,16 +95,3 @@ def _expire(context: Context, now_us: int) -> Cells:
     if book.scalars[B_SPILLED]:
         book.compact_spill()
     return Cells.concat(POSTING, parts)
-
-
-def _rollovers(tariffs: Tariffs) -> tuple[I64, I64, I64, I64]:
-    """Keys of allowances that roll over in some version, ascending; from when, their plans' labels, how much may."""
-    caps = [{definition_key(plan.name, a): a.rollover_cap for plan in version.plans.values() for a in plan.allowances}
-            for version in tariffs.versions]
-    label = {definition_key(plan.name, a): tariffs.labels["plan"].index(plan.name) for version in tariffs.versions
-             for plan in version.plans.values() for a in plan.allowances if a.rollover_cap}
-    found = [(key, version.active_from_us, label[key], known.get(key, 0)) for key in sorted(label)
-             for version, known in zip(tariffs.versions, caps, strict=True)]
-    columns = np.array(found, np.int64).reshape(-1, 4)
-    key, start, plan, cap = (np.ascontiguousarray(columns[:, i]) for i in range(4))
-    return key, start, plan, cap

@@ -2,6 +2,7 @@
 
 from rating.book import NEVER_US
 from rating.commands.context import Context, RefusedError
+from rating.days import enter_state
 from rating.kernels.layout import F_CREDIT, L_SINCE, L_VALID, MONEY, STATE
 from schemas.codes import LedgerAccount, PostingReason, StateCause, Unit
 from schemas.columns import ABSENT, Cells
@@ -49,6 +50,7 @@ class Movement:
         book.life[row, L_VALID] = valid_until_us
         if state != before:
             book.life[row, L_SINCE] = time_us
+            enter_state(book, row, before, state, time_us)
         book.timers_due()
         self._states.append((int(book.account_ids[row]), time_us, before, state, valid_until_us, cause))
 

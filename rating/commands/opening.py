@@ -10,6 +10,7 @@ from rating.commands.context import Context, RefusedError
 from rating.commands.grants import CATALOGUE, LARGEST, give_bucket
 from rating.commands.movement import Movement
 from rating.counters import CounterKind, counter_kinds, cycle_day, cycle_end_us, has_counter, set_counter
+from rating.days import begin_with
 from rating.kernels.layout import (
     B_CLOCK,
     B_DUE,
@@ -138,6 +139,8 @@ def _bucket(context: Context, movement: Movement) -> None:
     if holds_bucket(book, row, bucket_id) or cycle_closed(book, row, end_us):
         raise RefusedError
     _put(book, row, bucket_id, amount, end_us)
+    if cycle:
+        begin_with(book, row, day)
     movement.pair(row, LedgerAccount.ALLOWANCE, LedgerAccount.OPENING, found.definition.unit, amount,
                   PostingReason.OPENING, bucket_id)
 

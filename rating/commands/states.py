@@ -5,6 +5,7 @@ import numpy as np
 from rating.book import NEVER_US, NO_CLOCK_US, BalanceBook
 from rating.commands.context import Context, RefusedError
 from rating.commands.movement import Movement, state_cells
+from rating.days import enter_state
 from rating.kernels.layout import L_SINCE, L_VALID, STATE
 from reference_data.accounts import STATES
 from reference_data.tariffs.compile import Tariffs
@@ -53,6 +54,7 @@ def run_timers(book: BalanceBook, tariffs: Tariffs, movement: tuple[int, int], p
                 earliest_us = min(earliest_us, int(due[~over].min()))
             for row, when in zip(here[over].tolist(), due[over].tolist(), strict=True):
                 book.records[row, STATE], book.life[row, L_SINCE] = after, when
+                enter_state(book, row, before, after, when)
                 book.all_active = None
                 steps.append((when, row, before, after, int(book.life[row, L_VALID])))
             moved.append(here[over])

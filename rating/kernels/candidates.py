@@ -41,7 +41,6 @@ from rating.kernels.layout import (
     K_STEP,
     K_TAKEN,
     MAX_GRANTED,
-    P_BUCKET,
     S_BUCKET,
     S_FROM,
     S_NEXT,
@@ -63,6 +62,7 @@ from rating.kernels.layout import (
     X_TIME,
 )
 from rating.kernels.postings import put_pair_nb
+from rating.kernels.rollover import begin_days_nb, carry_over_nb
 from rating.kernels.sessions import find_session_nb
 from schemas.codes import LedgerAccount, PostingReason, Unit
 from schemas.jit import kernel
@@ -83,7 +83,6 @@ from schemas.tariff_tables import (
     DEFINITION_MEMBER_CAP,
     DEFINITION_PER,
     DEFINITION_PRICE,
-    DEFINITION_ROLLOVER,
     DEFINITION_STEP,
     DEFINITION_TIMING,
     FAMILY_DENOMINATOR,
@@ -102,20 +101,20 @@ from schemas.tariff_tables import (
 )
 
 CONSUMED, GRANTED, CHARGED = int(LedgerAccount.CONSUMED), int(PostingReason.GRANT), int(PostingReason.CHARGE)
-ROLLOVER = int(PostingReason.ROLLOVER)
 MONEY_UNIT = int(Unit.MONEY)
 MEMBER = 4  # a row of the table of open sessions: what a member took of a shared bucket
 
 
 @kernel(None, error_model="numpy")
 def room_nb(tables, profile, owner, chosen):
-    """Candidates that the sets of an account's plans can come to: each may bring a rolled over rest."""
+    """Buckets that the sets of an account's plans can add, and half the pairs that these post: four of an allowance
+    that rolls over (its own, that of a cycle before that nothing met, and what rolled into each of them)."""
     size = np.int64(0)
     full = owner >= 0 and profile[owner, F_TRAITS] & HAS_GRANTED != 0
     while chosen > 0:
         part = chosen & SET_MASK
         first = tables[FULL_FIRST] if full else tables[SET_FIRST]
-        size += 2 * (first[part + 1] - first[part])
+        size += 4 * (first[part + 1] - first[part])
         chosen >>= SET_BITS
     return size + MAX_GRANTED if full else size
 
@@ -224,43 +223,15 @@ def gather_granted_nb(tables, profile, spill, scalars, zones, owner, definition,
     return count
 
 
-@kernel(None, error_model="numpy")
-def carry_over_nb(tables, records, profile, spill, scalars, zones, owner, definition, bucket_id, currency, time_us,
-                  event_hi, event_lo, index, position, posting, posted):
-    """A new cycle's grant was made: what is left of the cycle before, at most the cap, moves into a bucket of its own.
-
-    Returns `posted`.
-    """
-    traits = profile[owner, F_TRAITS]
-    cycle, start = bucket_cycle_nb(bucket_id), bucket_id & ((1 << BUCKET_CYCLE_SHIFT) - 1)
-    before = bucket_id - start + cycle_start_nb(cycle, start - 1, traits & 0xFF)
-    rolled = rolled_id_nb(bucket_id, start)
-    place = find_bucket_nb(records, profile, spill, owner, before)
-    if place < 0 or find_bucket_nb(records, profile, spill, owner, rolled) >= 0:
-        return posted
-    left = records[owner, place] if place < SLOTS else spill[place - SLOTS, S_REMAINING]
-    moved = min(left, tables[DEFINITION_ROLLOVER][definition])
-    if moved <= 0:
-        return posted
-    if place < SLOTS:
-        records[owner, place] = left - moved
-    else:
-        spill[place - SLOTS, S_REMAINING] = left - moved
-    add_bucket_nb(records, profile, spill, scalars, zones, owner, rolled, moved)
-    put_pair_nb(posting, posted, event_hi, event_lo, index, position, time_us, profile[owner, F_ACCOUNT], before,
-                bucket_unit_nb(bucket_id), currency, -moved, ALLOWANCE, ALLOWANCE, ROLLOVER)
-    posting[P_BUCKET, posted + 1] = rolled
-    return posted + 2
-
-
 @kernel(None, error_model="numpy", forceinline=True)
 def gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, own_set, shared, shared_set, family,
-              currency, time_us, event_hi, event_lo, position, posting, posted, index, candidates, walk):
+              currency, time_us, event_hi, event_lo, position, posting, posted, index, candidates, walk, past):
     """Fill `candidates` with the buckets that may cover an event: own, then shared. Returns how many, and `posted`.
 
     family: of the price, whose unit they have, or they are money. A cycle's bucket is granted, and posted from row
     `posted` on, as the event's posting `index`, when it is first met. walk[W_FORMS] becomes the forms
-    of all of them. -1 candidates: late usage of a closed cycle, by a plan that sets it aside.
+    of all of them. past: see `rating.kernels.rollover`. -1 candidates: late usage of a closed cycle, by a plan that
+    sets it aside.
     """
     count = 0
     late, unit = tables[FAMILY_LATE][family], tables[FAMILY_UNIT][family]
@@ -277,6 +248,7 @@ def gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, ow
         full = traits & HAS_GRANTED != 0
         member = np.int64(-1) if side == 0 else profile[row, F_ACCOUNT]
         today = local_day_nb(zones, traits, time_us)
+        began = np.int64(0)  # first day that something was granted for
         while chosen > 0:  # a set for each plan of the owner, in their order
             part = chosen & SET_MASK
             chosen >>= SET_BITS
@@ -292,11 +264,13 @@ def gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, ow
                     count = gather_granted_nb(tables, profile, spill, scalars, zones, owner, definition, family,
                                               sessions, member, time_us, candidates, count)
                     continue
+                met_us = time_us
                 bucket_id = key | cycle_start_nb(bucket_cycle_nb(key), today, traits & 0xFF)
                 if is_closed_nb(scalars, zones, traits, bucket_id, time_us):
                     if late != LATE_CURRENT:
                         continue
-                    bucket_id = cycle_bucket_nb(key, traits, zones, current_us_nb(scalars, zones, traits))
+                    met_us = current_us_nb(scalars, zones, traits)
+                    bucket_id = cycle_bucket_nb(key, traits, zones, met_us)
                 money = currency if form & A_MONEY else np.int64(-1)
                 place = find_bucket_nb(records, profile, spill, owner, bucket_id)
                 if place < 0:
@@ -309,10 +283,12 @@ def gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, ow
                     index += 2
                     if form & A_ROLLOVER:
                         before = posted
-                        posted = carry_over_nb(tables, records, profile, spill, scalars, zones, owner, definition,
-                                               bucket_id, money, time_us, event_hi, event_lo, index, position,
-                                               posting, posted)
+                        posted = carry_over_nb(tables, records, profile, spill, scalars, zones, past, owner, definition,
+                                               bucket_id, currency, money, time_us, event_hi, event_lo, index,
+                                               position, posting, posted)
                         index += posted - before
+                    day = local_day_nb(zones, traits, met_us)
+                    began = day if began == 0 else min(began, day)
                 rolled = np.int64(-1)
                 if form & A_ROLLOVER:
                     rolled_id = rolled_id_nb(bucket_id, bucket_id & ((1 << BUCKET_CYCLE_SHIFT) - 1))
@@ -328,6 +304,8 @@ def gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, ow
                     put_candidate_nb(tables, candidates, count, owner, rolled, rolled_id, definition, family,
                                      sessions, member)
                     count += 1
+        if began != 0:
+            begin_days_nb(records, profile, owner, began)
     return count, posted
 
 

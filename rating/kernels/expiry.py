@@ -1,6 +1,5 @@
 """The clock over buckets: what is over and closed expires or rolls over into the next cycle; the list shrinks."""
 
-import numpy as np
 from numba import types
 
 from rating.kernels.buckets import (
@@ -15,7 +14,7 @@ from rating.kernels.buckets import (
     rolled_id_nb,
     spill_bucket_nb,
 )
-from rating.kernels.calendar import cycle_end_us_nb, last_at_most_nb, next_cycle_nb
+from rating.kernels.calendar import cycle_end_us_nb, next_cycle_nb
 from rating.kernels.layout import (
     B_DUE,
     B_SPILLED,
@@ -30,7 +29,6 @@ from rating.kernels.layout import (
     HAS_GRANTED,
     I64_IN,
     I64_OUT,
-    MAX_PLANS,
     P_BUCKET,
     S_BUCKET,
     S_FROM,
@@ -43,7 +41,7 @@ from rating.kernels.layout import (
     TRAIT_ZONE,
 )
 from rating.kernels.postings import put_pair_nb
-from rating.kernels.select import plan_at_nb
+from rating.kernels.rollover import ROLLS, rollover_cap_nb, rolls_ever_nb
 from schemas.codes import LedgerAccount, PostingReason, Unit
 from schemas.jit import kernel
 from schemas.tariff_tables import BUCKET_CYCLE_SHIFT, CYCLE_GRANTED, CYCLE_NONE, ROLLED
@@ -53,30 +51,8 @@ EXPIRED, ROLLOVER = int(PostingReason.EXPIRY), int(PostingReason.ROLLOVER)
 MONEY_UNIT = int(Unit.MONEY)
 
 
-@kernel(None, error_model="numpy", forceinline=True)
-def rollover_cap_nb(profile, nodes, plan_of, rolls, row, bucket_id, end_us):
-    """How much of a bucket its allowance carries over at the end of its cycle, 0 for none.
-
-    rolls: `expire_nb`'s. The version in force when the next cycle begins says so, of plans that the account then has.
-    """
-    roll_key, roll_from, roll_plan, roll_cap = rolls
-    if roll_key.size == 0:
-        return np.int64(0)
-    key = bucket_id >> BUCKET_CYCLE_SHIFT << BUCKET_CYCLE_SHIFT
-    at = last_at_most_nb(roll_key, 0, roll_key.size, key)
-    while at > 0 and roll_key[at] == key and roll_from[at] > end_us:
-        at -= 1
-    if roll_key[at] != key or roll_from[at] > end_us:
-        return np.int64(0)
-    plan = plan_at_nb(profile, nodes, row, end_us)
-    for option in range(MAX_PLANS):
-        if plan >= 0 and plan_of[plan, option] == roll_plan[at]:
-            return roll_cap[at]
-    return np.int64(0)
-
-
 @kernel(types.void(CELLS_OUT, CELLS_OUT, CELLS_IN, CELLS_OUT, I64_OUT, types.UniTuple(I64_IN, 3), I64_IN, CELLS_IN,
-                   types.UniTuple(I64_IN, 4), types.int64, types.int64, types.int64, types.int64, CELLS_OUT, I64_OUT),
+                   ROLLS, types.int64, types.int64, types.int64, types.int64, CELLS_OUT, I64_OUT),
         error_model="numpy")
 def expire_nb(records, profile, nodes, spill, scalars, zones, currency_of, plan_of, rolls, movement_hi, movement_lo,
               position, time_us, posting, progress):
@@ -84,8 +60,8 @@ def expire_nb(records, profile, nodes, spill, scalars, zones, currency_of, plan_
 
     Buckets of an account go in the order of their ids, so that history does not number the postings. Spilled ones
     are marked by id 0, for `compact_nb`. scalars[B_DUE], NEVER_US before the first call, becomes the next end.
-    currency_of: the book's currencies as labels. plan_of: as `select_nb`. rolls: allowances that roll over in some
-    version: ids without the day, and from when, of which plan, and how much; ascending by id, then time.
+    currency_of: the book's currencies as labels. plan_of: as `select_nb`. rolls: as `rating.kernels.rollover`
+    says. Where nothing moves of what may roll over, an empty bucket tells the next cycle that this one was met.
     """
     while progress[G_NEXT] < records.shape[0]:
         row = progress[G_NEXT]
@@ -141,24 +117,25 @@ def expire_nb(records, profile, nodes, spill, scalars, zones, currency_of, plan_
             unit = bucket_unit_nb(chosen)
             currency = currency_of[traits >> TRAIT_CURRENCY & 0xFFF] if unit == MONEY_UNIT else -1
             cycle = bucket_cycle_nb(chosen)
-            if left > 0 and CYCLE_NONE < cycle < ROLLED:
+            key = chosen >> BUCKET_CYCLE_SHIFT << BUCKET_CYCLE_SHIFT
+            if CYCLE_NONE < cycle < ROLLED and rolls_ever_nb(rolls, key):
                 end_us = bucket_end_us_nb(zones, traits, chosen, 0)
-                rolled = min(left, rollover_cap_nb(profile, nodes, plan_of, rolls, row, chosen, end_us))
+                rolled = min(left, rollover_cap_nb(profile, nodes, plan_of, rolls, row, key, end_us))
                 start = next_cycle_nb(cycle, chosen & ((1 << BUCKET_CYCLE_SHIFT) - 1), anchor)
                 next_id = rolled_id_nb(chosen, start)
                 # Where the new cycle's grant was made it took its share then.
-                met = chosen >> BUCKET_CYCLE_SHIFT << BUCKET_CYCLE_SHIFT | start
-                if rolled > 0 and cycle_end_us_nb(zones, zone, next_id, anchor) > closed_us and find_bucket_nb(
-                        records, profile, spill, row, met) < 0 and find_bucket_nb(
+                if cycle_end_us_nb(zones, zone, next_id, anchor) > closed_us and find_bucket_nb(
+                        records, profile, spill, row, key | start) < 0 and find_bucket_nb(
                         records, profile, spill, row, next_id) < 0:
                     add_bucket_nb(records, profile, spill, scalars, zones, row, next_id, rolled)
-                    put_pair_nb(posting, progress[G_POSTED], movement_hi, movement_lo ^ profile[row, F_ACCOUNT],
-                                index, position, time_us, profile[row, F_ACCOUNT], chosen, unit, currency,
-                                -rolled, ALLOWANCE, ALLOWANCE, ROLLOVER)
-                    posting[P_BUCKET, progress[G_POSTED] + 1] = next_id
-                    progress[G_POSTED] += 2
-                    index += 2
-                    left -= rolled
+                    if rolled > 0:
+                        put_pair_nb(posting, progress[G_POSTED], movement_hi, movement_lo ^ profile[row, F_ACCOUNT],
+                                    index, position, time_us, profile[row, F_ACCOUNT], chosen, unit, currency,
+                                    -rolled, ALLOWANCE, ALLOWANCE, ROLLOVER)
+                        posting[P_BUCKET, progress[G_POSTED] + 1] = next_id
+                        progress[G_POSTED] += 2
+                        index += 2
+                        left -= rolled
             if left > 0:
                 put_pair_nb(posting, progress[G_POSTED], movement_hi, movement_lo ^ profile[row, F_ACCOUNT],
                             index, position, time_us, profile[row, F_ACCOUNT], chosen, unit, currency,

@@ -135,6 +135,7 @@ from rating.kernels.layout import (
 )
 from rating.kernels.pay import collect_nb, post_tax_nb
 from rating.kernels.price import connect_nanos_nb, exact_price_nb, rounded_nb, tax_in_nb
+from rating.kernels.rollover import PAST
 from rating.kernels.sessions import find_session_nb, load_price_nb, session_key_nb, store_price_nb
 from rating.kernels.walk import volume_nb, walk_nb
 from schemas.codes import RatingStatus, Reason
@@ -196,10 +197,10 @@ def next_trial_nb(asked, tried, could, payable, beyond):
 
 @kernel(types.void(CELLS_IN, CELLS_OUT, types.int64, TABLES, types.int64, CELLS_OUT, CELLS_OUT, CELLS_OUT,
                    CELLS_OUT, I64_OUT, types.UniTuple(I64_IN, 3), CELLS_OUT, I64_IN, CELLS_OUT, I64_OUT, CELLS_OUT,
-                   CELLS_OUT, CELLS_OUT, CELLS_OUT, I64_OUT),
+                   CELLS_OUT, CELLS_OUT, CELLS_OUT, I64_OUT, PAST),
         error_model="numpy")
 def fold_nb(usage, choice, rows, tables, position, records, profile, spill, sessions, scalars, zones, holds,
-            currency_of, candidates, walk, marks, rated, posting, notification, progress):
+            currency_of, candidates, walk, marks, rated, posting, notification, progress, past):
     """Charge rows of the choice from progress[G_NEXT] to `rows`, or until `posting`, `notification` or `spill` may lack
     room.
 
@@ -207,8 +208,9 @@ def fold_nb(usage, choice, rows, tables, position, records, profile, spill, sess
     that is charged from progress[G_RATED], own columns only, those of RATED_USUAL where they say something. posting:
     rows from progress[G_POSTED]. notification: rows from progress[G_NOTIFIED]. currency_of: the book's currencies as
     labels. candidates (MAX_CANDIDATES, CANDIDATE_WORDS), walk (WALK,), marks (MAX_COUNTERS, MARK_WORDS): scratch.
-    sessions, holds: room for every event. `position` is the journal's. Legs follow their event, and are charged only
-    when that was. What is wanted of a row is in C_ASK: rows that are no usage end as NOT_CHARGED.
+    sessions, holds: room for every event. `position` is the journal's. past: see `rating.kernels.rollover`. Legs
+    follow their event, and are charged only when that was. What is wanted of a row is in C_ASK: rows that are no usage
+    end as NOT_CHARGED.
     """
     at = progress[G_NEXT]
     tried, trial, payable, beyond = np.int64(-1), np.int64(0), np.int64(0), np.int64(0)
@@ -337,7 +339,8 @@ def fold_nb(usage, choice, rows, tables, position, records, profile, spill, sess
 
         count, posted = gather_nb(tables, records, profile, spill, scalars, zones, sessions, row, own_set, shared,
                                   shared_set, family, choice[C_CURRENCY, at], time_us, event_hi, event_lo, position,
-                                  posting, progress[G_POSTED], progress[G_POSTED] - progress[G_FIRST], candidates, walk)
+                                  posting, progress[G_POSTED], progress[G_POSTED] - progress[G_FIRST], candidates, walk,
+                                  past)
         if count < 0:
             choice[C_REASON, at] = PERIOD_CLOSED
             at += 1

@@ -5,6 +5,7 @@ from numba import types
 from schemas.columns import ABSENT
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, I64_OUT
 from schemas.rated import NOTIFICATION, POSTING, RATED
+from schemas.tariff_tables import BUCKET_DAY_BITS
 from schemas.usage import USAGE
 
 I32_IN = types.Array(types.int32, 1, "C", readonly=True)
@@ -54,6 +55,7 @@ P_AMOUNT, P_REASON, P_LEG = POSTING.index("amount"), POSTING.index("reason"), PO
 # words 9 to 15 hold the bucket ids of slots 1 to 7, 0 for an empty slot. More buckets spill over into a list.
 RECORD_WORDS, SLOTS, BUCKET_ID = 16, 8, 8
 MONEY, STATE = 0, 8
+TERMINATED, QUARANTINED = 4, 5  # places in reference_data.accounts.STATES
 
 # Account profile: 8 words of a 64-byte line.
 PROFILE_WORDS = 8
@@ -63,6 +65,8 @@ F_PLAN_FROM, F_PLAN, F_PLAN_NEXT, F_SPILL = 4, 5, 6, 7
 TRAIT_CURRENCY, TRAIT_ZONE, TRAIT_PAYMENT = 8, 20, 40
 # Whether the account has granted buckets (they lie in the spill list): only then is the catalogue looked at.
 HAS_GRANTED = 1 << 44
+# Local day with which the account's days began, 0: they have not. Cycles before are not made up for (`rollover.py`).
+TRAIT_SINCE, DAY_MASK = 45, (1 << BUCKET_DAY_BITS) - 1
 # What charging does not look at: since when the account is in its state, until when it is valid (NEVER_US: for ever).
 LIFE_WORDS, L_SINCE, L_VALID = 2, 0, 1
 # Older plans of an account: from, plan (-1: none), next older (-1: no more).
@@ -119,7 +123,7 @@ FRIEND_WORDS, E_ROW, E_TOKEN, E_FROM, E_TO = 4, 0, 1, 2, 3
 # the definition, price of a unit over the family's denominator, what is left of a member's cap (-1: none), whether
 # units are taken from it now.
 MAX_GRANTED = 60  # granted buckets that an account may hold
-MAX_CANDIDATES = 600  # own and shared: thirty allowances of four plans and what rolled over, and the granted ones
+MAX_CANDIDATES = 1080  # own and shared: four for each of thirty allowances of four plans, and the granted ones
 CANDIDATE_WORDS = 10
 K_ROW, K_PLACE, K_STEP, K_TAKEN, K_BUCKET, K_DEFINITION, K_FORM, K_PRICE, K_CAP, K_OPEN = range(CANDIDATE_WORDS)
 

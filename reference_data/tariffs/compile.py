@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from reference_data.tariffs.epochs import epochs_of, signature
 from reference_data.tariffs.model import NEVER_US, UNKNOWN, UNKNOWN_NETWORK, DataClass, TariffVersion
 from reference_data.tariffs.parse import read_version
 from reference_data.tariffs.plans import Compiling, PlanRows
+from reference_data.tariffs.rollover import Rolls, rolls_of
 from reference_data.tariffs.rows import ALL_DAY, Rows, definition_key, stable_key
 from reference_data.tariffs.source import refuse
 from schemas.columns import I64
@@ -45,6 +47,11 @@ class Tariffs:
     content_hash: str
     networks: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+
+    @cached_property
+    def rolls(self) -> Rolls:
+        """Allowances that roll over in some version, for kernels: see `rolls_of`."""
+        return rolls_of(self.versions, self.labels["plan"], self.labels["currency"])
 
     def version_at(self, time_us: int) -> TariffVersion | None:
         """The version in force at an instant, us UTC; None before the first."""

@@ -412,7 +412,7 @@ def make_event(r, on, number, small):
     event = {"id": number, "service": service, "account_id": r.choice(accounts),
              "direction": r.choice(["originating", "originating", "terminating", "forwarded"]),
              "time_us": r.choice(INSTANTS) + r.randint(-200, 400) * 1_000_000 + r.choice([0, 0, 1, 999_999])
-             + (r.choice([0, 0, 0, 3, 10, 40]) * DAY_US if on & {"late", "rollover", "fees"} else 0),
+             + (r.choice([0, 0, 0, 1, 2, 3, 10, 40, 70]) * DAY_US if on & {"late", "rollover", "fees"} else 0),
              "quantity": r.randint(0, limit), "plmn": r.choice([None, None, "20801", "20404", "20405", "31026"])}
     if service == "data":
         event |= {"rating_group": r.choice([1, 7]), "apn": r.choice(["ims", "Internet"])}

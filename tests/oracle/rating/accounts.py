@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from tests.oracle.rating.amounts import local_day
+
 
 @dataclass
 class Account:
@@ -25,6 +27,8 @@ class Account:
     counters: dict = field(default_factory=dict)        # (name, first day of cycle) -> value
     highest: dict = field(default_factory=dict)         # the same -> highest value so far
     points: list = field(default_factory=list)          # (from us, plans in their order), ascending
+    since: object = None                                # the local day on which its days began, see buckets.py
+    settled: set = field(default_factory=set)           # (plan, name, unit, cycle, first day): the one before closed
 
     def __post_init__(self):
         edges = {us for us, _ in self.plans} | {us for _, _, start, end in self.more_plans for us in (start, end)}
@@ -40,6 +44,11 @@ class Account:
         found += [(priority, 1 + place, plan) for place, (priority, plan, start, end) in enumerate(self.more_plans)
                   if start <= us and (end is None or us < end)]
         return [plan for _, _, plan in sorted(found)]
+
+    def begins(self, us):
+        """Its days began then, unless they had before."""
+        day = local_day(us, self.zone)
+        self.since = day if self.since is None else min(day, self.since)
 
     def plans_at(self, us):
         """Names of the plans it has at an instant, in the order in which they are asked."""

@@ -72,9 +72,12 @@ def pots_for(oracle, choice, account, event, plans):
                         oracle, choice.version, plan, definition, event, choice.seen):
                     met = us if home is None else meeting_us(oracle, choice, owner, definition["cycle"], us)
                     wanted.append((owner, home, definition, met))
-    groups = []  # nothing is granted before it is known that no cycle sets the event aside
-    for owner, home, definition, met in wanted:
-        keys = granted(oracle, owner, definition, us) if home is None else allowed(owner, home, definition, met)
+    groups, days = [], {owner.account_id: owner.since for owner, *_ in wanted}
+    for owner, home, definition, met in wanted:  # not before it is known that no cycle sets the event aside
+        if home is None:
+            keys = granted(oracle, owner, definition, us)
+        else:
+            keys = allowed(oracle, owner, home, definition, met, days[owner.account_id])
         groups.append([Pot(owner, account, key, definition, choice.version) for key in keys])
     return groups
 
@@ -93,8 +96,11 @@ def meeting_us(oracle, choice, owner, kind, us):
     return closed if oracle.clock_us is None else max(closed, oracle.clock_us)
 
 
-def allowed(owner, plan, definition, met):
-    """Keys of an allowance's buckets in the order of use; grants what was not granted yet in this cycle."""
+def allowed(oracle, owner, plan, definition, met, since):
+    """Keys of an allowance's buckets in the order of use; grants what was not granted yet in this cycle.
+
+    since: when the owner's days had begun before this event.
+    """
     kind = definition["cycle"]
     if met is None:
         return []
@@ -105,10 +111,43 @@ def allowed(owner, plan, definition, met):
     if key not in owner.buckets:
         owner.buckets[key] = size(definition)
         if rollover and first is not None:
-            before = cycle(kind, owner, noon_us(first - timedelta(days=1), owner.zone))[0]
-            roll(owner, (*base, before, "grant"), rolled, definition)
+            before = cycle_before(kind, owner, first)
+            if (*base, before, "grant") in owner.buckets:
+                roll(owner, (*base, before, "grant"), rolled, definition)
+            elif since is not None and since < first and key[:5] not in owner.settled:
+                make_up(oracle, owner, base, before, first, definition)
+        if owner.state not in ("terminated", "quarantined"):
+            owner.begins(met)
     keys = [rolled, key] if rollover and rollover.get("order", "before") == "before" else [key, rolled]
     return [k for k in keys if k in owner.buckets]
+
+
+def cycle_before(kind, owner, first):
+    return cycle(kind, owner, noon_us(first - timedelta(days=1), owner.zone))[0]
+
+
+def make_up(oracle, owner, base, before, first, definition):
+    """A cycle that nothing has met, granted and not used: its rest goes into the cycle that begins on `first`."""
+    begins = cycle_from(base[3], owner, before)
+    last, now = (listed_at(oracle, owner, base, us) for us in (begins - 1, begins))
+    if last is None or now is None or "rollover" not in now or owner.state in ("terminated", "quarantined"):
+        return
+    cap = now["rollover"].get("cap")
+    if size(last) == 0 or (cap is not None and size(now | {"amount": cap}) == 0):
+        return
+    owner.buckets[*base, before, "grant"] = size(last)
+    earlier = cycle_before(base[3], owner, before)
+    roll(owner, (*base, earlier, "grant"), (*base, before, "rolled"), definition)
+    roll(owner, (*base, before, "grant"), (*base, first, "rolled"), now)
+
+
+def listed_at(oracle, owner, base, us):
+    """An allowance as the version in force says it, of a plan that the account has then and that charges it."""
+    version = version_at(oracle, us)
+    if version is None or base[0] not in plans_of(version, owner, us):
+        return None
+    return next((a for a in version["plans"][base[0]].get("allowances", [])
+                 if (a["name"], a["unit"], a["cycle"]) == base[1:]), None)
 
 
 def roll(owner, source, target, definition):
@@ -142,6 +181,8 @@ def expire(oracle):
                 continue
             if what == "grant" and kind != "granted":
                 carry(oracle, account, key, end, plan, name)
+                following = cycle(kind, account, end)[0]
+                account.settled.add((*key[:4], following))
             del account.buckets[key]
             for used in [u for u in account.member_use if u[0] == key]:
                 del account.member_use[used]

@@ -8,7 +8,7 @@ from tests.oracle.rating.buckets import expire, size
 from tests.oracle.rating.cycles import cycle_from
 from tests.oracle.rating.fees import fees_due, fees_of_beginning
 from tests.oracle.rating.selecting import version_at
-from tests.oracle.rating.states import DEFAULT, move_states
+from tests.oracle.rating.states import DEFAULT, RESTING, enter, move_states
 
 NANO = Fraction(1, 10**9)
 DAY_US = 86_400 * SECOND_US
@@ -125,7 +125,7 @@ def state(oracle, account, command, us):
     if command["state"] not in DEFAULT:
         raise Invalid
     if command["state"] != account.state:
-        account.state, account.state_since = command["state"], us
+        enter(account, command["state"], us)
 
 
 def period_close(oracle, account, command, us):
@@ -148,6 +148,9 @@ def clock(oracle, account, command, us):
     """Fees, then states, then what expires; with a new day (UTC) sessions beyond the horizon are forgotten."""
     before = oracle.clock_us
     oracle.clock_us = us if before is None else max(us, before)
+    for each in oracle.accounts.values():
+        if before is None and each.state not in RESTING:
+            each.begins(us)
     for each in (oracle.accounts[number] for number in sorted(oracle.accounts)):
         if before is not None:
             for due in list(fees_due(oracle, each, before, oracle.clock_us)):

@@ -31,6 +31,18 @@ def first_use(account, event):
         account.state, account.state_since = "active", event["time_us"]
 
 
+RESTING = ("pre_active", "terminated", "quarantined")
+
+
+def enter(account, state, us):
+    """Into a state; an account's days end with those in which it collects nothing, and begin behind them."""
+    before, account.state, account.state_since = account.state, state, us
+    if state in RESTING:
+        account.since = None
+    elif before in RESTING:
+        account.begins(us)
+
+
 def move_states(version, account, us):
     """The clock moves an account on, as often as time allows. A state of which no beginning is known begins now."""
     if account.state_since is None and version is not None and any(
@@ -43,5 +55,4 @@ def move_states(version, account, us):
         begins = account.valid_to if account.state == "active" else account.state_since
         if begins is None or begins + units(after["period"]) * SECOND_US > us:
             return
-        account.state_since = begins + units(after["period"]) * SECOND_US
-        account.state = after["then"]
+        enter(account, after["then"], begins + units(after["period"]) * SECOND_US)
