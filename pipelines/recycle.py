@@ -7,6 +7,10 @@ batch. Killed in between, the next run charges it.
 
 It is tried in memory first. A row that would be set aside again for the same reason stays as it is, so that recycling
 twice is the same as once.
+
+Charge legs that are set aside are charged by a command that the node gives to itself (`ChargingNode.recycle_legs`):
+their event was charged, so nothing of it goes through mediation. Those that cannot be charged yet stay, with their
+first reason.
 """
 
 from collections import Counter
@@ -22,6 +26,8 @@ from pipelines.durable import Disk
 from pipelines.home import Home, Input
 from pipelines.keys import ErasedError
 from pipelines.run import Run, RunOptions
+from pipelines.set_aside_legs import STAGE as LEG
+from pipelines.set_aside_legs import LegIds, keys_of, open_legs
 from pipelines.suspense import Choice, open_rows
 from rating.charging import Charged
 from schemas.codes import FilterReason, Reason, Stage, SuspenseAction
@@ -33,6 +39,7 @@ _WHOLE_RECORD = ("frame", "decode")            # the row stands for all that its
 _AS_EVENTS = ("resolve", "charge")
 _KEY = ("file_id", "record_offset", "container_index", "event_id_hi", "event_id_lo", "stage", "reason")
 RowKey = tuple[object, ...]
+LEGS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,7 @@ def recycle(source: Input, home: Home, choice: Choice, who: str, why: str, dry_r
         _check_said(who, why)
         with _Again(source, home, disk) as job:
             job.take_back(choice, moving, {o.key: o.container_count for o in outcomes}, who, why)
+            job.charge_legs(choice, moving, who, why)
     return outcomes
 
 
@@ -119,14 +127,16 @@ class _Again(Run):
         self._catch_up()
         if not self._node.settled:
             self._settle()
-        self.ledger.check_files("suspense", "settled")  # DuckDB reads them next, and does not
+        self.ledger.check_files("suspense", "settled", "leg_suspense")  # DuckDB reads them next, and does not
 
     def attempt(self, choice: Choice) -> list[Outcome]:
         """What would come of each row. Nothing of it is committed; this run must be closed after it."""
         self._begin()
         taken = self._take_up(open_rows(self.ledger, choice))
         result = self._mediator.try_again(taken.slices, taken.events)
-        return _outcomes(taken, result, self._node.try_charging(result.usage))
+        found = _outcomes(taken, result, self._node.try_charging(result.usage))
+        legs = open_legs(self.ledger, choice.parameters)
+        return found + (_leg_outcomes(legs, self._node.try_legs(LegIds.of_rows(legs))) if legs.num_rows else [])
 
     def take_back(self, choice: Choice, moving: set[RowKey], containers: dict[RowKey, int], who: str, why: str) -> None:
         self._begin()
@@ -145,9 +155,21 @@ class _Again(Run):
     def give_up(self, choice: Choice, who: str, why: str, dry_run: bool) -> int:
         self._begin()
         rows = open_rows(self.ledger, choice)
+        legs = open_legs(self.ledger, choice.parameters)
         if rows.num_rows and not dry_run:
             self._mediator.write_off(_actions(rows, SuspenseAction.WRITTEN_OFF, [0] * rows.num_rows, who, why))
-        return int(rows.num_rows)
+        if legs.num_rows and not dry_run:
+            self._node.write_off_legs(legs, who, why)
+        return int(rows.num_rows) + int(legs.num_rows)
+
+    def charge_legs(self, choice: Choice, moving: set[RowKey], who: str, why: str) -> None:
+        """Charge those legs of the choice that could be when it was tried, some thousands in a group of the journal."""
+        rows = open_legs(self.ledger, choice.parameters)
+        rows = rows.filter(pa.array([key in moving for key in _leg_keys(rows)], pa.bool_()))
+        for start in range(0, rows.num_rows, LEGS_AT_ONCE):
+            self._node.recycle_legs(LegIds.of_rows(rows.slice(start, LEGS_AT_ONCE)), who, why)
+        if rows.num_rows:
+            self._settle()
 
     def _take_up(self, rows: pa.Table) -> TakenUp:
         """Read again what must be read again; find out what cannot be."""
@@ -223,6 +245,29 @@ def _outcomes(taken: TakenUp, result: Mediated, charged: Charged) -> list[Outcom
         found.append(Outcome(tuple(row[name] for name in _KEY), row["source"], row["stage"], row["reason"], fate[0],
                              fate[1], sum(each[2] for each in became), len(origins)))
     return sorted([*found, *taken.left], key=lambda o: o.key[:3])
+
+
+def _leg_outcomes(rows: pa.Table, charged: Charged) -> list[Outcome]:
+    """For each leg that is set aside what came of it. One that has another reason now keeps its first."""
+    nanos = dict(zip(zip(*(charged.rated[name].tolist() for name in ("event_id_hi", "event_id_lo", "leg")),
+                         strict=True), charged.rated["charge_nanos"].tolist(), strict=True))
+    aside = dict(zip(zip(*(charged.leg_suspense[name].tolist() for name in ("event_id_hi", "event_id_lo", "leg")),
+                         strict=True), charged.leg_suspense["reason"].tolist(), strict=True))
+    found = []
+    facts = rows.select(["source", "reason"]).to_pylist()
+    for key, leg, row in zip(_leg_keys(rows), keys_of(rows), facts, strict=True):
+        becomes, why = "rated", ""
+        if leg not in nanos:
+            reason = Reason(aside[leg]).name.lower() if leg in aside else ""
+            becomes, why = ("suspended", f"{LEG}: {reason}") if reason == row["reason"] else (
+                "left", f"now {reason}" if reason else "its event has no such leg now, or could not be charged itself")
+        found.append(Outcome(key, row["source"], LEG, row["reason"], becomes, why, nanos.get(leg, 0)))
+    return found
+
+
+def _leg_keys(rows: pa.Table) -> list[RowKey]:
+    names = ("file_id", "record_offset", "container_index", "event_id_hi", "event_id_lo", "reason", "leg")
+    return [(*key[:5], LEG, *key[5:]) for key in zip(*(rows.column(name).to_pylist() for name in names), strict=True)]
 
 
 def _origins_within(piece: Slice, offset: int, octets: int) -> list[tuple[int, int, int]]:

@@ -1,7 +1,8 @@
 """What is set aside and still open: in groups by stage, reason and source, or row by row.
 
 Reads the view `suspense_open` of the ledger. The value at risk is an estimate: what charging noted with the row, or
-the quantity at the service's average price; connect fees and currencies are left out of it.
+the quantity at the service's average price; connect fees and currencies are left out of it. Charge legs that are set
+aside (view `leg_suspense_open`) are groups of a stage of their own, without an estimate: their event was charged.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import pyarrow as pa
 
 from pipelines.ledger import Ledger
 from pipelines.ledger.sql import asking
+from pipelines.set_aside_legs import CHOSEN
+from pipelines.set_aside_legs import STAGE as LEG
 from reference_data.tariffs.compile import Tariffs
 from reference_data.tariffs.estimate import estimate_nanos
 from schemas.codes import Reason, Service, Stage
@@ -37,7 +40,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         for found, codes, what in ((self.reason, Reason, "reason"), (self.stage, Stage, "stage")):
-            names = [member.name.lower() for member in codes]
+            names = [member.name.lower() for member in codes] + ([LEG] if codes is Stage else [])
             if found is not None and found.lower() not in names:
                 raise LedgerError(f"no {what} is called {found!r}", "one of " + ", ".join(names))
 
@@ -72,6 +75,11 @@ def groups(ledger: Ledger, choice: Choice, tariffs: Tariffs | None = None) -> li
                    list(quantity) FILTER (estimate_nanos IS NULL AND quantity IS NOT NULL) AS quantities,
                    CAST(min(since) AS VARCHAR) AS oldest, CAST(max(since) AS VARCHAR) AS newest
             {_OPEN} GROUP BY stage, reason, source, service""", choice.parameters)
+        rows += _fetch(connection, f"""
+            SELECT '{LEG}' AS stage, reason, source, service, count(*) AS row_count, count(DISTINCT file_id) AS files,
+                   list(DISTINCT file_id) AS file_ids, '0' AS noted, 0 AS noted_rows, NULL AS quantities,
+                   CAST(min(since) AS VARCHAR) AS oldest, CAST(max(since) AS VARCHAR) AS newest
+            {CHOSEN} GROUP BY reason, source, service""", choice.parameters)
     found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in rows:
         found.setdefault((row["stage"], row["reason"], row["source"]), []).append(row)
@@ -107,6 +115,12 @@ def row_at(ledger: Ledger, event_id: str) -> list[dict[str, Any]]:
                 AND o.record_offset = s.record_offset AND o.container_index = s.container_index) AS open
             FROM suspense s LEFT JOIN collected c ON c.file_id = s.file_id WHERE s.event_id = $event_id""",
                       {"event_id": event_id.lower()})
+        rows += _fetch(connection, f"""
+            SELECT s.* EXCLUDE (stage), '{LEG}' AS stage, c.file_name, o.leg IS NOT NULL AS open FROM leg_suspense s
+            LEFT JOIN collected c ON c.file_id = s.file_id
+            LEFT JOIN leg_suspense_open o ON o.event_id = s.event_id AND o.leg = s.leg AND o.revision = s.revision
+            WHERE s.event_id = $event_id AND s.revision % 2 = 0 ORDER BY s.leg, s.revision""",  # noqa: S608
+                       {"event_id": event_id.lower()})
     if not rows:
         raise LedgerError(f"no row of suspense has the event id {event_id}", "an id that "
                           "`tarifa suspense list --rows N` shows")
@@ -116,8 +130,10 @@ def row_at(ledger: Ledger, event_id: str) -> list[dict[str, Any]]:
 def actions_at(ledger: Ledger, event_id: str) -> list[dict[str, Any]]:
     """What was done about the rows of an event id."""
     with asking(ledger) as connection:
-        return _fetch(connection, "SELECT action, stage, reason, who, why FROM settled "
-                                  "WHERE event_id = $event_id", {"event_id": event_id.lower()})
+        return _fetch(connection, f"""
+            SELECT action, stage, reason, who, why FROM settled WHERE event_id = $event_id
+            UNION ALL SELECT action, '{LEG} ' || leg, reason, who, why FROM leg_suspense
+            WHERE event_id = $event_id AND action IS NOT NULL""", {"event_id": event_id.lower()})  # noqa: S608
 
 
 def _estimate(part: dict[str, Any], tariffs: Tariffs | None) -> tuple[int, int]:

@@ -43,7 +43,7 @@ from rating.kernels.layout import (
 )
 from rating.kernels.select import UNKNOWN_PLAN, select_nb
 from rating.laws import check_postings
-from rating.legs import Legs, plans_of_legs
+from rating.legs import Legs, keep_legs, plans_of_legs
 from rating.states import apply_states
 from reference_data.accounts import PLAN_SEPARATOR
 from reference_data.tariffs.compile import Tariffs
@@ -100,11 +100,13 @@ class Answers:
 
 
 def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: Tariffs, book: BalanceBook,
-           labels: Mapping[str, Sequence[str]] | None = None, wishes: Wishes | None = None) -> Charged:
+           labels: Mapping[str, Sequence[str]] | None = None, wishes: Wishes | None = None,
+           legs_only: I64 | None = None) -> Charged:
     """Price usage rows [start, stop) of `block` and debit them, or do with them what `wishes` of all its rows say.
 
     labels: names behind the block's label columns; prices look at "apn", "other_network" and "category". Those that
-    charging adds index `tariffs.labels`. Raises InvariantError: charges and postings differ.
+    charging adds index `tariffs.labels`. legs_only: of every event of the block, which was charged before, only the
+    legs of these bits (`keep_legs`). Raises InvariantError: charges and postings differ.
     """
     count = stop - start
     usage = np.ascontiguousarray(block.matrix)
@@ -139,6 +141,8 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
             _ask(wishes, choice[:, :rows], low)
         if legs:
             choice, rows = legs.add(usage, rows, choice, lambda of, found, priced: select(0, found, of, priced))
+        if legs_only is not None:
+            keep_legs(choice[:, :rows], legs_only[low:high])
         book.make_room(rows * rows_per_event)
         rated.make_room(before, rows)
         progress[G_NEXT], progress[G_ASKED] = 0, -1
@@ -160,7 +164,7 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
     charged = Charged(priced, Cells(POSTING, posting.matrix[:, :progress[G_POSTED]]), origins.events(tariffs),
                       notification.slice(0, int(progress[G_NOTIFIED])), int(progress[G_TURNS]),
                       apply_states(book, tariffs, priced, journal_position), origins.legs(), answers)
-    check_postings(charged, count - idle)
+    check_postings(charged, count - idle if legs_only is None else 0)
     return charged
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from rating.gathered import apart
-from rating.kernels.layout import C_ASK, CHARGE, CHOICE, MAX_PLANS
+from rating.kernels.layout import C_ASK, C_LEG, C_REASON, CHARGE, CHARGED_BEFORE, CHOICE, MAX_PLANS, NOT_CHARGED
 from rating.kernels.legs import cover_nb, interleave_nb
 from reference_data.tariffs.compile import Tariffs
 from schemas.columns import ABSENT, I64
@@ -59,6 +59,14 @@ class Legs:
             return chosen, rows
         select(self._terms, legs, self._priced)
         return self._merged, interleave_nb(chosen, rows, self._priced, legs, self._merged)
+
+
+def keep_legs(choice: I64, wanted: I64) -> None:
+    """Of a block whose events were charged before: only these legs. wanted: bit n of an event for its leg n."""
+    leg = choice[C_LEG]
+    event = np.cumsum(leg == 0) - 1
+    choice[C_REASON] = np.where(leg == 0, CHARGED_BEFORE, np.where(wanted[event] >> leg & 1 == 1, choice[C_REASON],
+                                                                  NOT_CHARGED))
 
 
 def plans_of_legs(tariffs: Tariffs) -> I64:

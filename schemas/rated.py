@@ -7,6 +7,7 @@ from schemas.codes import (
     PostingReason,
     RatingStatus,
     StateCause,
+    SuspenseAction,
     Unit,
     Withdrawal,
 )
@@ -68,7 +69,11 @@ POSTING = ColumnSet("posting", 1, (
 LEG_SUSPENSE = ColumnSet("leg_suspense", 1, (
     *SUSPENSE.columns,
     Column("leg", "int8", "charge leg, from 1; account_id is whom it would have charged", nullable=False),
-    Column("revision", "int16", "even: set aside; odd: a correction took that back", nullable=False),
+    Column("revision", "int16", "even: set aside; odd: closed, by a correction or by hand", nullable=False),
+    # Of rows that close one by hand; files written before lack them.
+    Column("action", "code", "recycled or written off; absent: a correction", SuspenseAction),
+    Column("who", "label", "who closed it"),
+    Column("why", "label", "why"),
 ))
 
 NOTIFICATION = ColumnSet("notification", 1, (

@@ -22,13 +22,16 @@ from pipelines.apps.opening import (
 )
 from pipelines.apps.options import HomeOption, LedgerOption, console
 from pipelines.recycle import recycle, summary, write_off
+from pipelines.set_aside_legs import STAGE as LEG
+from pipelines.set_aside_legs import open_legs
 from pipelines.suspense import Choice, Group, actions_at, groups, open_rows, row_at
 from reference_data.tariffs.compile import load_tariffs
 from schemas.errors import LedgerError
 from schemas.money import format_money
 
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only rows with this reason, such as no_rate.")]
-StageOption = Annotated[str | None, typer.Option("--stage", help="Only rows set aside at this stage.")]
+StageOption = Annotated[str | None, typer.Option("--stage", help="Only rows set aside at this stage; leg: only charge "
+                                                 "legs.")]
 SourceOption = Annotated[str | None, typer.Option("--source", help="Only rows of this network element.")]
 FileOption = Annotated[str | None, typer.Option("--file", help="Only rows of this file: its name or number.")]
 AllOption = Annotated[bool, typer.Option("--all", help="All open rows.")]
@@ -53,7 +56,9 @@ def list_command(
     operator, place = places(home, input_folder, ledger)
     choice = Choice(reason, stage, source, file)
     if rows:
-        _list_rows(open_rows(read_ledger(place), choice, rows).to_pylist(), as_json)
+        found_rows = open_rows(read_ledger(place), choice, rows).to_pylist()
+        legs = open_legs(read_ledger(place), choice.parameters, rows - len(found_rows)).to_pylist()
+        _list_rows([*found_rows, *(row | {"stage": f"{LEG} {row['leg']}"} for row in legs)], as_json)
         return
     found = groups(read_ledger(place), choice, load_tariffs(operator.operator / "tariffs"))
     if as_json:
@@ -125,8 +130,9 @@ def show_command(
         print_json({"rows": rows, "actions": done, "records": [record_facts(r, reveal) for r in records]})
         return
     for row in rows:
+        stage = f"leg {row['leg']}" if "leg" in row else row["stage"]
         at = "" if row["fault_offset"] is None else f", at octet {row['fault_offset']:,}"
-        console.print(f"[bold]{row['reason']}[/] at stage {row['stage']}{at}; container {row['container_index']}, "
+        console.print(f"[bold]{row['reason']}[/] at stage {stage}{at}; container {row['container_index']}, "
                       f"{'open' if row['open'] else 'closed'}", highlight=False)
     for action in done:
         console.print(f"{action['action']} by {escape(action['who'])}: {escape(action['why'])} "

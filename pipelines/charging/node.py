@@ -9,9 +9,11 @@ was charged with the journal position, 4 from time to time take a snapshot and t
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from pipelines.collect import COMMANDS
 from pipelines.corrections.correction import KIND as CORRECT
@@ -22,6 +24,17 @@ from pipelines.durable import Disk, reached
 from pipelines.home import Home
 from pipelines.journal import Block, Command, Entry, Journal
 from pipelines.ledger import Ledger, Rows, StagedFile
+from pipelines.set_aside_legs import (
+    ALL,
+    LegIds,
+    charged_keys,
+    closing_rows,
+    continued,
+    events_of,
+    keys_of,
+    open_legs,
+    taken_back_before,
+)
 from pipelines.snapshots import Snapshots
 from rating.book import BalanceBook
 from rating.charging import Charged, charge
@@ -31,6 +44,7 @@ from rating.laws import check_movements
 from rating.snapshot import from_arrow, to_items
 from reference_data.accounts import Accounts
 from reference_data.snapshot import Snapshot
+from schemas.codes import SuspenseAction
 from schemas.columns import Cells
 from schemas.errors import LedgerError
 from schemas.rated import ACCOUNT_STATE, LEG_SUSPENSE, NOTIFICATION, POSTING, RATED
@@ -39,6 +53,7 @@ from schemas.usage import SUSPENSE, USAGE
 NO_FILE = bytes(32)
 LEDGER_TABLES = ("rated", "posting", "suspense", "leg_suspense", "correction", "withdrawn")  # that a correction adds to
 OPENING = "open_accounts"
+LEGS = "charge_legs"
 CLOSE_AFTER = "close_after"  # of the operator's file, once it is another than before
 OWN_COMMANDS = "own_commands"  # file of a commit: commands of no command file, [position, content] a line
 CHARGED, BALANCES = "append", "balances"  # kinds of commits
@@ -72,7 +87,7 @@ class ChargingNode:
         sources = labels.setdefault("source", [])
         if COMMANDS not in sources:  # now, while nobody else adds names
             sources.append(COMMANDS)
-        self._labels = labels | reference.tariffs.labels
+        self._labels = {"who": [], "why": []} | labels | reference.tariffs.labels
         self._threads = threads
         self._stream = ledger.stream("charging")
         self.position = self._stream.positions.get("journal", 0)
@@ -241,6 +256,35 @@ class ChargingNode:
         """What carrying out this command next would give. Changes the book, as `try_charging` does."""
         return apply_command(command, self.position, self._reference.tariffs, self.book)
 
+    def try_legs(self, legs: LegIds) -> Charged:
+        """What charging these legs next would give. Changes the book, as `try_charging` does."""
+        usage, wanted = legs.among(events_of(self._ledger, legs, self._labels))
+        return charge(usage, 0, len(usage), self.position, self._reference.tariffs, self.book, self._labels, wanted)
+
+    def recycle_legs(self, legs: LegIds, who: str, why: str) -> None:
+        """Charge legs that were set aside, those that can be charged; the others stay. One group of the journal."""
+        command = {"id": f"legs-{self.position}", "kind": LEGS, "legs": legs.as_json(), "who": who, "why": why}
+        batch = Committed(self.journaled_version, Cells.empty(USAGE), commands=[json.dumps(command).encode()])
+        self.charge(*self.journal(batch), batch.usage)
+
+    def write_off_legs(self, rows: pa.Table, who: str, why: str) -> None:
+        """Close open rows of `leg_suspense`: nobody is charged any more."""
+        self.finish()
+        cells = closing_rows(rows, SuspenseAction.WRITTEN_OFF, who, why, self._labels)
+        self._stream.commit([self._stream.stage("leg_suspense", Rows(cells, self._labels))], state=self._stream.state,
+                            kind=LEGS)
+
+    def _charge_legs(self, command: dict[str, Any], place: int) -> Charged:
+        """Under its own position, as everything that is journaled; rows of legs that were charged close themselves."""
+        legs = LegIds.of_json(command["legs"])
+        usage, wanted = legs.among(events_of(self._ledger, legs, self._labels))
+        charged = charge(usage, 0, len(usage), place, self._reference.tariffs, self.book, self._labels, wanted)
+        done = charged_keys(charged)
+        rows = open_legs(self._ledger, ALL)
+        rows = rows.filter(pa.array([key in done for key in keys_of(rows)], pa.bool_()))
+        closed = closing_rows(rows, SuspenseAction.RECYCLED, command["who"], command["why"], self._labels)
+        return replace(continued(charged, taken_back_before(self._ledger, legs)), leg_suspense=closed)
+
     def usage_of(self, version: int) -> tuple[Cells, bytes]:
         """Usage and sha256 of what mediation committed in `version`, read back from the ledger."""
         entries = self._ledger.logs()["mediation"].entries
@@ -330,6 +374,8 @@ class ChargingNode:
                     moved.append(self._open(command, place))
                 elif command.get("kind") == CLOSE_AFTER:
                     self.book.close_after(int(command["seconds"]))
+                elif command.get("kind") == LEGS:
+                    parts.append(self._charge_legs(command, place))
                 elif command.get("kind") == CORRECT:
                     self._apply_correction(command)
                 else:

@@ -106,6 +106,9 @@ class Delta:
         self._register(accounts, removed)
         for name in ("rated", "posting", "suspense", "leg_suspense"):
             connection.execute(f"CREATE TEMP VIEW new_{name} AS SELECT * FROM read_parquet('{outcome.path(name)}')")
+        # A leg that was set aside and charged by hand later is in both.
+        connection.execute(f"""CREATE TEMP VIEW new_aside AS SELECT n.* FROM new_leg_suspense n
+                               ANTI JOIN new_rated r USING ({_KEY})""")
         self._compare()
 
     def rated(self) -> Iterator[pa.Table]:
@@ -142,18 +145,21 @@ class Delta:
             ORDER BY file_id, record_offset, container_index, event_id_hi, event_id_lo""")
 
     def leg_suspense(self) -> Iterator[pa.Table]:
-        """Legs that are set aside no more, or otherwise, or anew."""
+        """Legs that are set aside no more, or otherwise, or anew; what was written off stays so."""
         differ = ("c.revision IS NULL OR n.revision IS NULL OR n.account_id IS DISTINCT FROM c.account_id "
                   "OR n.reason IS DISTINCT FROM c.reason")
         names = ", ".join(LEG_SUSPENSE.names)
+        self._sql.execute(f"""CREATE OR REPLACE TEMP VIEW given_up AS SELECT {_KEY} FROM leg_suspense
+            WHERE revision % 2 = 1 GROUP BY ALL HAVING arg_max(action, revision) = 'written_off'""")
         yield from self._chunks(LEG_SUSPENSE, f"""
             SELECT {names} FROM (SELECT c.* REPLACE (CAST(c.revision + 1 AS SMALLINT) AS revision)
-            FROM leg_suspense_open c LEFT JOIN new_leg_suspense n USING ({_KEY}) WHERE {differ}
+            FROM leg_suspense_open c LEFT JOIN new_aside n USING ({_KEY}) WHERE {differ}
             UNION ALL BY NAME
             SELECT n.* REPLACE (CAST(coalesce(k.newest, 0) AS SMALLINT) AS revision)
-            FROM new_leg_suspense n LEFT JOIN leg_suspense_open c USING ({_KEY})
+            FROM new_aside n LEFT JOIN leg_suspense_open c USING ({_KEY})
+            LEFT JOIN given_up g USING ({_KEY})
             LEFT JOIN (SELECT {_KEY}, 2 * count(*) AS newest FROM leg_suspense WHERE revision % 2 = 0 GROUP BY ALL) k
-                USING ({_KEY}) WHERE {differ})
+                USING ({_KEY}) WHERE ({differ}) AND g.leg IS NULL)
             ORDER BY {_ORDER}""")
 
     def withdrawn(self) -> Iterator[pa.Table]:

@@ -8,6 +8,7 @@ Reads only, and needs neither journal nor snapshots: those are trimmed, history 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from pipelines.archive import Archive
-from pipelines.charging.node import OPENING, OWN_COMMANDS
+from pipelines.charging.node import LEGS, OPENING, OWN_COMMANDS
 from pipelines.commands import Command, read_commands, to_journal
 from pipelines.corrections.correction import KIND as CORRECT
 from pipelines.corrections.kept import OPENED, Opened, opened_from_folder, read_opened
+from pipelines.corrections.withdrawn import IDS, Ids
 from pipelines.ledger import FileEntry, Ledger
 from pipelines.ledger.log import Entry
+from pipelines.set_aside_legs import LegIds
 from schemas.columns import Cells
 from schemas.errors import LedgerError
 from schemas.usage import USAGE
@@ -62,6 +65,13 @@ class History:
     def position(self) -> int:
         """Where the journal stood: positions below are what this history has."""
         return max((e.positions["journal"][1] for e in self._charging if "journal" in e.positions), default=0)
+
+    @cached_property
+    def recycled_legs(self) -> Ids:
+        """Events of charge legs that were set aside and charged later, by a command of the node's own."""
+        found = [LegIds.of_json(command["legs"]).ids for entry in self._charging if "journal" in entry.positions
+                 for _, command in _kept_commands(self._ledger, entry) if command.get("kind") == LEGS]
+        return np.unique(np.concatenate(found)) if found else np.empty(0, IDS)
 
     def groups(self) -> Iterator[Group]:
         """Every group, oldest first."""
@@ -105,14 +115,10 @@ class History:
                      tuple((first + i, json.loads(line)) for i, line in enumerate(lines)), None, usage)
 
     def _own(self, entry: Entry, first: int) -> tuple[tuple[tuple[int, dict[str, Any]], ...], Opened | None]:
-        commands: list[tuple[int, dict[str, Any]]] = []
+        commands = _kept_commands(self._ledger, entry)
         opened = None
         for file in entry.added:
-            if file.table == OWN_COMMANDS:
-                for line in self._ledger.read_bytes(file).splitlines():
-                    place, content = json.loads(line)
-                    commands.append((place, json.loads(content)))
-            elif file.table == OPENED:
+            if file.table == OPENED:
                 opened = read_opened(self._ledger.read_bytes(file))
         if not commands:  # of a release that did not keep them: nothing but openings there were
             commands = [(first, {"kind": OPENING})]
@@ -129,6 +135,17 @@ class History:
         offsets = set(rows["record_offset"].to_pylist())
         return to_journal(SimpleNamespace(source=source, file_id=file_id),  # type: ignore[arg-type]
                           [c for c in self._lines[1] if c.offset in offsets], self._token_key)
+
+
+def _kept_commands(ledger: Ledger, entry: Entry) -> list[tuple[int, dict[str, Any]]]:
+    """(position, content) of the commands that the node gave to itself in a commit."""
+    found = []
+    for file in entry.added:
+        if file.table == OWN_COMMANDS:
+            for line in ledger.read_bytes(file).splitlines():
+                place, content = json.loads(line)
+                found.append((place, json.loads(content)))
+    return found
 
 
 def is_correction(command: dict[str, Any]) -> bool:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.charging.node import CLOSE_AFTER, OPENING
+from pipelines.charging.node import CLOSE_AFTER, LEGS, OPENING
 from pipelines.collect import COMMANDS
 from pipelines.corrections.history import Group, History, is_correction
 from pipelines.corrections.kept import accounts_among
 from pipelines.corrections.layers import Layers
 from pipelines.corrections.scope import named_accounts
 from pipelines.corrections.withdrawn import IDS, Ids, ids_of
+from pipelines.set_aside_legs import LegIds, charged_keys, without_aside
 from rating.book import BalanceBook
 from rating.charging import Charged, charge
 from rating.commands import Origin, apply_command
@@ -21,8 +22,9 @@ from rating.friends import befriend
 from reference_data.tariffs.compile import Tariffs
 from schemas.columns import ABSENT, I64, Cells
 from schemas.rated import RATED
+from schemas.tariff_tables import MOST_LEGS
 from schemas.timepoint import parse_time
-from schemas.usage import SUSPENSE
+from schemas.usage import SUSPENSE, USAGE
 
 # Told of everything that the replay charges: (what, labels behind its label columns).
 Sink = Callable[[Charged, dict[str, list[str]]], None]
@@ -59,6 +61,8 @@ class Replay:
         self._exclusions, self._sink = exclusions or Exclusions(), sink
         self.book = BalanceBook.create()
         self.events = 0
+        self._later: list[Cells] = []                       # events of legs that are charged later, if not with them
+        self._aside: set[tuple[int, int, int]] = set()      # and which legs of them were set aside
 
     def step(self, group: Group, usage: Cells) -> None:
         """Charge one group; `usage` is that of the group, whole."""
@@ -71,6 +75,8 @@ class Replay:
             wanted &= np.isin(usage["account_id"], self._accounts)
         rows = usage.where(wanted)
         self.events += len(rows)
+        if self._history.recycled_legs.size:
+            self._later.append(rows.where(np.isin(ids_of(rows), self._history.recycled_legs)))
         for start, stop, tariffs in self._layers.runs(group.reference, group.block, rows["account_id"],
                                                       rows["event_time_us"]):
             self._tell(charge(rows, start, stop, group.block, tariffs, self.book, self._history.labels), tariffs)
@@ -90,6 +96,9 @@ class Replay:
         if content.get("kind") == CLOSE_AFTER and "line" not in content:
             self.book.close_after(int(content["seconds"]))
             return
+        if content.get("kind") == LEGS and "line" not in content:
+            self._charge_legs(group, position, LegIds.of_json(content["legs"]))
+            return
         command = content["command"] if "line" in content else content
         account = command.get("account_id", ABSENT)
         account = account if isinstance(account, int) and not isinstance(account, bool) else ABSENT
@@ -100,12 +109,29 @@ class Replay:
         origin = Origin(self._history.source_label(source), *place)
         self._tell(apply_command(command, position, tariffs, self.book, origin), tariffs)
 
+    def _charge_legs(self, group: Group, position: int, legs: LegIds) -> None:
+        """Legs that were set aside and charged by hand: those that this replay has set aside too."""
+        usage, wanted = legs.among(Cells.concat(USAGE, self._later))
+        keys = list(zip(usage["event_id_hi"].tolist(), usage["event_id_lo"].tolist(), strict=True))
+        wanted = np.array([bits & sum(1 << leg for leg in range(1, MOST_LEGS + 1) if (*key, leg) in self._aside)
+                           for key, bits in zip(keys, wanted.tolist(), strict=True)], np.int64)
+        usage, wanted = usage.where(wanted != 0), wanted[wanted != 0]
+        for start, stop, tariffs in self._layers.runs(group.reference, position, usage["account_id"],
+                                                      usage["event_time_us"]):
+            done = charge(usage, start, stop, position, tariffs, self.book, self._history.labels, wanted)
+            self._aside -= charged_keys(done)
+            self._tell(without_aside(done), tariffs)
+
     def _concerns(self, command: dict[str, Any]) -> bool:
         if self._accounts is None:
             return True
         return bool(np.isin(named_accounts(command), self._accounts).any())
 
     def _tell(self, charged: Charged, tariffs: Tariffs) -> None:
+        aside = charged.leg_suspense
+        if len(aside) and self._history.recycled_legs.size:
+            self._aside.update(zip(aside["event_id_hi"].tolist(), aside["event_id_lo"].tolist(), aside["leg"].tolist(),
+                                   strict=True))
         if self._sink is not None:
             self._sink(charged, self._history.labels | tariffs.labels)
 

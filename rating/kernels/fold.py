@@ -47,6 +47,7 @@ from rating.kernels.layout import (
     CELLS_IN,
     CELLS_OUT,
     CHARGE,
+    CHARGED_BEFORE,
     CONNECTED,
     DEBIT,
     DISCONNECTS,
@@ -239,7 +240,7 @@ def fold_nb(usage, choice, rows, tables, position, records, profile, spill, sess
             retail = at - 1
             while choice[C_LEG, retail] > 0:
                 retail -= 1
-            if choice[C_REASON, retail] != 0:
+            if choice[C_REASON, retail] != 0 and choice[C_REASON, retail] != CHARGED_BEFORE:
                 choice[C_REASON, at] = NOT_CHARGED
         if choice[C_REASON, at] != 0:
             at += 1

@@ -108,6 +108,7 @@ SCALARS = 9
 (C_REASON, C_ROW, C_ENTRY, C_SET, C_ZONE, C_VERSION, C_PLAN, C_SHARED_ROW, C_SHARED_SET, C_CURRENCY,
  C_QUANTITY, C_LEGS, C_LEG, C_SOURCE, C_ACCOUNT, C_ASK, C_LEAST, C_GRANTED, C_DUE) = range(19)
 CHOICE = 19
+CHARGED_BEFORE = -2  # reason of an event that is in the block for its legs only: no row comes of it either
 NOT_CHARGED = -1  # reason of a row that is no usage, or a leg whose event was not charged: no rated row comes of it
 # Wanted of a row: CHARGE usage that was consumed, whatever it finds; REPORT the same, what was held for its session
 # given back first; RESERVE as much as can be paid, held for what comes instead of what was; RELEASE what was held;

@@ -14,9 +14,12 @@ from pipelines.controls import run_controls
 from pipelines.corrections.backout import Delivery, backout
 from pipelines.corrections.rerate import Request, rerate
 from pipelines.corrections.whatif import whatif
+from pipelines.durable import crash_points
 from pipelines.ledger.sql import open_duckdb
+from pipelines.recycle import recycle, summary, write_off
 from pipelines.report import conservation_table, money_table
-from pipelines.suspense import Choice, groups
+from pipelines.suspense import Choice, actions_at, groups, row_at
+from schemas.errors import LedgerError
 from schemas.usage import ORIGIN
 from tests.integration.hand_made import ANNA, DAY, HEADER, HandMade, reference
 from tests.integration.site import put
@@ -110,7 +113,7 @@ def test_a_day_is_charged_to_all_parties_and_every_law_holds(site: Carried) -> N
         (1, FRANCE, -135_000_000), (2, RESELLER, -3_050_000_000)]
 
 
-def test_legs_are_no_containers_of_the_tables_and_no_rows_of_suspense(site: Carried) -> None:
+def test_legs_are_no_containers_of_the_tables_and_a_stage_of_their_own_in_suspense(site: Carried) -> None:
     with open_duckdb(site.ledger) as connection:
         rows, money = conservation_table(connection), money_table(connection)
     assert list(rows.columns[[c.header for c in rows.columns].index("rated")].cells)[-1] == "5"
@@ -118,7 +121,9 @@ def test_legs_are_no_containers_of_the_tables_and_no_rows_of_suspense(site: Carr
     assert (cells["seconds"], cells["to others"]) == ("450", "3.18")  # 0.135 and 3.05, to even cents
     assert Decimal(cells["charged"]) == Decimal(sum(row["charge_nanos"] for row in site.rows("rated")
                                                     if row["leg"] == 0)).scaleb(-9).quantize(Decimal("0.01"))
-    assert groups(site.ledger, Choice()) == []
+    assert site.ask("SELECT count(*) FROM suspense") == [(0,)]
+    assert [(g.stage, g.reason, g.rows, g.estimated_rows) for g in groups(site.ledger, Choice())] == [
+        ("leg", "unknown_account", 1, 0)]
 
 
 def test_the_same_whatever_the_batches_and_the_threads(site: Carried, tmp_path: Path, keys: Path) -> None:
@@ -192,3 +197,131 @@ def test_a_delivery_that_is_backed_out_leaves_no_leg_behind(site: Carried, tmp_p
     origin = len(ORIGIN)
     assert [row[origin:] for row in site.now()[0]] == [row[origin:] for row in less.now()[0]]
     assert site.now()[1:] == less.now()[1:]
+
+
+SUSPENSE = ("rated", "posting", "balance", "leg_suspense")
+
+
+def open_spain(site: Carried) -> None:
+    """The account of the Spanish network, opened after the calls to it."""
+    site.reference.accounts.append(account(SPAIN, time_zone="Europe/Berlin", payment="postpaid", credit_limit="1000",
+                                           opening_balance="0"))
+    site.reference.plans.append({"account_id": SPAIN, "plan": "carrier", **times()})
+    site.reference.write(site.input.operator)
+
+
+def test_legs_of_an_account_that_was_opened_later_are_recycled(site: Carried) -> None:
+    """One of several: it stays while nothing is mended, is tried, charged once, and every law holds."""
+    before = site.said(tables=SUSPENSE)
+    stays = recycle(site.input, site.home, Choice(reason="unknown_account"), "tester", "let us see")
+    assert summary(stays) == [("leg", "unknown_account", "suspended", "leg: unknown_account", 1, 0)]
+    assert site.said(tables=SUSPENSE) == before
+    open_spain(site)
+    tried = recycle(site.input, site.home, Choice(stage="leg"), "", "", dry_run=True)
+    assert summary(tried) == [("leg", "unknown_account", "rated", "", 1, 45_000_000)]
+    assert len(site.ask("SELECT * FROM leg_suspense_open")) == 1 and site.money(SPAIN) == 0
+    assert recycle(site.input, site.home, Choice(stage="leg"), "tester", "opened on Monday") == tried
+    site.holds()
+    assert site.money(SPAIN) == -0.045 and site.ask("SELECT * FROM leg_suspense_open") == []
+    assert site.ask("SELECT leg, revision, action, who, why FROM leg_suspense ORDER BY revision") == [
+        (1, 0, None, None, None), (1, 1, "recycled", "tester", "opened on Monday")]
+    event, = site.ask("SELECT event_id FROM leg_suspense WHERE revision = 0")[0]
+    assert site.ask("SELECT leg, revision, charge_nanos FROM rated_current WHERE event_id = $1 ORDER BY leg".replace(
+        "$1", f"'{event}'"))[1] == (1, 0, 45_000_000)
+    assert [row["open"] for row in row_at(site.ledger, event)] == [False]
+    assert [(a["action"], a["stage"]) for a in actions_at(site.ledger, event)] == [("recycled", "leg 1")]
+    assert recycle(site.input, site.home, Choice(stage="leg"), "tester", "again") == []
+    site.calls_to(3, "140000", [(6, "11:00", "34612345678")])   # and life goes on
+    site.run()
+    site.holds()
+    assert site.money(SPAIN) == -0.09
+
+
+def test_recycled_legs_are_a_part_of_the_past_that_rerate_replays(site: Carried, tmp_path: Path, keys: Path) -> None:
+    open_spain(site)
+    recycle(site.input, site.home, Choice(stage="leg"), "tester", "opened on Monday")
+    site.calls_to(3, "140000", [(6, "11:00", "34612345678")])
+    site.run()
+    now = site.now()
+    same = rerate(site.input, site.home, Request(MADE_US, "tester", "nothing changes"))
+    assert same.proved and same.changes is False
+    site.price(site.input.operator / "tariffs", "0.045")
+    assert rerate(site.input, site.home, Request(MADE_US, "tester", "the carrier's new price")).proved
+    site.holds()
+    assert site.money(SPAIN) == -0.135 and site.now()[2] == now[2] == []
+    site.price(site.input.operator / "tariffs", "0.045", FRANCE)
+    assert rerate(site.input, site.home, Request(MADE_US, "tester", "another carrier")).proved
+    site.holds()
+    assert (site.money(SPAIN), site.now()[2]) == (0, [])
+    backout(site.input, site.home, Delivery(files=["1"]), MADE_US, "tester", "not ours")
+    site.holds()
+
+
+def test_what_is_recycled_is_the_same_after_a_kill(site: Carried, tmp_path: Path, keys: Path) -> None:
+    other = Carried(tmp_path / "other", keys)
+    deliver(other)
+    other.run()
+    for each in (site, other):
+        open_spain(each)
+    recycle(other.input, other.home, Choice(stage="leg"), "tester", "opened")
+
+    class KilledError(Exception):
+        pass
+
+    folds = iter(range(3))
+
+    def die(reached: str) -> None:
+        if reached == "charge.folded" and next(folds) == 1:     # the first opened the account
+            raise KilledError
+
+    with crash_points(die), pytest.raises(KilledError):
+        recycle(site.input, site.home, Choice(stage="leg"), "tester", "opened")
+    assert len(site.ask("SELECT * FROM leg_suspense_open")) == 1
+    site.run()
+    site.holds()
+    assert site.said(tables=SUSPENSE) == other.said(tables=SUSPENSE)
+    # And from the snapshot before, with the journal's tail.
+    sorted(site.home.snapshots.glob("*.snapshot"))[-1].unlink()
+    for each in (site, other):
+        each.calls_to(3, "140000", [(6, "11:00", "34612345678")])
+        each.run()
+    site.holds()
+    assert site.said(tables=SUSPENSE) == other.said(tables=SUSPENSE)
+
+
+def test_legs_that_are_written_off_stay_so(site: Carried) -> None:
+    rated = site.now()[0]
+    with pytest.raises(LedgerError, match="who does this"):
+        write_off(site.input, site.home, Choice(stage="leg"), "tester", "")
+    assert write_off(site.input, site.home, Choice(stage="leg"), "tester", "never ours", dry_run=True) == 1
+    assert write_off(site.input, site.home, Choice(stage="leg"), "tester", "never ours") == 1
+    site.holds()
+    assert site.now()[0] == rated and site.now()[2] == [] and groups(site.ledger, Choice()) == []
+    assert site.ask("SELECT action, who, why FROM leg_suspense WHERE revision = 1") == [
+        ("written_off", "tester", "never ours")]
+    assert write_off(site.input, site.home, Choice(stage="leg"), "tester", "never ours") == 0
+    assert rerate(site.input, site.home, Request(MADE_US, "tester", "nothing new")).changes is False
+    site.price(site.input.operator / "tariffs", "0.045")
+    rerate(site.input, site.home, Request(MADE_US, "tester", "another price"))
+    site.holds()
+    assert site.now()[2] == []
+    site.price(site.input.operator / "tariffs", "0.03", FRANCE)     # but what can be charged is
+    rerate(site.input, site.home, Request(MADE_US, "tester", "the French carry it"))
+    site.holds()
+    assert len(site.now()[0]) == len(rated) + 1
+
+
+def test_the_commands_list_show_and_recycle_legs(site: Carried) -> None:
+    def told(*arguments: str) -> str:
+        shown = CliRunner().invoke(app, ["suspense", *arguments, "--home", str(site.home.root), "--input",
+                                         str(site.input.root)])
+        assert shown.exit_code == 0, shown.output
+        return " ".join(shown.output.split())
+    assert "leg unknown_account voip-01 1" in told("list")
+    row, = json.loads(told("list", "--rows", "5", "--json"))
+    assert (row["stage"], row["reason"]) == ("leg 1", "unknown_account")
+    assert "unknown_account at stage leg 1; container" in told("show", row["event_id"])
+    open_spain(site)
+    assert "1 of 1 rows would be taken back in" in told("recycle", "--reason", "unknown_account", "--dry-run")
+    assert "1 of 1 rows were taken back in" in told("recycle", "--reason", "unknown_account")
+    assert "Nothing is in suspense." in told("list")
