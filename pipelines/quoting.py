@@ -40,7 +40,7 @@ def quote_files(tariffs: Tariffs, events: Path, balances: Path | None, operator:
     if balances is not None:
         given = read_accounts(_load(balances), balances.name, tariffs, zone)
     return quote(read_items(events, reader), given, tariffs, reader, breakdown,
-                 home.close_after_s if home is not None else None)
+                 *((home.close_after_s, home.remember_sessions_s) if home is not None else ()))
 
 
 def price_of_number(tariffs: Tariffs, plan: str, number: str, time_us: int) -> list[tuple[str, Result]]:

@@ -15,6 +15,7 @@ from rating.kernels.holds import rehash_holds_nb
 from rating.kernels.layout import (
     B_CLOCK,
     B_DUE,
+    B_GONE,
     B_HOLDS,
     B_HORIZON,
     B_LATENESS,
@@ -109,7 +110,7 @@ class BalanceBook:
 
     records (n, 16), profile (n, 8), life (n, 2), index (capacity, 2) account id to row, nodes (k, 3) older plans,
     friends (capacity, 4) see `rating.friends`, spill (s, 6) buckets beyond the record, sessions (capacity, 16),
-    scalars (9,), holds (capacity, 32) what is held for sessions that go on, applied: digests of command ids. plans:
+    scalars (10,), holds (capacity, 32) what is held for sessions that go on, applied: digests of command ids. plans:
     names; several plans at once are one, joined by PLAN_SEPARATOR.
     """
 
@@ -137,7 +138,8 @@ class BalanceBook:
     def create(cls, lateness_s: int = 3 * DAY_S, horizon_s: int = 35 * DAY_S) -> "BalanceBook":
         """An empty book. lateness_s: how long after its end a cycle stays open; horizon_s: how long a session."""
         book = cls()
-        book.scalars[[B_CLOCK, B_LATENESS, B_HORIZON]] = (NO_CLOCK_US, lateness_s * SECOND_US, horizon_s * SECOND_US)
+        book.scalars[[B_CLOCK, B_GONE]] = NO_CLOCK_US
+        book.scalars[[B_LATENESS, B_HORIZON]] = lateness_s * SECOND_US, horizon_s * SECOND_US
         return book
 
     def __len__(self) -> int:
@@ -407,6 +409,16 @@ class BalanceBook:
         self.scalars[B_UNTIL] = max(self.scalars[B_UNTIL], self.scalars[B_CLOCK] - self.scalars[B_LATENESS])
         self.scalars[B_LATENESS] = seconds * SECOND_US
         self.scalars[B_DUE] = NO_CLOCK_US
+
+    def remember_sessions(self, seconds: int) -> None:
+        """From now on sessions are remembered for so long after their last report; what is forgotten stays so."""
+        self.scalars[B_GONE] = max(self.scalars[B_GONE], self.scalars[B_CLOCK] - self.scalars[B_HORIZON])
+        self.scalars[B_HORIZON] = seconds * SECOND_US
+
+    @property
+    def remembers_sessions_s(self) -> int:
+        """How long after its last report a session is remembered."""
+        return int(self.scalars[B_HORIZON]) // SECOND_US
 
     @property
     def closes_after_s(self) -> int:

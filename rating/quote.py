@@ -73,12 +73,14 @@ class Quote:
 
 
 def quote(items: Sequence[QuoteEvent | QuoteCommand], given: Sequence[GivenAccount] | None, tariffs: Tariffs,
-          reader: EventReader, breakdown: bool | None = None, close_after_s: int | None = None) -> Quote:
+          reader: EventReader, breakdown: bool | None = None, close_after_s: int | None = None,
+          remember_s: int | None = None) -> Quote:
     """Price `items` in their order over the same balances.
 
     given: accounts of a balances file; None makes one up for each plan and name. reader: that read the events.
     breakdown: whether each result says how its price came about; None: for up to 5,000 events. close_after_s: how long
-    after its end a cycle closes by itself, the operator's or None for the default.
+    after its end a cycle closes by itself, remember_s: how long a session is remembered; the operator's or None for the
+    default.
     Raises ReferenceDataError: an account without a plan, or whose balances make no sense.
     """
     events = [item for item in items if isinstance(item, QuoteEvent)]
@@ -94,6 +96,8 @@ def quote(items: Sequence[QuoteEvent | QuoteCommand], given: Sequence[GivenAccou
     book = open_book(given, names, tariffs, first_us)
     if close_after_s is not None:
         book.close_after(close_after_s)
+    if remember_s is not None:
+        book.remember_sessions(remember_s)
     teller = Teller(tariffs, names, len(events) <= MOST_EXPLAINED if breakdown is None else breakdown)
     teller.begin(book)
     cells = _cells(events, owner, names)

@@ -15,6 +15,7 @@ from rating.friends import friends_to_arrow, restore_friends
 from rating.holds import holds_to_arrow, restore_holds
 from rating.kernels.layout import (
     B_CLOCK,
+    B_GONE,
     B_HORIZON,
     B_LATENESS,
     B_SESSIONS,
@@ -57,7 +58,7 @@ SESSION_COLUMNS = ("key_hi", "key_lo", "position", "paid_position", "numerator",
                    "minimum_numerator", "family_key", "connected", "last_time_us", "maximum_numerator", "tax_nanos",
                    "began_us", "steps", "tier_numerator", "reached_at")
 _SCALARS = {"clock_us": B_CLOCK, "lateness_us": B_LATENESS, "horizon_us": B_HORIZON, "through_day": B_THROUGH,
-            "until_us": B_UNTIL}
+            "until_us": B_UNTIL, "gone_us": B_GONE}
 _SLICE = 1 << 14  # sessions that are copied at a time: so few that memory is used again
 _METADATA = {"tarifa.book": str(VERSION)}
 
@@ -119,6 +120,7 @@ def from_arrow(tables: dict[str, pa.Table]) -> BalanceBook:
             raise LedgerError(f"snapshot table {name} of book version {found}",
                               "version " + " or ".join(map(str, READ_VERSIONS)))
     book = BalanceBook()
+    book.scalars[B_GONE] = NO_CLOCK_US  # unless it says so: snapshots of earlier releases do not
     for name, at in _SCALARS.items():
         if name in tables["scalars"].column_names:
             book.scalars[at] = tables["scalars"][name][0].as_py()

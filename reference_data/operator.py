@@ -9,7 +9,7 @@ import msgspec
 from reference_data.yaml_file import read_yaml
 from schemas.errors import ReferenceDataError
 
-CLOSE_AFTER_S = 3 * 86_400
+CLOSE_AFTER_S, REMEMBER_SESSIONS_S = 3 * 86_400, 35 * 86_400
 _SPAN = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 
 
@@ -22,15 +22,19 @@ class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_zone: str
     currency: str
     lanes: int = 32
-    close_after: str | msgspec.UnsetType = msgspec.UNSET  # left out of the content where it is left out of the file
+    # Left out of the content where they are left out of the file.
+    close_after: str | msgspec.UnsetType = msgspec.UNSET
+    remember_sessions: str | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def close_after_s(self) -> int:
         """Seconds after its end at which a cycle closes by itself."""
-        if self.close_after is msgspec.UNSET:
-            return CLOSE_AFTER_S
-        number, unit = self.close_after.split(" ")
-        return int(number) * _SPAN[unit]
+        return CLOSE_AFTER_S if self.close_after is msgspec.UNSET else _seconds(self.close_after)
+
+    @property
+    def remember_sessions_s(self) -> int:
+        """Seconds of record time for which a session is remembered after its last report."""
+        return REMEMBER_SESSIONS_S if self.remember_sessions is msgspec.UNSET else _seconds(self.remember_sessions)
 
     @property
     def home_plmns(self) -> tuple[str, ...]:
@@ -40,6 +44,11 @@ class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def home_plmn_numbers(self) -> tuple[int, ...]:
         """MCC * 1000 + MNC, as decoders write the serving network."""
         return tuple(int(p[:3]) * 1000 + int(p[3:]) for p in self.home_plmns)
+
+
+def _seconds(span: str) -> int:
+    number, unit = span.split(" ")
+    return int(number) * _SPAN[unit]
 
 
 def load_operator(path: Path) -> Operator:
@@ -60,10 +69,13 @@ def load_operator(path: Path) -> Operator:
         refuse("currency", operator.currency, "an ISO 4217 code")
     if not 1 <= operator.lanes <= 4096:
         refuse("lanes", operator.lanes, "1 to 4096")
-    if operator.close_after is not msgspec.UNSET and (
-            not re.fullmatch(r"[0-9]{1,9} (s|min|h|d)", operator.close_after)
-            or operator.close_after_s > 3660 * 86_400):
-        refuse("close_after", operator.close_after, 'a span of time such as "3 d" or "12 h", at most ten years')
+    for key, found, least_s, expected in (
+            ("close_after", operator.close_after, 0, 'a span of time such as "3 d" or "12 h", at most ten years'),
+            ("remember_sessions", operator.remember_sessions, 86_400, 'a span of time such as "35 d" or "48 h", from a '
+             "day to ten years")):
+        if found is not msgspec.UNSET and (not re.fullmatch(r"[0-9]{1,9} (s|min|h|d)", found)
+                                           or not least_s <= _seconds(found) <= 3660 * 86_400):
+            refuse(key, found, expected)
     try:
         ZoneInfo(operator.time_zone)
     except (ZoneInfoNotFoundError, ValueError):

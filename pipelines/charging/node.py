@@ -54,7 +54,7 @@ NO_FILE = bytes(32)
 LEDGER_TABLES = ("rated", "posting", "suspense", "leg_suspense", "correction", "withdrawn")  # that a correction adds to
 OPENING = "open_accounts"
 LEGS = "charge_legs"
-CLOSE_AFTER = "close_after"  # of the operator's file, once it is another than before
+CLOSE_AFTER, REMEMBER = "close_after", "remember_sessions"  # of the operator's file, once they are others than before
 OWN_COMMANDS = "own_commands"  # file of a commit: commands of no command file, [position, content] a line
 CHARGED, BALANCES = "append", "balances"  # kinds of commits
 SNAPSHOT_EVENTS = 5_000_000  # events between snapshots; replay of so many takes seconds
@@ -87,7 +87,7 @@ class ChargingNode:
         sources = labels.setdefault("source", [])
         if COMMANDS not in sources:  # now, while nobody else adds names
             sources.append(COMMANDS)
-        self._labels = {"who": [], "why": []} | labels | reference.tariffs.labels
+        self._labels: dict[str, list[str]] = {"who": [], "why": []} | labels | reference.tariffs.labels
         self._threads = threads
         self._stream = ledger.stream("charging")
         self.position = self._stream.positions.get("journal", 0)
@@ -102,7 +102,7 @@ class ChargingNode:
 
     def open_accounts(self) -> None:
         """Journal and post the opening of accounts that the reference data has and the book has not."""
-        self._keep_close_after()
+        self._keep_spans()
         if (self.book.rows_of(self._accounts.account_id) >= 0).all():
             return
         opening = json.dumps({"id": f"open-{self._reference.content_hash}", "kind": OPENING,
@@ -110,11 +110,15 @@ class ChargingNode:
         batch = Committed(self.journaled_version, Cells.empty(USAGE), commands=[opening])
         self.charge(*self.journal(batch), batch.usage)
 
-    def _keep_close_after(self) -> None:
-        """Journal when cycles close by themselves, where the operator has changed it: replay must close as life did."""
-        seconds = self._reference.operator.close_after_s
-        if seconds != self.book.closes_after_s:
-            command = {"id": f"close-after-{self.position}", "kind": CLOSE_AFTER, "seconds": seconds}
+    def _keep_spans(self) -> None:
+        """Journal when cycles close by themselves, and how long sessions are remembered, where the operator has changed
+        it: replay must close and forget as life did."""
+        operator = self._reference.operator
+        for kind, seconds, before in ((CLOSE_AFTER, operator.close_after_s, self.book.closes_after_s),
+                                      (REMEMBER, operator.remember_sessions_s, self.book.remembers_sessions_s)):
+            if seconds == before:
+                continue
+            command = {"id": f"{kind.replace('_', '-')}-{self.position}", "kind": kind, "seconds": seconds}
             batch = Committed(self.journaled_version, Cells.empty(USAGE), commands=[json.dumps(command).encode()])
             self.charge(*self.journal(batch), batch.usage)
 
@@ -249,6 +253,7 @@ class ChargingNode:
     def rehearse(self) -> BalanceBook:
         """The book with every account opened, for `try_command`: close this node without committing."""
         self.book.close_after(self._reference.operator.close_after_s)
+        self.book.remember_sessions(self._reference.operator.remember_sessions_s)
         self._open_new(self.position)
         return self.book
 
@@ -374,6 +379,8 @@ class ChargingNode:
                     moved.append(self._open(command, place))
                 elif command.get("kind") == CLOSE_AFTER:
                     self.book.close_after(int(command["seconds"]))
+                elif command.get("kind") == REMEMBER:
+                    self.book.remember_sessions(int(command["seconds"]))
                 elif command.get("kind") == LEGS:
                     parts.append(self._charge_legs(command, place))
                 elif command.get("kind") == CORRECT:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.charging.node import CLOSE_AFTER, LEGS, OPENING
+from pipelines.charging.node import CLOSE_AFTER, LEGS, OPENING, REMEMBER
 from pipelines.collect import COMMANDS
 from pipelines.corrections.history import Group, History, is_correction
 from pipelines.corrections.kept import accounts_among
@@ -95,6 +95,9 @@ class Replay:
             return
         if content.get("kind") == CLOSE_AFTER and "line" not in content:
             self.book.close_after(int(content["seconds"]))
+            return
+        if content.get("kind") == REMEMBER and "line" not in content:
+            self.book.remember_sessions(int(content["seconds"]))
             return
         if content.get("kind") == LEGS and "line" not in content:
             self._charge_legs(group, position, LegIds.of_json(content["legs"]))

@@ -24,6 +24,7 @@ from rating.kernels.cycles import (
 from rating.kernels.holds import RELEASE_POSTINGS, hold_nb, release_nb, undo_nb
 from rating.kernels.layout import (
     B_CLOCK,
+    B_GONE,
     B_HORIZON,
     B_SESSIONS,
     B_SPILLED,
@@ -318,7 +319,7 @@ def fold_nb(usage, choice, rows, tables, position, records, profile, spill, sess
         if scope == SCOPE_DAY:
             day = local_day_nb(zones, traits, time_us)
             day_end_us = end_us_nb(zones, traits, CYCLE_DAY, day)
-            if day_end_us < scalars[B_CLOCK] - scalars[B_HORIZON]:
+            if day_end_us < max(scalars[B_CLOCK] - scalars[B_HORIZON], scalars[B_GONE]):
                 scope = SCOPE_REPORT  # that day's row may be forgotten: its usage is rounded on its own
         if scope == SCOPE_DAY:
             day_hi, day_lo = row_key_nb(DAY, key, account, day)

@@ -95,9 +95,10 @@ CAPPED = 1 << 40
 # Scalars of the book.
 # B_THROUGH: last day whose cycles `period_close` has closed. B_DUE: no bucket is to expire before the clock is there
 # (not part of the state: a restored book looks at all of them once). B_UNTIL: what was over by then is closed too.
+# B_GONE: rows of days and sessions from before may be forgotten, though the horizon that holds now reaches further.
 # B_HOLDS: rows of the table of what is held.
-B_CLOCK, B_LATENESS, B_HORIZON, B_SESSIONS, B_SPILLED, B_THROUGH, B_DUE, B_UNTIL, B_HOLDS = range(9)
-SCALARS = 9
+B_CLOCK, B_LATENESS, B_HORIZON, B_SESSIONS, B_SPILLED, B_THROUGH, B_DUE, B_UNTIL, B_GONE, B_HOLDS = range(10)
+SCALARS = 10
 
 # What selection finds for an event.
 # C_SET, C_SHARED_SET: sets of up to four plans, the first in the lowest 16 bits; 0 ends them. C_VERSION is a label.

@@ -6,6 +6,8 @@ import pytest
 
 from pipelines.apps.cli import main
 from pipelines.corrections.rerate import Request, rerate
+from pipelines.snapshots import Snapshots
+from rating.snapshot import from_arrow
 from tests.integration.hand_made import DAY, HandMade, clock
 from tests.integration.site import put_commands
 
@@ -91,6 +93,40 @@ def test_cycles_close_by_themselves_as_long_after_their_end_as_the_operator_says
     assert [charge for charge, _ in site.charged()][3:] == [640_000_000]
     again = rerate(site.input, site.home, Request(1_800_000_000_000_000, "tester", "as it was"), dry_run=True)
     assert again.proved and not again.changes
+
+
+def test_how_long_sessions_are_remembered_is_journaled_and_replayed(tmp_path: Path, keys: Path) -> None:
+    site = lay(tmp_path, keys, "pay")
+    site.reference.operator["remember_sessions"] = "2 d"
+    site.reference.write(site.input.operator)
+
+    def remembered() -> int:
+        found = Snapshots(site.home.snapshots).newest()
+        assert found is not None
+        return from_arrow(dict(found.items)).remembers_sessions_s  # type: ignore[arg-type]
+
+    late_call(site, 1)
+    site.run()
+    assert remembered() == 2 * 86_400
+    site.reference.operator["remember_sessions"] = "40 d"
+    site.reference.write(site.input.operator)
+    site.run()
+    assert remembered() == 40 * 86_400
+    put_commands(site.input.inbox, 2, DAY + "235903", [clock(2, "2026-10-22T12:00:00Z")])
+    sorted(site.home.snapshots.glob("*.snapshot"))[-1].unlink()
+    site.run()
+    assert remembered() == 40 * 86_400
+    again = rerate(site.input, site.home, Request(1_800_000_000_000_000, "tester", "as it was"), dry_run=True)
+    assert again.proved and not again.changes
+
+
+def test_a_session_must_be_remembered_for_a_day_at_least(tmp_path: Path, keys: Path,
+                                                         capsys: pytest.CaptureFixture[str]) -> None:
+    site = lay(tmp_path, keys, "pay")
+    site.reference.operator["remember_sessions"] = "23 h"
+    site.reference.write(site.input.operator)
+    text = tarifa(site, "run", status=2, capsys=capsys)
+    assert "remember_sessions: '23 h'; expected a span of time" in text
 
 
 def test_close_after_that_is_no_span_is_refused(tmp_path: Path, keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
