@@ -217,6 +217,7 @@ def test_legs_of_an_account_that_was_opened_later_are_recycled(site: Carried) ->
     assert summary(stays) == [("leg", "unknown_account", "suspended", "leg: unknown_account", 1, 0)]
     assert site.said(tables=SUSPENSE) == before
     open_spain(site)
+    assert rerate(site.input, site.home, Request(MADE_US, "tester", "not by this way")).changes is False
     tried = recycle(site.input, site.home, Choice(stage="leg"), "", "", dry_run=True)
     assert summary(tried) == [("leg", "unknown_account", "rated", "", 1, 45_000_000)]
     assert len(site.ask("SELECT * FROM leg_suspense_open")) == 1 and site.money(SPAIN) == 0

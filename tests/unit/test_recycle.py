@@ -10,6 +10,7 @@ import pytest
 
 from mediation.formats.registry import LAYOUTS
 from pipelines.archive import Archive
+from pipelines.corrections.rerate import Request, rerate
 from pipelines.durable import crash_points
 from pipelines.keys import Keys
 from pipelines.ledger import Ledger
@@ -171,6 +172,19 @@ def test_stopped_behind_its_commit_and_called_again_it_is_finished(network: Netw
     assert network.ask("SELECT count(*) FROM settled") == [(1,)]
     assert recycle(network.source, network.home, Choice(), *MENDED) == []
     assert content_hash(Ledger.open(network.home.ledger)) == content_hash(Ledger.open(whole.home.ledger))
+    network.check_laws()
+
+
+def test_rerate_leaves_a_later_customers_usage_to_recycle_and_then_replays_it(network: Network) -> None:
+    network.deliver([call(1), call(2, CARL)])
+    network.run()
+    add_carl(network)
+    request = Request(1_800_000_000_000_000, *MENDED)
+    assert not rerate(network.source, network.home, request).changes
+    assert network.ask(OPEN) == [("resolve", "unknown_subscriber", 1)]
+    assert [o.becomes for o in recycle(network.source, network.home, Choice(), *MENDED)] == ["rated"]
+    found = rerate(network.source, network.home, request, dry_run=True)
+    assert found.proved and not found.changes and found.events == 2
     network.check_laws()
 
 

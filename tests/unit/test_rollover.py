@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 
+from pipelines.corrections.correction import _completed
 from rating.days import RESTING
 from rating.kernels.layout import QUARANTINED, TERMINATED
 from rating.snapshot import from_arrow, to_arrow
@@ -173,6 +174,14 @@ def test_a_book_of_an_earlier_release_begins_its_days_with_its_clock(tmp_path):
     assert to_arrow(case.book)["accounts"]["days_since"] == pa.chunked_array([[JULY + 32]])
     assert data(case, 1300, "2026-08-05") == 1000
     assert data(case, 1300, "2026-10-05") == 1200
+
+
+def test_a_correction_of_an_earlier_release_leaves_the_days_as_the_book_has_them(tmp_path):
+    case = Case(tmp_path, MONTH, accounts=({"account_id": 1}, {"account_id": 2}))
+    data(case, 1, "2026-06-10", account=2)
+    live = to_arrow(case.book)["accounts"]
+    kept = live.drop_columns(["days_since"]).slice(1, 1)
+    assert _completed(kept, live).equals(live.slice(1, 1)) and live["days_since"][1].as_py() == JULY - 21
 
 
 def test_the_places_of_states_that_rest_are_those_of_the_accounts():
