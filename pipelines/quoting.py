@@ -129,8 +129,9 @@ def _command(fields: Fields, number: int, time_zone: str) -> QuoteCommand:
     for column in _TIMES:
         if fields.has(column):
             whole[column] = format_time(fields.moment(column, time_zone))
-    if "amount" in whole and isinstance(whole["amount"], int) and not isinstance(whole["amount"], bool):
-        whole["amount"] = str(whole["amount"])
+    for column in ("amount", "fee"):
+        if type(whole.get(column)) is int:
+            whole[column] = str(whole[column])
     name = fields.values.get("id")
     return QuoteCommand(number, f"line-{number}" if name is None else str(name), whole, expected_of(fields, "status"))
 

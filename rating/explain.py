@@ -174,6 +174,10 @@ class _Price:
     minimum: int
     maximum: int | None
 
+    def usage(self) -> int:
+        """At least the minimum, where anything is to pay."""
+        return max(self.numerator, self.minimum) if self.numerator > 0 else self.numerator
+
 
 def _known(row: Mapping[str, int], name: str) -> int:
     return max(row[name], 0)
@@ -233,7 +237,7 @@ def _steps(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int]
         limit = min(total, region.edge)
         cost, step = tables.get("SLOT_PRICE", region.slot), tables.get("SLOT_STEP", region.slot)
         piece: dict[str, Any] = {"from": price.paid, "band": region.band, "rate": tariffs.rate_names[region.rate]}
-        at_maximum = price.maximum is not None and max(price.numerator, price.minimum) >= price.maximum
+        at_maximum = price.maximum is not None and price.usage() >= price.maximum
         if cost > 0 and purse and not at_maximum:
             units = min(-(-(limit - price.paid) // purse[0][0]) * purse[0][0], purse[0][1])
             own = int(denominator * purse[0][2] * units)
@@ -298,7 +302,7 @@ def _volume(tables: _Tables, tariffs: Tariffs, entry: int, row: Mapping[str, int
 
 def _settle(tables: _Tables, family: int, price: _Price) -> tuple[int, list[dict[str, str]]]:
     """(exact price, what each discount took)."""
-    exact = max(price.numerator, price.minimum)
+    exact = price.usage()
     if price.maximum is not None:
         exact = min(exact, price.maximum)
     denominator, discounts = _denominator(tables, family), []

@@ -11,10 +11,11 @@ import numpy as np
 
 from rating.book import NEVER_US, NO_CLOCK_US, BalanceBook
 from rating.charging import Charged, charge
-from rating.commands import KINDS, apply_command
+from rating.commands import apply_command
 from rating.counters import read_counters
 from rating.kernels.layout import B_CLOCK, L_SINCE, L_VALID, STATE
 from rating.quote_accounts import (
+    ABSENT_ACCOUNT,
     ANY_FRIEND,
     AccountNames,
     GivenAccount,
@@ -26,6 +27,7 @@ from rating.quote_accounts import (
 )
 from rating.quote_events import AccountName, EventReader, QuoteEvent
 from rating.quote_lines import EARLIEST_US
+from rating.quote_refusals import OF_NOBODY, why_refused
 from rating.quote_results import REASONS, Result, Teller, day_text, rows_of, say_expected
 from reference_data.accounts import STATES
 from reference_data.tariffs.compile import Tariffs
@@ -37,17 +39,9 @@ from schemas.tariff_tables import BUCKET_UNIT_SHIFT
 from schemas.timepoint import format_time, parse_time
 from schemas.usage import USAGE
 
-ABSENT_ACCOUNT = 1 << 62       # no book has it
 MOST_EXPLAINED = 5000          # events up to which the breakdown is told unless asked otherwise
 _WHOLE = {"source": 0, "file_id": 1, "record_length": 1, "container_index": 0, "roaming": 0, "merged_count": 1,
           "incomplete": 0}
-_OF_NOBODY = ("clock", "period_close")
-_NEEDED = {
-    "top_up": ("amount",), "adjust": ("amount",), "transfer": ("to_account_id", "amount"), "credit_limit": ("amount",),
-    "grant": ("bucket",), "plan_change": ("plan",), "option_add": ("plan",), "option_remove": ("plan",),
-    "friend_add": ("token",), "friend_remove": ("token",), "share_join": ("shared_account_id",), "state": ("state",)}
-_WRITTEN = {"account_id": "account", "to_account_id": "to_account", "token": "number",
-            "shared_account_id": "shared_account"}
 _ACCOUNT_KEYS = ("account", "to_account", "from_account", "shared_account")  # each also as ..._id
 
 
@@ -186,13 +180,15 @@ def _cells(events: Sequence[QuoteEvent], owner: Mapping[int, AccountName], names
         row[columns["event_id_hi"]] = row[columns["session_hi"]] = 0x51554F5445
         row[columns["event_id_lo"]] = row[columns["session_lo"]] = number
         row[columns["record_offset"]] = event.line
-        row[columns["account_id"]] = names.number.get(account, ABSENT_ACCOUNT)
+        row[columns["account_id"]] = names.number(account)
         if event.friend is None:
             row[columns["other_token"]] = friend_token(event.other) if event.other else -1
         elif event.friend:
             row[columns["other_token"]] = ANY_FRIEND
         for name, value in event.cells.items():
             row[columns[name]] = value
+        if event.session:
+            row[columns["session_hi"]], row[columns["session_lo"]] = event.session_key(account)
     return Cells(USAGE, np.ascontiguousarray(matrix.T))
 
 
@@ -204,9 +200,9 @@ def _command(item: QuoteCommand, position: int, tariffs: Tariffs, book: BalanceB
         if value is not None:
             fields[f"{key}_id"] = ABSENT_ACCOUNT
             if isinstance(value, int | str) and not isinstance(value, bool):  # true is no account 1
-                fields[f"{key}_id"] = names.number.get(value, ABSENT_ACCOUNT)
-    if "account_id" not in fields and only is not None and fields.get("kind") not in _OF_NOBODY:
-        fields["account_id"] = names.number[only]  # as of events: only one can be meant
+                fields[f"{key}_id"] = names.number(value)
+    if "account_id" not in fields and only is not None and fields.get("kind") not in OF_NOBODY:
+        fields["account_id"] = names.number(only)  # as of events: only one can be meant
     payer = fields.get("account_id")
     if "amount" in fields and "bucket" not in fields and isinstance(payer, int) and payer in teller.currency:
         fields.setdefault("currency", teller.currency[payer])
@@ -216,12 +212,13 @@ def _command(item: QuoteCommand, position: int, tariffs: Tariffs, book: BalanceB
     result: Result = {"id": item.name, "line": item.line, "kind": fields.get("kind")}
     account = fields.get("account_id")
     if isinstance(account, int):
-        result["account"] = names.name.get(account, item.fields.get("account", account))
+        result["account"] = item.fields.get("account", item.fields.get("account_id", names.name.get(account, account)))
     charged = apply_command(fields, position, tariffs, book)
     postings = rows_of(charged.posting)
     if len(charged.suspense):
         reason = Reason(int(charged.suspense["reason"][0]))
-        wrong = _wrong_command(fields) if reason in (Reason.BAD_COMMAND, Reason.UNKNOWN_ACCOUNT) else ""
+        wrong = why_refused(fields, tariffs, teller.currency.get(account) if isinstance(account, int) else None) \
+            if reason in (Reason.BAD_COMMAND, Reason.UNKNOWN_ACCOUNT) else ""
         result |= {"status": "refused", "reason": reason.name.lower(), "explanation": wrong or REASONS.get(reason, "")}
     else:
         result["status"] = "applied"
@@ -240,16 +237,6 @@ def _command(item: QuoteCommand, position: int, tariffs: Tariffs, book: BalanceB
         result["balance"] = format_money(teller.money[account])
     say_expected(item.expect, result)
     return result
-
-
-def _wrong_command(fields: Mapping[str, object]) -> str:
-    """What a refused command lacks; empty where nothing is missing."""
-    kind = fields.get("kind")
-    if kind not in KINDS:
-        return f"kind {kind!r}, expected one of " + ", ".join(KINDS)
-    needed = () if kind in _OF_NOBODY else ("account_id", *_NEEDED.get(str(kind), ()))
-    missing = [_WRITTEN.get(name, name) for name in needed if fields.get(name) is None]
-    return f"{kind} without {', '.join(missing)}" if missing else ""
 
 
 def _totals(results: Sequence[Result]) -> Result:

@@ -16,7 +16,7 @@ from rating.counters import CounterKind, counter_kinds, cycle_day, set_counter
 from rating.days import begin_with
 from rating.friends import add_friends
 from rating.kernels.layout import L_VALID
-from rating.quote_events import AccountName, QuoteEvent, account_of
+from rating.quote_events import AccountName, QuoteEvent, account_key, account_of
 from rating.quote_lines import EARLIEST_US, Fields, shown
 from reference_data.accounts import FOREVER_US, PAYMENTS, STATES, Accounts, accounts_from_arrow
 from reference_data.tariffs.compile import Tariffs, definition_key
@@ -28,6 +28,7 @@ from schemas.money import format_money, parse_money
 from schemas.timepoint import is_time_zone
 from schemas.units import parse_quantity
 
+ABSENT_ACCOUNT = 1 << 62  # no book has it
 ANY_FRIEND = 1  # token of a number that is everybody's friend: what an event says of itself
 UNLIMITED = "1000000000"  # credit of accounts that a quote makes up, in units of their currency
 ACCOUNT_FIELDS = frozenset((
@@ -86,16 +87,21 @@ class AccountNames:
     """Account names to numbers and back: numbers stand for themselves, texts get the lowest that are free."""
 
     def __init__(self, names: Sequence[AccountName]) -> None:
-        taken = {n for n in names if isinstance(n, int)}
-        self.number: dict[AccountName, int] = {n: n for n in names if isinstance(n, int)}
+        keys = [account_key(name) for name in names]
+        taken = {key for key in keys if isinstance(key, int)}
+        self._number: dict[AccountName, int] = {number: number for number in taken}
         free = 1
-        for name in names:
-            if isinstance(name, str) and name not in self.number:
+        for key in keys:
+            if key not in self._number:
                 while free in taken:
                     free += 1
                 taken.add(free)
-                self.number[name] = free
-        self.name: dict[int, AccountName] = {number: name for name, number in self.number.items()}
+                self._number[key] = free
+        self.name: dict[int, AccountName] = {self.number(name): name for name in names}
+
+    def number(self, name: AccountName) -> int:
+        """The account's number; ABSENT_ACCOUNT when there is none of that name."""
+        return self._number.get(account_key(name), ABSENT_ACCOUNT)
 
 
 def read_accounts(value: object, file: str, tariffs: Tariffs, time_zone: str) -> list[GivenAccount]:
@@ -114,11 +120,14 @@ def read_accounts(value: object, file: str, tariffs: Tariffs, time_zone: str) ->
         accounts.append(_account(Fields(f"{file}, account {number}", item), tariffs, time_zone))
     seen: set[AccountName] = set()
     for account in accounts:
-        if account.name in seen:
+        if account_key(account.name) in seen:
             raise ReferenceDataError(f"{file}: account {account.name!r} appears twice", "each account once")
-        seen.add(account.name)
+        seen.add(account_key(account.name))
     for account in accounts:
-        if account.shared is not None and (account.shared not in seen or account.shared == account.name):
+        if account.shared is None:
+            continue
+        shared = account_key(account.shared)
+        if shared not in seen or shared == account_key(account.name):
             raise ReferenceDataError(f"{file}, account {account.name!r}: shared_account {account.shared!r}",
                                      "another account of the file")
     return accounts
@@ -229,7 +238,7 @@ def made_up(events: Sequence[QuoteEvent], tariffs: Tariffs, time_zone: str) -> l
 
 def made_up_for_legs(given: Sequence[GivenAccount], tariffs: Tariffs, time_zone: str) -> list[GivenAccount]:
     """Accounts that charge legs name and `given` lacks, likewise: with all the credit in the world and no balance."""
-    known = {account.name for account in given}
+    known = {account_key(account.name) for account in given}
     found: dict[int, GivenAccount] = {}
     for version in tariffs.versions:
         for leg in version.legs:
@@ -243,7 +252,7 @@ def made_up_for_legs(given: Sequence[GivenAccount], tariffs: Tariffs, time_zone:
 def account_name(event: QuoteEvent, tariffs: Tariffs) -> AccountName:
     """Whose event it is without a balances file: the account it names, or else its plan's own."""
     if event.account is not None:
-        return event.account
+        return account_key(event.account)
     return event.plan or (tariffs.labels["plan"][0] if len(tariffs.labels["plan"]) == 1 else "")
 
 
@@ -262,14 +271,14 @@ def open_book(given: Sequence[GivenAccount], names: AccountNames, tariffs: Tarif
     _fill_buckets(book, given, names, tariffs, first_us)
     numbers = [(number, friend_token(friend)) for number, account in enumerate(given) for friend in account.friends]
     numbers += [(number, ANY_FRIEND) for number in range(len(given))]
-    rows = book.rows_of(np.array([names.number[account.name] for account in given], np.int64))
+    rows = book.rows_of(np.array([names.number(account.name) for account in given], np.int64))
     add_friends(book, rows[[number for number, _ in numbers]], np.array([token for _, token in numbers], np.int64),
                 np.full(len(numbers), -FOREVER_US), np.full(len(numbers), FOREVER_US))
     book.life[rows, L_VALID] = [account.valid_until_us for account in given]
     book.timers_due()
     kinds = counter_kinds(tariffs)
     for account in given:
-        row = int(book.rows_of(np.array([names.number[account.name]], np.int64))[0])
+        row = int(book.rows_of(np.array([names.number(account.name)], np.int64))[0])
         for counter in account.counters:
             if counter.name not in kinds:
                 raise ReferenceDataError(f"{counter.place}: counter {counter.name!r}",
@@ -295,14 +304,14 @@ def _value(counter: GivenCounter, kind: CounterKind) -> int:
 
 def _tables(given: Sequence[GivenAccount], names: AccountNames) -> Accounts:
     accounts = pa.table({
-        "account_id": pa.array([names.number[g.name] for g in given], pa.int64()),
-        "shared_account_id": pa.array([None if g.shared is None else names.number[g.shared] for g in given],
+        "account_id": pa.array([names.number(g.name) for g in given], pa.int64()),
+        "shared_account_id": pa.array([None if g.shared is None else names.number(g.shared) for g in given],
                                       pa.int64()),
         "payment": [g.payment for g in given], "currency": [g.currency for g in given],
         "credit_limit": [g.credit_limit for g in given], "opening_balance": [g.balance for g in given],
         "time_zone": [g.time_zone for g in given],
         "anchor_day": pa.array([g.anchor_day for g in given], pa.int64()), "state": [g.state for g in given]})
-    rows = [(names.number[g.name], *plan) for g in given for plan in g.plans]
+    rows = [(names.number(g.name), *plan) for g in given for plan in g.plans]
     plans = pa.table({
         "account_id": pa.array([r[0] for r in rows], pa.int64()), "plan": pa.array([r[1] for r in rows], pa.string()),
         "valid_from": pa.array([r[2] for r in rows], _STAMP), "valid_to": pa.array([r[3] for r in rows], _STAMP),
@@ -315,7 +324,7 @@ def _fill_buckets(book: BalanceBook, given: Sequence[GivenAccount], names: Accou
                   first_us: int) -> None:
     found: dict[tuple[int, int], tuple[int, int, int]] = {}
     for account in given:
-        row = int(book.rows_of(np.array([names.number[account.name]], np.int64))[0])
+        row = int(book.rows_of(np.array([names.number(account.name)], np.int64))[0])
         for bucket in account.buckets:
             plan, allowance = _allowance(bucket, account, tariffs)
             try:

@@ -24,6 +24,29 @@ EVENT_FIELDS = frozenset((
     "downlink", "messages", "segments", "units", "quantity", "calling", "called", "number_class", "network", "friend",
     "category", "serving_network", "home_network", "roaming", "apn", "dnn", "rating_group", "service_identifier",
     "snssai", "rat", "session", "partial", "expect"))
+# What other systems call them.
+MEANT = {
+    **dict.fromkeys(("destination", "b_number", "bnumber", "called_number", "called_party", "callee", "to", "dest"),
+                    "called"),
+    **dict.fromkeys(("source", "a_number", "anumber", "calling_number", "calling_party", "caller", "from"), "calling"),
+    **dict.fromkeys(("msisdn", "subscriber", "subscriber_id", "imsi", "customer"), "account"),
+    **dict.fromkeys(("start", "start_time", "timestamp", "event_time", "begin", "setup_time", "answer_time"), "time"),
+    **dict.fromkeys(("seconds", "duration_s", "length", "usage_time"), "duration"),
+    **dict.fromkeys(("bytes", "volume", "volume_octets", "total_octets", "total_volume"), "octets"),
+    **dict.fromkeys(("bytes_up", "input_octets", "volume_uplink", "uplink_octets", "uplink_volume"), "uplink"),
+    **dict.fromkeys(("bytes_down", "output_octets", "volume_downlink", "downlink_octets", "downlink_volume"),
+                    "downlink"),
+    **dict.fromkeys(("parts", "sms_parts", "message_parts"), "segments"),
+    **dict.fromkeys(("service_units", "count", "amount", "specific_units"), "units"),
+    **dict.fromkeys(("plmn", "mccmnc", "mcc_mnc", "visited_network", "vplmn", "visited_plmn", "serving_plmn"),
+                    "serving_network"),
+    **dict.fromkeys(("hplmn", "home_plmn"), "home_network"),
+    **dict.fromkeys(("rg", "ratinggroup"), "rating_group"), **dict.fromkeys(("service_id",), "service_identifier"),
+    **dict.fromkeys(("session_id", "call_id", "charging_id"), "session"),
+    **dict.fromkeys(("tariff", "price_plan", "tariff_plan", "offer"), "plan"),
+    **dict.fromkeys(("type", "event_type", "service_type"), "service"),
+    **dict.fromkeys(("slice", "s_nssai", "nssai"), "snssai"), **dict.fromkeys(("rat_type",), "rat"),
+    **dict.fromkeys(("operator", "carrier", "other_network", "terminating_network"), "network")}
 EMERGENCY_ANYWHERE = ("112", "911")  # TS 22.101, clause 10.1: emergency whatever the number plan says
 _MEASURES = {Unit.SECOND: ("duration",), Unit.OCTET: ("octets", "uplink", "downlink"),
              Unit.MESSAGE: ("messages", "segments"), Unit.UNIT: ("units",)}
@@ -43,6 +66,13 @@ class QuoteEvent:
     friend: bool | None        # as stated; None: whoever is on the account's list
     cells: dict[str, int]
     expect: Mapping[str, object]
+    session: str = ""          # the name that the reports of one session share, "": a session of its own
+
+    def session_key(self, account: AccountName) -> tuple[int, int]:
+        """Key of the session: two accounts may use one name, and seconds are never counted behind messages."""
+        named = f"{account_key(account)!r} {self.cells['service']} {self.cells['direction']} {self.session}"
+        digest = hashlib.sha256(named.encode(errors="surrogatepass")).digest()
+        return int.from_bytes(digest[:8], "little", signed=True), int.from_bytes(digest[8:16], "little", signed=True)
 
 
 @dataclass
@@ -58,11 +88,10 @@ class EventReader:
     numbers: NumberReader | None = None
     labels: dict[str, list[str]] = field(default_factory=lambda: {"apn": [], "other_network": [], "category": []})
     _places: dict[tuple[str, str], int] = field(default_factory=dict)
-    _sessions: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def read(self, fields: Fields, line: int) -> QuoteEvent:
         """Raises ReferenceDataError: a field that cannot be read, or one too many."""
-        fields.only(EVENT_FIELDS)
+        fields.only(EVENT_FIELDS, MEANT)
         if not fields.has("service"):
             raise fields.missing("service", "one of " + ", ".join(SERVICES))
         if not fields.has("time"):
@@ -89,10 +118,9 @@ class EventReader:
                 cells[column] = self.label(column, fields.text(name))
         if fields.has("snssai"):
             cells["snssai"] = self._slice(fields)
-        if fields.has("session"):
-            cells["session_hi"], cells["session_lo"] = self.session(fields.text("session"))
         return QuoteEvent(line, self._name(fields, line), account_of(fields), fields.text("plan") or None, service,
-                          other, fields.flag("friend") if fields.has("friend") else None, cells, expected_of(fields))
+                          other, fields.flag("friend") if fields.has("friend") else None, cells, expected_of(fields),
+                          fields.text("session"))
 
     def label(self, column: str, name: str) -> int:
         """Place of a name in the column's names; they grow as needed."""
@@ -102,14 +130,6 @@ class EventReader:
             place = self._places[column, name] = len(names)
             names.append(name)
         return place
-
-    def session(self, name: str) -> tuple[int, int]:
-        """The session key that reports of one session share."""
-        if name not in self._sessions:
-            digest = hashlib.sha256(name.encode(errors="surrogatepass")).digest()
-            self._sessions[name] = (int.from_bytes(digest[:8], "little", signed=True),
-                                    int.from_bytes(digest[8:16], "little", signed=True))
-        return self._sessions[name]
 
     @staticmethod
     def _name(fields: Fields, line: int) -> str:
@@ -133,7 +153,10 @@ class EventReader:
                 raise fields.missing("duration", 'seconds such as 90, or "1h2m3s"')
             quantity = fields.seconds("duration")
         elif unit == Unit.OCTET:
-            if fields.has("octets") == (fields.has("uplink") or fields.has("downlink")):
+            sides = [name for name in ("uplink", "downlink") if fields.has(name)]
+            if fields.has("octets") and sides:
+                raise fields.refuse("octets", f"a second quantity beside {sides[0]!r}", "either it or the two sides")
+            if not fields.has("octets") and not sides:
                 raise fields.missing("octets", "octets, or uplink and downlink")
             for name in ("uplink", "downlink"):
                 if fields.has(name):
@@ -215,6 +238,13 @@ class EventReader:
             raise fields.wrong("snssai", 'SST or SST-SD in hexadecimal, such as "1-00abcd", or {"sst": 1, '
                                '"sd": "00abcd"}')
         return int(parts[1], 16) << 32 | (int(parts[2], 16) + 1 if parts[2] else 0)
+
+
+def account_key(name: AccountName) -> AccountName:
+    """What makes an account: its number, also where that was written as text, as the keys of a JSON object are."""
+    if isinstance(name, str) and re.fullmatch("0|[1-9][0-9]{0,18}", name, re.ASCII) and int(name) < 1 << 62:
+        return int(name)
+    return name
 
 
 def account_of(fields: Fields, name: str = "account") -> AccountName | None:

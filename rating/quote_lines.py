@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 
 from schemas.codes import Unit
 from schemas.errors import ReferenceDataError
@@ -28,11 +29,11 @@ class Fields:
         """Whether the field is given; null is as good as left out."""
         return self.values.get(name) is not None
 
-    def only(self, known: frozenset[str] | tuple[str, ...]) -> None:
-        """Refuse a key that is not known, with the nearest one that is."""
+    def only(self, known: frozenset[str] | tuple[str, ...], meant: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Refuse a key that is not known, with what it is `meant` to be or the nearest one that is known."""
         for name in self.values:
             if name not in known:
-                near = get_close_matches(name, known, 1)
+                near = [meant[name.lower()]] if name.lower() in meant else get_close_matches(name, known, 1, 0.75)
                 raise self.refuse(name, "an unknown field", f"{near[0]!r}" if near else
                                   "one of " + ", ".join(sorted(known)), "correct the spelling or leave it out")
 

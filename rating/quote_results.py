@@ -113,6 +113,8 @@ class Teller:
         else:
             result |= self._priced(retail, _consumed(own))
             retail_account = retail["account_id"]
+        if event.account is not None:
+            result["account"] = event.account  # as it was written there
         result["buckets"] = [bucket for bucket in touched if bucket.get("bucket")]
         legs = [self._leg(row, [p for p in postings if p["leg"] == row["leg"]])
                 for row in sorted([*rated, *aside], key=lambda row: row.get("leg", 0)) if row.get("leg", 0) > 0]

@@ -77,9 +77,15 @@ def round_multiple_nb(numerator, multiple, denominator, rule):
 
 
 @kernel(None, error_model="numpy", forceinline=True)
+def usage_price_nb(numerator, minimum):
+    """At least the minimum, where anything is to pay: a session within its free part owes none."""
+    return max(numerator, minimum) if numerator > 0 else numerator
+
+
+@kernel(None, error_model="numpy", forceinline=True)
 def exact_price_nb(tables, family, numerator, minimum, maximum):
     """The usage price within its limits, less the discounts of its family. maximum 0: the price has not begun."""
-    price = max(numerator, minimum)
+    price = usage_price_nb(numerator, minimum)
     if maximum > 0:
         price = min(price, maximum)
     for d in range(tables[FAMILY_DISCOUNT_FIRST][family], tables[FAMILY_DISCOUNT_FIRST][family + 1]):

@@ -32,6 +32,7 @@ from rating.kernels.layout import (
     W_TIER,
     W_TURNS,
 )
+from rating.kernels.price import usage_price_nb
 from schemas.codes import Unit
 from schemas.jit import kernel
 from schemas.tariff_tables import (
@@ -87,7 +88,7 @@ def paid_step_nb(tables, rate, walk):
 @kernel(None, error_model="numpy", forceinline=True)
 def note_maximum_nb(walk, start, end, step, price):
     """Steps of one price from `start` to `end` were added: note where they reached a maximum that disconnects."""
-    if walk[W_CONNECTED] & DISCONNECTS != 0 and walk[W_REACHED] == 0 and max(
+    if walk[W_CONNECTED] & DISCONNECTS != 0 and walk[W_REACHED] == 0 and usage_price_nb(
             walk[W_NUMERATOR], walk[W_MINIMUM]) >= walk[W_MAXIMUM]:
         if price > 0 and walk[W_MINIMUM] < walk[W_MAXIMUM]:
             beyond = (walk[W_NUMERATOR] - walk[W_MAXIMUM]) // price
@@ -161,7 +162,8 @@ def walk_nb(tables, entry, unit, time_us, began_us, before, total, records, spil
         if price > 0:
             walk[W_PRICED] = 1
             # What a maximum has made free takes no allowance.
-            if count > 0 and walk[W_BLOCKED] == 0 and max(walk[W_NUMERATOR], walk[W_MINIMUM]) < walk[W_MAXIMUM]:
+            if count > 0 and walk[W_BLOCKED] == 0 and usage_price_nb(
+                    walk[W_NUMERATOR], walk[W_MINIMUM]) < walk[W_MAXIMUM]:
                 paid += take_nb(records, spill, candidates, count, limit - paid, walk)
                 if walk[W_FORMS] & A_PRICE:  # the bucket's own price may have brought it to the maximum
                     note_maximum_nb(walk, paid, paid, 0, 0)

@@ -28,15 +28,17 @@ class Price:
     paid: int = 0                         # position billed up to; used for prices over a counter only
 
     def usage_price(self):
-        return self.cost + self.volume[0] * self.volume[1]
+        """Steps, fees and own prices of buckets; what paid anything costs at least the minimum."""
+        price = self.cost + self.volume[0] * self.volume[1]
+        return max(price, self.minimum) if price > 0 else price
 
     def capped(self):
         """Whether the maximum has made the rest free."""
-        return self.maximum is not None and max(self.usage_price(), self.minimum) >= self.maximum
+        return self.maximum is not None and self.usage_price() >= self.maximum
 
     def after(self, chain, tax_factor):
         """The exact price: minimum, maximum, discounts in their order, tax."""
-        price = max(self.usage_price(), self.minimum)
+        price = self.usage_price()
         if self.maximum is not None:
             price = min(price, self.maximum)
         for percent, cap, fixed in chain:
