@@ -2,6 +2,7 @@
 
 import json
 from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,8 +63,9 @@ def quote_command(
 
 def _show(found: Quote) -> None:
     """A line for each event, and below it, indented, how its price came about."""
-    rows = [_row(result) for result in found.results]
-    head = ("line", "event", "plan", "quantity", "zone, bands", "charge", "balance")
+    several = len({str(result.get("account")) for result in found.results if result.get("account") is not None}) > 1
+    rows = [_row(result, several) for result in found.results]
+    head = ("line", "event", "account" if several else "", "plan", "quantity", "zone, bands", "charge", "balance")
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     while sum(widths) + len(widths) - 1 > _WIDTH:  # names give way to numbers
         widest = max(_NAMES, key=lambda i: widths[i])
@@ -89,12 +91,14 @@ def _show(found: Quote) -> None:
 
 
 _WIDTH = 100
-_NAMES, _RIGHT = (1, 2, 4), (3, 5, 6)
+_NAMES, _RIGHT = (1, 2, 3, 5), (4, 6, 7)
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:
     cells = []
     for i, (text, width) in enumerate(zip(row, widths, strict=True)):
+        if width == 0:  # one account, no column
+            continue
         short = text if len(text) <= width else text[: width - 1] + "…"
         cells.append(short.rjust(width) if i in _RIGHT else short.ljust(width))
     return " ".join(cells).rstrip()
@@ -105,15 +109,34 @@ def is_zero(amount: str) -> bool:
     return not amount.strip("0.")
 
 
-def _row(result: dict[str, Any]) -> tuple[str, ...]:
-    start = str(result["line"]), str(result["id"])
+def _row(result: dict[str, Any], several: bool) -> tuple[str, ...]:
+    """Cells of a line; the account only where there are several."""
+    account = result.get("account")
+    start = str(result["line"]), str(result["id"]), str(account) if several and account is not None else ""
     if "kind" in result:
         return (*start, str(result["kind"]), "", result["status"], "", result.get("balance", ""))
     if "charge" not in result:
         return (*start, "", "", result["reason"], "", result.get("balance", ""))
     bands = ", ".join(result.get("bands", [result["band"]]))
-    return (*start, result["plan"], f"{result['quantity']:,} {result['unit']}s", f"{result['zone']}, {bands}",
+    return (*start, result["plan"], _counted(result["quantity"], result["unit"]), f"{result['zone']}, {bands}",
             f"{result['charge']} {result['currency']}", result.get("balance", ""))
+
+
+def _counted(quantity: int, unit: str) -> str:
+    return f"{quantity:,} {unit}{'' if quantity == 1 else 's'}"
+
+
+def _limits(breakdown: dict[str, Any]) -> list[str]:
+    """Where the price is not the sum of its pieces: a least or most charge, or what earlier reports paid."""
+    if "usage_price" not in breakdown:
+        return []
+    lines, price = [], Fraction(breakdown["usage_price"])
+    if 0 < price < (least := Fraction(breakdown["minimum"])):
+        lines.append(f"minimum charge: {breakdown['minimum']} instead of {breakdown['usage_price']}")
+        price = least
+    if "maximum" in breakdown and price > Fraction(breakdown["maximum"]):
+        lines.append(f"maximum charge: {breakdown['maximum']}")
+    return lines
 
 
 def _below(result: dict[str, Any]) -> list[str]:
@@ -124,9 +147,14 @@ def _below(result: dict[str, Any]) -> list[str]:
     if "charge" in result and not is_zero(result["connect_fee"]):
         lines.append(f"connect fee {result['connect_fee']}")
     lines += [piece_words(piece) for piece in result.get("breakdown", {}).get("pieces", ())]
+    lines += _limits(result.get("breakdown", {}))
     for bucket in result.get("buckets", ()):
         used = f"{bucket['used']} used, " if "used" in bucket else ""
         unit = "" if bucket["unit"] == "money" else f" {bucket['unit']}s"
+        if bucket.get("account", result.get("account")) != result.get("account"):
+            used = f"of {bucket['account']}, {used}"
+        if sum(other["bucket"] == bucket["bucket"] for other in result["buckets"]) > 1 and "cycle_from" in bucket:
+            used = f"{'carried over to' if bucket.get('rolled_over') else 'cycle of'} {bucket['cycle_from']}, {used}"
         lines.append(f"bucket {bucket['bucket']}: {used}{bucket['remaining']}{unit} left")
     lines += [discount_words(item) for item in result.get("discounts", ())]
     if not is_zero(result.get("tax", "0")):
@@ -139,6 +167,11 @@ def _below(result: dict[str, Any]) -> list[str]:
         lines.append(f"to be disconnected at {result['disconnect_at']}")
     if "charge" in result and not is_zero(result["uncollected"]):
         lines.append(f"{result['uncollected']} uncollected")
+    before = result.get("breakdown", {}).get("charged_before", "0")
+    if not is_zero(before.removeprefix("-")):
+        lines.append(f"{result['breakdown']['session_price']} so far, {before} of it before")
+    lines += [f"account {other['account']} paid too: {other['balance']} left"
+              for other in result.get("other_balances", ())]
     for leg in result.get("legs", ()):
         lines.append(f"leg {leg['leg']}, {leg['name']}: account {leg['account']}, "
                      + (f"{leg['charge']} {leg['currency']}" if "charge" in leg else leg["reason"]))
