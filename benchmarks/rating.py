@@ -5,8 +5,8 @@
 The world is that of `benchmarks.charging_world`. Accounts are split into two lanes by charging group, each with a
 balance book of its own; one thread takes their blocks in turn, two threads take a lane each. The same lines of state
 are then asked for by a probe, in the same order, and the same octets are streamed: `probe` is one random record of 128
-octets and one profile of 64 an event, `stream` the usage read and the rated events and postings written. Their sum
-is the least that the machine needs for this work, whatever the arithmetic. The first events, in which accounts meet
+octets and one profile of 64 an event, `stream` the usage read, and what charging adds and the postings written. Their
+sum is the least that the machine needs for this work, whatever the arithmetic. The first events, in which accounts meet
 their first buckets and the tables grow, are charged before the clock starts and told apart. The checksum is that of
 charges and postings, and does not depend on blocks or threads.
 """
@@ -121,7 +121,9 @@ def run(parameters: dict[str, int], mix: str = "design", threads: int = 1) -> di
     seconds = max(taken) if threads > 1 else sum(taken)
     events = parameters["events"]
     rated, posted, legs = (sum(getattr(lane, name) for lane in lanes) / events for name in ("rated", "posted", "legs"))
-    octets = 8 * (len(USAGE.columns) + len(RATED.columns) * (rated + legs) + len(POSTING.columns) * posted)
+    # Usage columns are not written again, but for events with legs.
+    own = len(RATED.columns) - (0 if legs else len(USAGE.columns))
+    octets = 8 * (len(USAGE.columns) + own * (rated + legs) + len(POSTING.columns) * posted)
     ns = seconds / events * 1e9
     probe = probe_ns([lane.book for lane in lanes], [lane.rows() for lane in lanes], threads)
     stream = octets / stream_octets_per_ns(threads)
