@@ -264,7 +264,8 @@ class ChargingNode:
     def try_legs(self, legs: LegIds) -> Charged:
         """What charging these legs next would give. Changes the book, as `try_charging` does."""
         usage, wanted = legs.among(events_of(self._ledger, legs, self._labels))
-        return charge(usage, 0, len(usage), self.position, self._reference.tariffs, self.book, self._labels, wanted)
+        return charge(usage, 0, len(usage), self.position, self._reference.tariffs, self.book, self._labels,
+                      legs_only=wanted)
 
     def recycle_legs(self, legs: LegIds, who: str, why: str) -> None:
         """Charge legs that were set aside, those that can be charged; the others stay. One group of the journal."""
@@ -283,7 +284,8 @@ class ChargingNode:
         """Under its own position, as everything that is journaled; rows of legs that were charged close themselves."""
         legs = LegIds.of_json(command["legs"])
         usage, wanted = legs.among(events_of(self._ledger, legs, self._labels))
-        charged = charge(usage, 0, len(usage), place, self._reference.tariffs, self.book, self._labels, wanted)
+        charged = charge(usage, 0, len(usage), place, self._reference.tariffs, self.book, self._labels,
+                         legs_only=wanted)
         done = charged_keys(charged)
         rows = open_legs(self._ledger, ALL)
         rows = rows.filter(pa.array([key in done for key in keys_of(rows)], pa.bool_()))

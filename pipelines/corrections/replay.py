@@ -121,7 +121,8 @@ class Replay:
         usage, wanted = usage.where(wanted != 0), wanted[wanted != 0]
         for start, stop, tariffs in self._layers.runs(group.reference, position, usage["account_id"],
                                                       usage["event_time_us"]):
-            done = charge(usage, start, stop, position, tariffs, self.book, self._history.labels, wanted)
+            done = charge(usage, start, stop, position, tariffs, self.book, self._history.labels,
+                          legs_only=wanted)
             self._aside -= charged_keys(done)
             self._tell(without_aside(done), tariffs)
 
