@@ -196,6 +196,10 @@ def _to_arrow(column: Column, values: I64, labels: Labels | None) -> pa.Array:
                 return pa.DictionaryArray.from_arrays(pa.array(np.zeros(values.size, np.int32), mask=mask),
                                                       pa.array([], pa.string()))
             names = list((labels or {})[column.name])
+            if len(set(names)) < len(names):  # Arrow's writer leaves stale memory where names of a table repeat
+                place = {name: i for i, name in enumerate(dict.fromkeys(names))}
+                values = np.where(values == ABSENT, ABSENT, np.array([place[name] for name in names], np.int64)[values])
+                names = list(place)
         indices = pa.array(values.astype(np.int32), mask=mask)
         return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
     if column.kind == "time":
