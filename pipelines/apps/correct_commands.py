@@ -118,7 +118,8 @@ def print_correction(done: Prepared, dry_run: bool) -> None:
     console.print(f"{done.accounts:,} accounts and {done.events:,} events computed again"
                   + ("" if done.proved else "; that the past replays as it was could not be shown"))
     if not done.changes:
-        console.print("Nothing differs.")
+        console.print("Nothing differs." if done.events else
+                      "Nothing differs: no usage is concerned (no such account, or none in that stretch of time).")
         return
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("", "count"):

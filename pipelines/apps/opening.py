@@ -34,10 +34,13 @@ def places(home: Path | None, input_folder: Path | None, ledger: str = "") -> tu
     """Input and home of a command; each defaults to what lies beside the other."""
     found = home_of(home, input_folder, ledger)
     source = Input(input_folder if input_folder is not None else found.root.parent)
+    missing = LedgerError(f"no home at {found.root}", "--home DIR of an earlier `tarifa run`")
+    if home is not None and not found.root.is_dir():  # what was named comes first
+        raise missing
     if not source.operator.is_dir():
         raise ReferenceDataError(f"no operator's folder at {source.operator}", "--input DIR with operator/ in it")
     if not found.root.is_dir():
-        raise LedgerError(f"no home at {found.root}", "--home DIR of an earlier `tarifa run`")
+        raise missing
     return source, found
 
 

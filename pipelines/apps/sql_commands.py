@@ -45,6 +45,7 @@ def sql_command(
     place = home_of(home, None, ledger)
     text = query if file is None else file.read_text(encoding="utf-8")
     with asking(read_ledger(place), as_of) as connection:
+        connection.execute("SET python_enable_replacements = false")  # a name is a view, never a variable of ours
         try:
             answer = connection.sql(text)
             table: pa.Table = answer.to_arrow_table() if answer is not None else pa.table({})

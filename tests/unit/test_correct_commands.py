@@ -37,7 +37,10 @@ def test_a_deck_is_mended_and_the_past_follows(own: Network, capsys: Capture) ->
     assert "Nothing differs" in text
     own.edit("tariffs/2026.yaml", "price: 0.49", "price: 0.29")  # three minutes begun: 0.60 less
     day = ("--from", "2026-10-21", "--to", "2026-10-22")
-    assert "Nothing differs" in tarifa(capsys, "rerate", "--to", "2026-10-21", "--dry-run", *own.arguments)
+    assert "Nothing differs: no usage" in tarifa(capsys, "rerate", "--to", "2026-10-21", "--dry-run", *own.arguments)
+    assert "no such account" in tarifa(capsys, "rerate", "--accounts", "999", "--dry-run", *own.arguments)
+    nowhere = str(own.root / "nowhere" / "home")
+    assert f"no home at {nowhere}" in tarifa(capsys, "rerate", "--dry-run", "--home", nowhere, status=2)
     text = tarifa(capsys, "rerate", *day, "--dry-run", *own.arguments)
     assert "Nothing was committed" in text and "-0.60" in text and balance(own) == before
     assert "--why" in tarifa(capsys, "rerate", *day, *own.arguments, status=2)

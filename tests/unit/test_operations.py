@@ -114,6 +114,7 @@ def test_erased_bytes_are_said_to_be_erased(own: Network, capsys: Capture) -> No
     (("suspense", "write-off", "--all"), "why, must be said"),
     (("sql",), "one query is needed"),
     (("sql", "SELECT nonsense FROM rated"), "cannot be answered"),
+    (("sql", "SELECT * FROM file"), "Table with name file does not exist"),  # and no variable of ours
     (("sql", "SELECT 1", "--as-of", "7"), "cut 7"),
     (("ledger", "show", "nothing"), "no stream is called 'nothing'"),
     (("ledger", "compact", "--table", "held"), "no table 'held'"),
