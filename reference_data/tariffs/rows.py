@@ -37,12 +37,16 @@ def definition_key(plan: str, allowance: Allowance) -> int:
     return self_describing(stable_key(plan, allowance.name, bits=40), int(allowance.unit), cycle)
 
 
+Combined = tuple[str, ...]  # a band of each of several timings
+
+
 class Rows:
     """Vectors by name, and the row that was made for a key."""
 
     def __init__(self) -> None:
         self.vectors: dict[str, list[int]] = {name: [] for name in NAMES}
         self.seen: dict[object, int] = {}
+        self.timings: dict[object, tuple[int, list[Combined]]] = {}
 
     def add(self, **values: int) -> None:
         for name, value in values.items():
@@ -69,8 +73,6 @@ class Rows:
         return self.size(first) - 1
 
 
-Combined = tuple[str, ...]  # a band of each of several timings
-
 
 def timing_row(rows: Rows, version: TariffVersion, names: tuple[str, ...], bands: list[str]
                ) -> tuple[int, list[Combined]]:
@@ -78,7 +80,14 @@ def timing_row(rows: Rows, version: TariffVersion, names: tuple[str, ...], bands
 
     The label of a band is that of the first timing.
     """
-    key = ("timing", "" if not any(names) else version.name, names)
+    key = ("" if not any(names) else version.name, names)
+    if key not in rows.timings:  # of every date there is: worth doing once
+        rows.timings[key] = _new_timing_row(rows, version, names, bands)
+    return rows.timings[key]
+
+
+def _new_timing_row(rows: Rows, version: TariffVersion, names: tuple[str, ...], bands: list[str]
+                    ) -> tuple[int, list[Combined]]:
     timings = [version.timings[name] if name else Timing("", ((0, ALL_DAY),), 0) for name in names]
     weekly = all(t.segments for t in timings)
     profile_of: I64 = np.empty(0, np.int64)
@@ -92,22 +101,18 @@ def timing_row(rows: Rows, version: TariffVersion, names: tuple[str, ...], bands
     if len(names) == 1:
         places = [(band,) for band in timings[0].bands]
 
-    def make() -> int:
-        rows.add(TIMING_ZONE=_time_zone(rows, version.time_zone), TIMING_FIRST=rows.size("SEGMENT_START"),
-                 TIMING_DAYS=-1 if weekly else rows.size("DAY_PROFILE"))
+    rows.add(TIMING_ZONE=_time_zone(rows, version.time_zone), TIMING_FIRST=rows.size("SEGMENT_START"),
+             TIMING_DAYS=-1 if weekly else rows.size("DAY_PROFILE"))
+    if not weekly:
+        rows.vectors["DAY_PROFILE"] += (profile_of.ravel() + rows.size("PROFILE_FIRST")).tolist()
+    for each in segments:
         if not weekly:
-            rows.vectors["DAY_PROFILE"] += (profile_of.ravel() + rows.size("PROFILE_FIRST")).tolist()
-        for each in segments:
-            if not weekly:
-                rows.add(PROFILE_FIRST=rows.size("SEGMENT_START"))
-            for start, combined in each:
-                rows.add(SEGMENT_START=start, SEGMENT_BAND=bands.index(combined[0]),
-                         SEGMENT_PLACE=places.index(combined))
-        if not weekly:
-            rows.add(PROFILE_FIRST=rows.size("SEGMENT_START"))  # ends the last one: other timings may follow
-        return rows.size("TIMING_ZONE") - 1
-
-    return rows.once(key, make), places
+            rows.add(PROFILE_FIRST=rows.size("SEGMENT_START"))
+        for start, combined in each:
+            rows.add(SEGMENT_START=start, SEGMENT_BAND=bands.index(combined[0]), SEGMENT_PLACE=places.index(combined))
+    if not weekly:
+        rows.add(PROFILE_FIRST=rows.size("SEGMENT_START"))  # ends the last one: other timings may follow
+    return rows.size("TIMING_ZONE") - 1, places
 
 
 def _days(timing: Timing, version: TariffVersion) -> tuple[I64, list[Profile]]:
