@@ -16,7 +16,8 @@ GROUPS = (
     ("rating.charging", "rating.commands", "rating.snapshot", "pipelines.sample.generate",
      "pipelines.ledger.content_hash"),
     ("mediation.formats.ber", "mediation.formats.csv_lines", "mediation.formats.json_lines",
-     "mediation.formats.fixed_lines", "mediation.formats.radius_packets", "mediation.mediate", "pipelines.run"),
+     "mediation.formats.fixed_lines", "mediation.formats.radius_packets", "mediation.mediate", "pipelines.run",
+     "pipelines.diameter.server"),
 )
 
 
