@@ -44,7 +44,9 @@ def grant_everything(messages: Cells, units: Cells) -> Answers:
 class Running:
     """A server and its event loop on a thread. `received` holds what its handler saw: messages, units, buffer."""
 
-    def __init__(self, handler: Callable[..., Any] | None = None, policy: Policy | None = None, **options: Any) -> None:
+    def __init__(self, handler: Callable[..., Any] | None = None, policy: Policy | None = None, tls: Any = None,
+                 **options: Any) -> None:
+        self.tls = tls
         self.loop = asyncio.new_event_loop()
         self.received: list[tuple[Cells, Cells, U8]] = []
         self._handler = handler
@@ -69,7 +71,7 @@ class Running:
 
     def __enter__(self) -> "Running":
         self._thread.start()
-        self.port = self.run(self.server.start(port=0))
+        self.port = self.run(self.server.start(port=0, tls=self.tls))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -21,7 +21,6 @@ from pipelines.diameter.columns import (
     UNIT,
     UNITS,
 )
-from pipelines.diameter.kernels import parse as p
 from pipelines.diameter.kernels.values import half_nb, word_nb
 from pipelines.diameter.kernels.write import (
     ABSENT,
@@ -47,6 +46,10 @@ from schemas.jit import CELLS_IN, CELLS_OUT, U8_IN, U8_OUT, kernel
 CREDIT_CONTROL, SPENDING_LIMIT = int(Command.CREDIT_CONTROL), int(Command.SPENDING_LIMIT)
 RE_AUTH, NOTIFICATION = int(Command.RE_AUTH), int(Command.SPENDING_STATUS_NOTIFICATION)
 
+RESULT, FAILED_CODE, FAILED_VENDOR, FAILED, FAILED_ZEROS = (MESSAGE.index(n) for n in (
+    "result_code", "failed_avp_code", "failed_avp_vendor", "failed_avp", "failed_avp_zeros"))
+OFFSET, LENGTH, COMMAND, FLAGS, APPLICATION, HOP, END, REQUEST_TYPE = (MESSAGE.index(n) for n in (
+    "offset", "length", "command", "flags", "application", "hop_by_hop", "end_to_end", "request_type"))
 SESSION, PROXY = MESSAGE.index("session_text"), MESSAGE.index("proxy_info")
 REQUEST_NUMBER, SUB_SESSION = MESSAGE.index("request_number"), MESSAGE.index("sub_session_id")
 
@@ -79,7 +82,7 @@ _GRANTED = [(420, M, 4, D_TIME, TIME), (421, M, 8, D_TOTAL, TOTAL), (412, M, 8, 
             (414, M, 8, D_OUTPUT, OUTPUT), (417, M, 8, D_UNITS, UNITS)]
 _SERVICE = [(448, M, 4, G_GRANTED + D_VALIDITY, 0), (268, M, 4, G_RESULT, 0)]
 _THRESHOLDS = [(code, VM, 4, G_TIME_THRESHOLD + i, 0) for i, code in enumerate((868, 869, 1226, 871, 881))]
-_CREDIT = [(416, M, 4, p.REQUEST_TYPE, 0), (415, M, 4, REQUEST_NUMBER, 0), (419, M, 8, SUB_SESSION, 0)]
+_CREDIT = [(416, M, 4, REQUEST_TYPE, 0), (415, M, 4, REQUEST_NUMBER, 0), (419, M, 8, SUB_SESSION, 0)]
 _BALANCE = [(422, M, 4, A_BALANCE_RESULT, 0), (427, M, 4, A_HANDLING, 0), (428, M, 4, A_DEBITING, 0),
             (448, M, 4, A_GRANTED + D_VALIDITY, 0)]
 _REAUTH = [(453, M, 4, Q_POOL, 0), (439, M, 4, Q_SERVICE, 0), (432, M, 4, Q_RATING, 0)]
@@ -262,10 +265,10 @@ def encode_answers_nb(buffer, messages, units, answers, grants, reports, texts, 
     at, g, r = 0, 0, 0
     for m in range(messages.shape[1]):
         begin = at
-        command, result = messages[p.COMMAND, m], answers[A_RESULT, m]
+        command, result = messages[COMMAND, m], answers[A_RESULT, m]
         protocol = 3000 <= result < 4000  # a protocol error: E bit, and the grammar of RFC 6733 7.2
-        flags = messages[p.FLAGS, m] & 0x40 | (0x20 if protocol else 0)
-        at = message_nb(out, at, flags, command, messages[p.APPLICATION, m], messages[p.HOP, m], messages[p.END, m])
+        flags = messages[FLAGS, m] & 0x40 | (0x20 if protocol else 0)
+        at = message_nb(out, at, flags, command, messages[APPLICATION, m], messages[HOP, m], messages[END, m])
         at = text_nb(out, at, 263, M, buffer, messages[SESSION, m])
         if result == 4241 or result == 5570:
             group = at
@@ -276,7 +279,7 @@ def encode_answers_nb(buffer, messages, units, answers, grants, reports, texts, 
         at = octets_nb(out, at, identity, 0, identity.size)
         if not protocol:
             if command == CREDIT_CONTROL or command == SPENDING_LIMIT:
-                at = avp32_nb(out, at, 258, M, messages[p.APPLICATION, m])
+                at = avp32_nb(out, at, 258, M, messages[APPLICATION, m])
             if command == CREDIT_CONTROL:
                 g, at = credit_nb(buffer, messages, units, m, answers, grants, g, texts, out, at)
             while r < reports.shape[1] and reports[R_MESSAGE, r] == m:
@@ -291,11 +294,11 @@ def encode_answers_nb(buffer, messages, units, answers, grants, reports, texts, 
         if answers[A_FAILED_CODE, m] != ABSENT:
             at = failed_nb(buffer, answers[A_FAILED_CODE, m], answers[A_FAILED_VENDOR, m], answers[A_FAILED, m],
                            answers[A_FAILED_ZEROS, m], out, at)
-        elif messages[p.RESULT, m] == result:
-            at = failed_nb(buffer, messages[p.FAILED_CODE, m], messages[p.FAILED_VENDOR, m], messages[p.FAILED, m],
-                           messages[p.FAILED_ZEROS, m], out, at)
+        elif messages[RESULT, m] == result:
+            at = failed_nb(buffer, messages[FAILED_CODE, m], messages[FAILED_VENDOR, m], messages[FAILED, m],
+                           messages[FAILED_ZEROS, m], out, at)
         if messages[PROXY, m] != ABSENT:
-            at = proxies_nb(buffer, messages[PROXY, m], messages[p.OFFSET, m] + messages[p.LENGTH, m], out, at)
+            at = proxies_nb(buffer, messages[PROXY, m], messages[OFFSET, m] + messages[LENGTH, m], out, at)
         finish_nb(out, begin, at)
         places[m, 0], places[m, 1] = begin, at - begin
     return at

@@ -315,9 +315,11 @@ def walk_nb(buffer, start, stop, m, ietf, tgpp, rule_of, rules, others, limits, 
                 fail_nb(messages, m, AVP_NOT_ALLOWED, code, vendor, reference, 0)
                 continue
             value = word_nb(buffer, value_at)
-        if value < cell_nb(rules, at, o.F_LEAST) or value > cell_nb(rules, at, o.F_MOST):
-            if op == o.O_UNSIGNED or op == o.O_SIGNED:
+        if op == o.O_UNSIGNED or op == o.O_SIGNED:
+            if value < cell_nb(rules, at, o.F_LEAST) or value > cell_nb(rules, at, o.F_MOST):
                 fail_nb(messages, m, INVALID_AVP_VALUE, code, vendor, reference, 0)
+                continue
+        elif value == ABSENT:
             continue
 
         if target == o.T_MESSAGE:
@@ -331,8 +333,8 @@ def walk_nb(buffer, start, stop, m, ietf, tgpp, rule_of, rules, others, limits, 
             seen |= bit
             if before != ABSENT:
                 if cell_nb(rules, at, o.F_REPEATS) == 0 and before != value:
-                    if op == o.O_UNSIGNED or op == o.O_TIME or op == o.O_OCTET or op == o.O_PLMN or op == o.O_ZONE \
-                            or not same_nb(buffer, before, value):
+                    is_text = op == o.O_TEXT or op == o.O_KEYED or op == o.O_CONTEXT or op == o.O_ADDRESS
+                    if not is_text or not same_nb(buffer, before, value):
                         fail_nb(messages, m, TOO_MANY_TIMES, code, vendor, reference, 0)
                 continue
             messages[m, where] = value
