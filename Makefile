@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup demo test test-standards check bench lock clean
+.PHONY: setup demo test test-standards test-online check bench lock clean
 
 setup: $(STAMP)
 
@@ -17,12 +17,17 @@ demo: setup
 	@$(BIN)/tarifa demo
 
 test: setup
-	@$(BIN)/pytest -n 2 -m "not standards and not slow"
+	@$(BIN)/pytest -n 2 -m "not standards and not slow and not online"
 
 # The official texts and samples; they are not ours to ship.
 test-standards: setup
 	@test -d "$${TARIFA_STANDARDS:-}" || { echo "set TARIFA_STANDARDS to the folder with the official texts and samples"; exit 2; }
 	@$(BIN)/pytest -m standards
+
+# Against programs that other people wrote, from Debian.
+test-online: setup
+	@bash .ci/online
+	@$(BIN)/pytest -m online
 
 check: setup
 	@$(BIN)/ruff check .

@@ -20,6 +20,7 @@ JOBS = (
     ("exactness",),
     ("ledger",),
     ("duplicates",),
+    ("diameter",),
 )
 
 

@@ -75,9 +75,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         del exc  # why, does not matter: what its requests did stays done
         self.state = State.CLOSED
-        for done in list(self.owed.values()):
-            done(Result.UNABLE_TO_DELIVER)
-        self.owed.clear()
+        self.abandon()
         self.owner.gone(self)
 
     # the server's side
@@ -133,6 +131,13 @@ class Connection(asyncio.Protocol):
         while hop in self.owed:
             hop = next(self._hops) & 0xFFFFFFFF
         return hop
+
+    def abandon(self) -> None:
+        """No answers to our requests will come here any more."""
+        owed = list(self.owed.values())
+        self.owed.clear()
+        for done in owed:
+            done(Result.UNABLE_TO_DELIVER)
 
     def close(self) -> None:
         """Close once all that was written is sent."""

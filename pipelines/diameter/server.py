@@ -143,9 +143,9 @@ class DiameterServer:
             raise self.failure
 
     def _disconnect(self, connection: Connection) -> None:
-        """DPR; the connection closes when it is answered and nothing is owed."""
+        """DPR; the connection closes when that is answered and nothing is owed."""
         hop = connection.next_hop()
-        connection.owed[hop] = lambda _: self._close_when_done(connection)
+        connection.owed[hop] = lambda _: None
         connection.send(base.disconnect_request(self.identity, base.REBOOTING, hop, self.next_end()))
         connection.state = State.CLOSING
 
@@ -212,10 +212,10 @@ class DiameterServer:
             if closed:
                 self.counters.closed_for_cause += 1
                 connection.pause("broken")
-                connection.owed.clear()
+                connection.abandon()
                 if connection.state is not State.CLOSED:
                     connection.state = State.CLOSING
-                    self._close_when_done(connection)
+            self._close_when_done(connection)
 
     def _sort_out(self, connections: tuple[Connection, ...], parsed: Parsed, octets: bytes, buffer: U8) -> None:
         """Base protocol and answers one by one, refusals at once, the rest to the handler."""
@@ -304,8 +304,7 @@ class DiameterServer:
             for connection in self.connections:
                 connection.resume("overloaded")
         for connection in tick.connections:
-            if connection.state is State.CLOSING:
-                self._close_when_done(connection)
+            self._close_when_done(connection)
         if self._ready:
             self._schedule()
 
@@ -334,8 +333,6 @@ class DiameterServer:
             owed = connection.owed.pop(hop, None)
             if owed is not None:
                 owed(int(messages["answer_code"][row]) if result == 0 else result)
-                if connection.state is State.CLOSING:
-                    self._close_when_done(connection)
             return
         if command == Command.CAPABILITIES_EXCHANGE:
             start = int(messages["offset"][row])
@@ -347,8 +344,7 @@ class DiameterServer:
         else:
             connection.send(base.plain_answer(self.identity, command, result or Result.SUCCESS, hop, end))
             connection.state = State.CLOSING
-            connection.owed.clear()
-            self._close_when_done(connection)
+            connection.abandon()
 
     def _greet(self, connection: Connection, octets: bytes, result: int, hop: int, end: int) -> None:
         """CER: only peers that are named, with an application in common."""
