@@ -1,22 +1,31 @@
 """Columns to octets: answers to what was parsed, and requests of our own."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.diameter.columns import ANSWER, GRANT, REPORT, REQUEST, UNIT
 from pipelines.diameter.kernels.encode import encode_answers_nb, encode_requests_nb
 from pipelines.diameter.results import Result
-from schemas.columns import ABSENT, I64, U8, Cells
+from schemas.columns import ABSENT, I64, U8, Cells, ColumnSet
 from schemas.errors import InvariantError
 
 NO_TEXTS: U8 = np.zeros(0, np.uint8)
 _ZERO = frozenset({"granted", "granted_money_digits", "granted_money_exponent", "cost_digits", "cost_exponent",
                    "balance_digits", "balance_exponent", "pool_digits", "pool_exponent"})
-_ANSWER_TEXTS = ("redirect_text", "restriction_text", "filter_text", "cost_unit_text", "error_text")
-_GRANT_TEXTS = ("redirect_text", "restriction_text", "filter_text")
-_REPORT_TEXTS = ("counter_text", "status_text", "pending_status_text")
-_REQUEST_TEXTS = ("session_text", "destination_host_text", "destination_realm_text")
+
+
+def _rows(columns: ColumnSet, names: Iterable[str]) -> npt.NDArray[np.intp]:
+    """Rows of the matrix that some columns are: one step of NumPy for all of them."""
+    return np.array([columns.index(n) for n in names if n in columns.names], np.intp)
+
+
+_ZEROS = {columns.name: _rows(columns, sorted(_ZERO)) for columns in (ANSWER, GRANT)}
+_TEXTS = {columns.name: _rows(columns, (n for n in columns.names if n.endswith("_text")))
+          for columns in (ANSWER, GRANT, REPORT, REQUEST)}
+_FAILED = _rows(ANSWER, ("failed_avp",))
 
 
 def answers(rows: int, result_code: int = Result.SUCCESS) -> Cells:
@@ -45,9 +54,7 @@ def requests(rows: int) -> Cells:
 
 
 def _zero(cells: Cells) -> None:
-    for name in cells.columns.names:
-        if name in _ZERO:
-            cells[name] = 0
+    cells.matrix[_ZEROS[cells.columns.name]] = 0
 
 
 class Texts:
@@ -119,10 +126,10 @@ def encode_answers(buffer: U8, messages: Cells, units: Cells, given: Answers, id
     units_of = given.grants["unit_row"]
     if len(units_of) and (units_of.max() >= len(units) or units_of.min() < ABSENT):
         raise InvariantError("a grant names a row of units that is not there")
-    written = _check_texts(given.messages, _ANSWER_TEXTS, given.texts.size)
-    written += _check_texts(given.grants, _GRANT_TEXTS, given.texts.size)
-    written += _check_texts(given.reports, _REPORT_TEXTS, given.texts.size)
-    written += _check_texts(given.messages, ("failed_avp",), buffer.size)
+    written = _check_texts(given.messages, given.texts.size)
+    written += _check_texts(given.grants, given.texts.size)
+    written += _check_texts(given.reports, given.texts.size)
+    written += _check_texts(given.messages, buffer.size, _FAILED)
     room = (320 + identity.size) * count + 420 * len(given.grants) + 90 * len(given.reports) + written
     room += int((messages["session_text"] & 0xFFFF).sum())
     places = np.empty((count, 2), np.int64)
@@ -142,7 +149,7 @@ def encode_requests(given: Cells, texts: U8, identity: U8, origin_state_id: int 
     _check_rows(status, len(given))
     if (given["session_text"] < 0).any() or (given["destination_realm_text"] < 0).any():
         raise InvariantError("a request has no session or no realm to go to")
-    written = _check_texts(given, _REQUEST_TEXTS, texts.size) + _check_texts(status, _REPORT_TEXTS, texts.size)
+    written = _check_texts(given, texts.size) + _check_texts(status, texts.size)
     places = np.empty((len(given), 2), np.int64)
     out = np.empty((160 + identity.size) * len(given) + 90 * len(status) + written, np.uint8)
     needed = encode_requests_nb(given.matrix, status.matrix, texts, identity, origin_state_id, out, places)
@@ -162,15 +169,13 @@ def _check_rows(cells: Cells, count: int) -> None:
         raise InvariantError(f"{cells.columns.name}: rows of messages are not ascending within {count}")
 
 
-def _check_texts(cells: Cells, names: tuple[str, ...], size: int) -> int:
-    """Octets that the references of some columns mean, headers and padding included."""
-    total = 0
-    for name in names:
-        reference = cells[name]
-        given = reference != ABSENT
-        if given.any():
-            some = reference[given]
-            if some.min() < 0 or ((some >> 16) + (some & 0xFFFF)).max() > size:
-                raise InvariantError(f"{cells.columns.name}.{name}: a reference leaves its texts of {size} octets")
-            total += int((some & 0xFFFF).sum()) + 16 * len(some)
-    return total
+def _check_texts(cells: Cells, size: int, rows: npt.NDArray[np.intp] | None = None) -> int:
+    """Octets that the references of some columns (of all texts) mean, headers and padding included."""
+    some = cells.matrix[_TEXTS[cells.columns.name] if rows is None else rows]
+    given = some[some != ABSENT]
+    if not given.size:
+        return 0
+    lengths = given & 0xFFFF
+    if given.min() < 0 or ((given >> 16) + lengths).max() > size:
+        raise InvariantError(f"{cells.columns.name}: a reference leaves its texts of {size} octets")
+    return int(lengths.sum()) + 16 * int(given.size)

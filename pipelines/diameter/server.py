@@ -30,8 +30,7 @@ from schemas.errors import InvariantError
 Handler = Callable[[Cells, Cells, U8], Awaitable[Answers]]
 Shed = Callable[[Cells, int], Mask]  # messages, requests without answer -> rows to be answered 3004
 Refused = Callable[[Cells, U8], None]  # messages that were refused before any handler saw them, and their buffer
-_BASE = (Command.CAPABILITIES_EXCHANGE, Command.DEVICE_WATCHDOG, Command.DISCONNECT_PEER)
-_CLOSING_CODES = (Result.UNSUPPORTED_VERSION, Result.INVALID_MESSAGE_LENGTH)
+_BASE = (int(Command.CAPABILITIES_EXCHANGE), int(Command.DEVICE_WATCHDOG), int(Command.DISCONNECT_PEER))
 
 
 @dataclass(frozen=True)
@@ -224,7 +223,9 @@ class DiameterServer:
         route_nb(buffer, messages.matrix, self._names, self._references)
         command, result = messages["command"], messages["result_code"]
         request = messages["flags"] & base.REQUEST != 0
-        apart = ~request | np.isin(command, _BASE)
+        apart = ~request  # a few comparisons: looking for members of a list takes ten times as long
+        for own in _BASE:
+            apart |= command == own
         for row in np.flatnonzero(apart).tolist():
             self._one(connections[int(messages["segment"][row])], messages, row, octets)
         served = np.array([c.state in (State.OPEN, State.CLOSING) and bool(c.host) for c in connections])
@@ -232,7 +233,6 @@ class DiameterServer:
         for connection, ok in zip(connections, served, strict=True):
             if not ok and connection.state is State.WAITING:
                 connection.close()  # the first message was no CER
-        broken = np.isin(result, _CLOSING_CODES)
         asked = ~apart & known
         bad = asked & (result != 0)
         good = asked & ~bad
@@ -251,8 +251,6 @@ class DiameterServer:
             given["result_code"] = some["result_code"]
             self._deliver(connections, some, encode_answers(buffer, some, units, Answers(given), self._avps,
                                                            self.identity.origin_state_id))
-        if (broken & apart & known).any():
-            self.counters.refused += int((broken & apart & known).sum())
         if good.any():
             self._hand_over(connections, *ticks.choose(messages, parsed.units, good), buffer)
 
@@ -298,8 +296,8 @@ class DiameterServer:
             connection.unanswered -= number
             if connection.unanswered <= self.policy.unanswered_each // 2:
                 connection.resume("unanswered")
-        self._deliver(tick.connections, tick.messages, encoded)
         self.unanswered -= len(tick.messages)
+        self._deliver(tick.connections, tick.messages, encoded)
         if self.unanswered <= self.policy.unanswered // 2:
             for connection in self.connections:
                 connection.resume("overloaded")

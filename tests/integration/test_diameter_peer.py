@@ -17,6 +17,7 @@ from diameter.message.commands.spending_limit import SpendingLimitRequest
 from pipelines.diameter import base, encode
 from pipelines.diameter.base import Identity
 from pipelines.diameter.encode import Answers, Texts
+from pipelines.diameter.overload import BeginnersFirst
 from pipelines.diameter.server import Policy
 from schemas.columns import U8, Cells
 from tests.diameter_peers import CLIENT, REALM, Client, Running, credit_request, grant_everything, text
@@ -258,17 +259,19 @@ def test_a_slow_handler_holds_answers_back_and_reading_pauses() -> None:
         assert running.server.unanswered == 0
 
 
-def test_overload_sheds_by_policy() -> None:
-    def updates(messages: Cells, waiting: int) -> Any:
-        return (messages["request_type"] == 1) & (waiting >= 0)
-
-    with Running(shed=updates) as running:
+@pytest.mark.parametrize(("load", "shed"), [(0, ""), (10, "IDC"), (20, "IDCU")])
+def test_overload_sheds_those_who_begin_first_and_terminations_never(load: int, shed: str) -> None:
+    kinds = {"I": (1, {}), "U": (2, {}), "T": (3, {}), "D": (4, {"requested_action": 0}),
+             "R": (4, {"requested_action": 1}), "C": (4, {"requested_action": 2})}
+    with Running(shed=BeginnersFirst(10, 20, lambda: load)) as running:
         peer = Raw(running.port)
         peer.greet()
-        peer.socket.sendall(b"".join(credit_request(kind, 0).as_bytes() for kind in (1, 2, 3)))
-        found = sorted((peer.result(a), bool(a[4] & 0x20)) for a in (peer.read() for _ in range(3)))
-        assert found == [(2001, False), (2001, False), (3004, True)]
-        assert running.server.counters.shed == 1
+        for name, (kind, fields) in kinds.items():
+            peer.socket.sendall(credit_request(kind, 0, **fields).as_bytes())
+            answer = peer.read()
+            busy = name in shed
+            assert (peer.result(answer), bool(answer[4] & 0x20)) == ((3004, True) if busy else (2001, False)), name
+        assert running.server.counters.shed == len(shed)
 
 
 def test_a_handler_that_fails_answers_nothing_and_stops_the_server() -> None:

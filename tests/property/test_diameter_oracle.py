@@ -6,6 +6,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from pipelines.diameter.parse import parse
+from schemas.hashing import bytes_hash_nb
 from tests.diameter_messages import REQUEST, message
 from tests.diameter_peers import cells_row, text
 from tests.oracle import diameter as oracle
@@ -53,6 +54,10 @@ def test_requests_mean_what_python_diameter_says(specs: list, tail: int) -> None
             row += 1
     assert row == len(units)
     sessions = [text(buffer, v) for v in messages["session_text"]]
+    for seed, half in ((0x9AE16A3B2F90404F, "session_hi"), (0xC3A5C85C97CB3127, "session_lo")):
+        for one, key in zip(sessions, messages[half].tolist(), strict=True):
+            expected = int(bytes_hash_nb(np.frombuffer(one, np.uint8), 0, len(one), np.uint64(seed)))
+            assert key & (1 << 64) - 1 == expected
     keys = list(zip(messages["session_hi"].tolist(), messages["session_lo"].tolist(), strict=True))
     assert len(set(sessions)) == len(set(keys)) == len(set(zip(sessions, keys, strict=True)))
 

@@ -7,7 +7,7 @@ from mediation.kernels.octets import at_nb
 from pipelines.diameter.columns import Context
 from schemas.addresses import ipv6_value_nb
 from schemas.codes import Reason
-from schemas.hashing import bytes_hash_nb
+from schemas.hashing import mix_nb
 from schemas.jit import kernel
 
 ABSENT = -1
@@ -15,6 +15,7 @@ OK = int(Reason.OK)
 OTHER, PACKET, IMS, SMS = int(Context.OTHER), int(Context.PACKET), int(Context.IMS), int(Context.SMS)
 MMS, EVENT, MMTEL, VOICE = int(Context.MMS), int(Context.EVENT), int(Context.MMTEL), int(Context.VOICE)
 HI_SEED, LO_SEED = np.uint64(0x9AE16A3B2F90404F), np.uint64(0xC3A5C85C97CB3127)
+P1, P2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)  # as in `schemas.hashing`
 TO_1970, ERA = 2_208_988_800, 1 << 32  # NTP counts from 1900 and wraps in 2036 (RFC 6733 4.3.1, RFC 5905)
 
 
@@ -53,9 +54,27 @@ def time_nb(seconds):
 
 @kernel(None)
 def key_nb(buffer, start, length):
-    """128-bit key of a text."""
-    return (np.int64(bytes_hash_nb(buffer, start, length, HI_SEED)),
-            np.int64(bytes_hash_nb(buffer, start, length, LO_SEED)))
+    """128-bit key of a text: `bytes_hash_nb` with two seeds, both in one walk, eight octets at a time."""
+    high, low = mix_nb(HI_SEED ^ np.uint64(length)), mix_nb(LO_SEED ^ np.uint64(length))
+    at, stop = start, start + length
+    while at + 8 <= stop:
+        word = np.uint64(_word_nb(buffer, at))
+        high, low = mix_nb((high ^ word) * P1 + P2), mix_nb((low ^ word) * P1 + P2)
+        at += 8
+    word, shift = np.uint64(0), np.uint64(0)
+    while at < stop:
+        word |= np.uint64(buffer[at]) << shift
+        shift += np.uint64(8)
+        at += 1
+    return np.int64(mix_nb((high ^ word) * P1 + P2 + shift)), np.int64(mix_nb((low ^ word) * P1 + P2 + shift))
+
+
+@kernel(None)
+def _word_nb(buffer, at):
+    """Eight octets, the lowest first."""
+    return (at_nb(buffer, at) | at_nb(buffer, at + 1) << 8 | at_nb(buffer, at + 2) << 16 | at_nb(buffer, at + 3) << 24
+            | at_nb(buffer, at + 4) << 32 | at_nb(buffer, at + 5) << 40 | at_nb(buffer, at + 6) << 48
+            | at_nb(buffer, at + 7) << 56)
 
 
 @kernel(None)
