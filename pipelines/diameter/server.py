@@ -206,7 +206,11 @@ class DiameterServer:
         for i, connection in enumerate(connections):
             connection.heard_at, connection.watching = now, False
             connection.give_back(octets[int(parsed.taken[i]):int(ends[i])] if not parsed.closed[i] else b"")
-        self._sort_out(connections, parsed, octets, buffer)
+        try:
+            self._sort_out(connections, parsed, octets, buffer)
+        except Exception as error:  # of a hook, or our mistake: what was sorted out and what not cannot be told
+            self._fail(error)
+            return
         for connection, closed in zip(connections, parsed.closed, strict=True):
             if closed:
                 self.counters.closed_for_cause += 1
@@ -219,6 +223,8 @@ class DiameterServer:
     def _sort_out(self, connections: tuple[Connection, ...], parsed: Parsed, octets: bytes, buffer: U8) -> None:
         """Base protocol and answers one by one, refusals at once, the rest to the handler."""
         messages = parsed.messages
+        if not len(messages):
+            return
         self.counters.received += len(messages)
         route_nb(buffer, messages.matrix, self._names, self._references)
         command, result = messages["command"], messages["result_code"]
@@ -230,9 +236,9 @@ class DiameterServer:
             self._one(connections[int(messages["segment"][row])], messages, row, octets)
         served = np.array([c.state in (State.OPEN, State.CLOSING) and bool(c.host) for c in connections])
         known = served[messages["segment"]]
-        for connection, ok in zip(connections, served, strict=True):
-            if not ok and connection.state is State.WAITING:
-                connection.close()  # the first message was no CER
+        for segment in np.unique(messages["segment"][~known]).tolist():
+            if connections[segment].state is State.WAITING:
+                connections[segment].close()  # the first message was no CER
         asked = ~apart & known
         bad = asked & (result != 0)
         good = asked & ~bad
@@ -265,11 +271,7 @@ class DiameterServer:
             for connection in self.connections:
                 connection.pause("overloaded")
         self._open_ticks += 1
-        try:
-            done = asyncio.ensure_future(self.handler(messages, units, buffer))
-        except Exception as error:
-            self._fail(error)
-            return
+        done = asyncio.ensure_future(self.handler(messages, units, buffer))
         self._tasks.add(done)
         tick = _Tick(connections, messages, units, buffer, done)
         done.add_done_callback(lambda _: self._answered(tick))

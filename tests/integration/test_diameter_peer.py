@@ -179,6 +179,15 @@ def test_who_does_not_greet_first_is_sent_away(shared: Running) -> None:
     assert len(shared.received) == before
 
 
+def test_a_greeting_that_comes_in_pieces_is_read(shared: Running) -> None:
+    peer = Raw(shared.port)
+    greeting = base.capabilities_request(Identity(CLIENT, REALM, 1), ["127.0.0.1"], 1, 1)
+    for start in range(0, len(greeting), 3):
+        peer.socket.sendall(greeting[start:start + 3])
+        time.sleep(0.003)
+    assert peer.result(peer.read()) == 2001
+
+
 def test_base_protocol_and_faults_on_one_connection(shared: Running) -> None:
     peer = Raw(shared.port)
     assert peer.greet() == 2001
@@ -286,6 +295,26 @@ def test_a_handler_that_fails_answers_nothing_and_stops_the_server() -> None:
         assert peer.read() == b""
         again = Raw(running.port)
         assert again.read() == b""
+
+
+def test_what_is_refused_is_told_and_a_hook_that_fails_stops_the_server() -> None:
+    told: list[tuple[int, bytes]] = []
+
+    def refused(messages: Cells, buffer: U8) -> None:
+        told.append((int(messages["result_code"][0]), text(buffer, messages["session_text"][0])))
+        if len(told) > 1:
+            raise RuntimeError("no room for what is exposed")
+
+    running = Running(refused=refused)
+    with pytest.raises(RuntimeError, match="no room"), running:
+        peer = Raw(running.port)
+        peer.greet()
+        peer.socket.sendall(credit_request(3, 0, service_context_id=None).as_bytes())
+        assert peer.result(peer.read()) == 5005
+        peer.socket.sendall(credit_request(3, 0, destination_realm=b"elsewhere.com").as_bytes())
+        assert peer.read() == b""
+    session = b"pgw1.example.com;1;1"
+    assert told == [(5005, session), (3003, session)]
 
 
 def test_silence_is_watched_and_a_dead_peer_is_cut_off() -> None:

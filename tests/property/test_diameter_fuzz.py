@@ -141,3 +141,45 @@ def test_hostile_repetition_is_bounded(pattern: bytes) -> None:
     body = (pattern * 8200)[:65_500 // 4 * 4]
     octets = b"\x01" + (20 + len(body)).to_bytes(3, "big") + b"\xc0\0\1\x10\0\0\0\4" + bytes(8) + body
     assert check(octets, Limits()) == 1
+
+
+@pytest.mark.slow
+def test_millions_of_messages_with_flipped_octets(material: list[bytes]) -> None:
+    """Each message a connection of its own; what is read of it lies in it, and its answer tiles."""
+    total, block = int(os.environ.get("TARIFA_FUZZ_MESSAGES", "1000000")), 20_000
+    draw = np.random.default_rng(int(os.environ.get("TARIFA_SEED", "7")))
+    lengths = np.array([len(m) for m in material])
+    done = refused = closed = 0
+    while done < total:
+        which = draw.integers(0, len(material), block)
+        ends = np.cumsum(lengths[which])
+        segments = np.stack([ends - lengths[which], ends], axis=1)
+        octets = np.frombuffer(b"".join([material[i] for i in which.tolist()]), np.uint8).copy()
+        for _ in range(3):  # within the header, among the AVPs, anywhere in one of them
+            at = segments[:, 0] + draw.integers(0, 1 << 30, block) % lengths[which]
+            octets[at] = np.where(draw.random(block) < 0.7, octets[at] ^ (1 << draw.integers(0, 8, block)),
+                                  draw.choice(np.array([0, 1, 255, 12, 8], np.uint8), block))
+        found = parse(octets, segments, SMALL)
+        messages = found.messages
+        assert ((found.taken == segments[:, 0]) | (found.taken <= segments[:, 1])).all()
+        start, stop = messages["offset"], messages["offset"] + messages["length"]
+        assert (start >= segments[messages["segment"], 0]).all() and (stop <= segments[messages["segment"], 1]).all()
+        for cells, low, high in ((messages, start, stop), (found.units, start[found.units["message_row"]],
+                                                          stop[found.units["message_row"]])):
+            for name in cells.columns.names:
+                if name.endswith("_text") or name == "failed_avp":
+                    reference = cells[name]
+                    there = reference != -1
+                    assert (reference[there] >> 16 >= low[there]).all()
+                    assert ((reference >> 16) + (reference & 0xFFFF) <= high)[there].all()
+        given = encode.answers(len(messages))
+        given["result_code"] = np.where(messages["result_code"] == 0, 2001, messages["result_code"])
+        first = np.flatnonzero(found.units["used_index"] == 0)
+        grants = encode.grants(len(first))
+        grants["message_row"], grants["unit_row"] = found.units["message_row"][first], first
+        sent = encode_answers(octets, messages, found.units, Answers(given, grants), IDENTITY, 1)
+        assert int(sent.places[:, 1].sum()) == sent.buffer.size and not (sent.places % 4).any()
+        done, closed = done + block, closed + int((found.closed != 0).sum())
+        refused += int((messages["result_code"] != 0).sum())
+    assert 0 < closed < refused < total
+    print(f"{done} messages, {refused} refused, {closed} closed their connection")
