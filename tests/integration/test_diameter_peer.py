@@ -259,7 +259,10 @@ def test_a_slow_handler_holds_answers_back_and_reading_pauses() -> None:
         octets = credit_request(1, 0).as_bytes() * 3000
         writer = threading.Thread(target=peer.socket.sendall, args=(octets,))
         writer.start()
-        time.sleep(0.5)
+        until = time.monotonic() + 10
+        while not batches and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.4)
         assert 100 < sum(batches) < 1500  # what came in one reading, and no more
         assert sum(c.pending_octets for c in running.server.connections) < 600_000
         release.set()
@@ -318,7 +321,7 @@ def test_what_is_refused_is_told_and_a_hook_that_fails_stops_the_server() -> Non
 
 
 def test_silence_is_watched_and_a_dead_peer_is_cut_off() -> None:
-    with Running(policy=Policy(watchdog_s=0.2, capabilities_s=0.2)) as running:
+    with Running(policy=Policy(watchdog_s=0.4, capabilities_s=1.5)) as running:
         mute = Raw(running.port)
         peer = Raw(running.port)
         peer.greet()
