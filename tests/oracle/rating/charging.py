@@ -108,8 +108,8 @@ class Oracle:
         groups = pots_for(self, choice, account, event, choice.plans)
         happy, chain = discounts_of(self, choice, event)
         session = self.session_of(event, leg)
-        terms = (choice.version["version"], choice.plan, event["service"], tuple(name for name, _ in chain),
-                 exchanged(choice, event))
+        terms = (choice.version["version"], choice.plan, event["service"], choice.unit,
+                 tuple(name for name, _ in chain), exchanged(choice, event))
 
         over = rates_of(choice.version, choice.rule)[0].get("over", "session")
         if over in counters:
