@@ -2,6 +2,7 @@
 
 from numba import types
 
+from schemas.codes import AccountState
 from schemas.columns import ABSENT
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, I64_OUT
 from schemas.rated import NOTIFICATION, POSTING, RATED
@@ -55,7 +56,7 @@ P_AMOUNT, P_REASON, P_LEG = POSTING.index("amount"), POSTING.index("reason"), PO
 # words 9 to 15 hold the bucket ids of slots 1 to 7, 0 for an empty slot. More buckets spill over into a list.
 RECORD_WORDS, SLOTS, BUCKET_ID = 16, 8, 8
 MONEY, STATE = 0, 8
-TERMINATED, QUARANTINED = 4, 5  # places in reference_data.accounts.STATES
+TERMINATED, QUARANTINED = int(AccountState.TERMINATED), int(AccountState.QUARANTINED)
 
 # Account profile: 8 words of a 64-byte line.
 PROFILE_WORDS = 8
