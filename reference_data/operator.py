@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from reference_data.online import OnlineRules
 from reference_data.yaml_file import read_yaml
 from schemas.errors import ReferenceDataError
 
@@ -25,6 +26,12 @@ class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # Left out of the content where they are left out of the file.
     close_after: str | msgspec.UnsetType = msgspec.UNSET
     remember_sessions: str | msgspec.UnsetType = msgspec.UNSET
+    online: OnlineRules | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def online_rules(self) -> OnlineRules:
+        """How quotas are granted in real time."""
+        return OnlineRules() if self.online is msgspec.UNSET else self.online
 
     @property
     def close_after_s(self) -> int:
