@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from rating.book import NEVER_US, NO_CLOCK_US, BalanceBook, aligned, grown, zone_tables
+from rating.arrays import aligned, grown
+from rating.book import NEVER_US, NO_CLOCK_US, BalanceBook, zone_tables
 from rating.days import begin_days
 from rating.friends import friends_to_arrow, restore_friends
 from rating.holds import holds_to_arrow, restore_holds
@@ -49,6 +50,7 @@ from rating.kernels.layout import (
     X_LO,
 )
 from rating.kernels.sessions import rehash_nb
+from rating.online_table import OnlineSessions
 from schemas.columns import I64
 from schemas.errors import LedgerError
 
@@ -76,7 +78,8 @@ class SlicedTable:
 
 
 def to_arrow(book: BalanceBook) -> dict[str, pa.Table]:
-    """Tables `accounts`, `buckets`, `plans`, `sessions`, `commands`, `friends`, `holds`, `scalars`.
+    """Tables `accounts`, `buckets`, `plans`, `sessions`, `commands`, `friends`, `holds`, `scalars`, and those of
+    sessions in real time, `online_sessions`, `online_services`, `online_scalars`.
 
     Accounts are in the order of opening, the rest in the order of what names it.
     """
@@ -107,7 +110,7 @@ def small_tables(book: BalanceBook) -> dict[str, pa.Table]:
     tables = {
         "accounts": accounts, "buckets": buckets, "plans": _plans(book),
         "commands": pa.table({"digest": pa.array(sorted(book.applied), pa.binary(16))}),
-        "friends": friends_to_arrow(book), "holds": holds_to_arrow(book),
+        "friends": friends_to_arrow(book), "holds": holds_to_arrow(book), **book.online.tables(),
         "scalars": pa.table({name: [int(book.scalars[i])] for name, i in _SCALARS.items()})}
     return {name: t.replace_schema_metadata(_METADATA) for name, t in tables.items()}
 
@@ -155,6 +158,7 @@ def from_arrow(tables: dict[str, pa.Table]) -> BalanceBook:
         restore_friends(book, tables["friends"])
     if "holds" in tables:  # not before reservations
         restore_holds(book, tables["holds"])
+    book.online = OnlineSessions.from_tables(tables)
     _restore_sessions(book, tables["sessions"])
     book.applied = set(tables["commands"]["digest"].to_pylist())
     return book
