@@ -11,7 +11,6 @@ import numpy as np
 from rating.book import BalanceBook, currency_label
 from rating.changes import TariffChanges
 from rating.charging import Charged, Wishes, charge
-from rating.kernels.layout import STATE
 from rating.kernels.online import plan_online_nb, room_online_nb, silence_nb
 from rating.kernels.online_answers import conclude_online_nb
 from rating.kernels.online_layout import A_SESSION, N_SECOND, O_ACCOUNT, O_HI, O_LO, PLAN_WORDS, RULE_WORDS
@@ -20,7 +19,7 @@ from rating.laws import check_movements
 from rating.states import refusal_codes
 from reference_data.online import OnlineRules
 from reference_data.tariffs.compile import Tariffs
-from schemas.codes import Direction, NumberClass, Service
+from schemas.codes import Service
 from schemas.columns import ABSENT, I64, Cells, Labels
 from schemas.online import ANSWER, GRANT
 from schemas.rated import POSTING, RATED
@@ -50,9 +49,9 @@ class OnlineDesk:
         self._by_service = _rules(rules)
         self._offline = np.array(sorted(rules.offline_rating_groups), np.int64)
         self._changes = TariffChanges(tariffs)
-        self._refusals = np.maximum(refusal_codes(tariffs), 0)
-        self._from_us = np.array([v.active_from_us for v in tariffs.versions] or [0], np.int64)
-        self._version = np.array([tariffs.labels["tariff_version"].index(v.name) for v in tariffs.versions] or [0])
+        self._from_us = np.array([v.active_from_us for v in tariffs.versions], np.int64)
+        codes = refusal_codes(tariffs)[[tariffs.labels["tariff_version"].index(v.name) for v in tariffs.versions]]
+        self._refusals = np.ascontiguousarray(np.maximum(codes, 0).reshape(len(codes), -1))
 
     def serve(self, requests: Cells, received_us: int, journal_position: int) -> Served:
         """Answer a block of REQUEST cells. Rows of a message follow each other; accounts are resolved, or ABSENT.
@@ -66,9 +65,11 @@ class OnlineDesk:
         room = room_online_nb(matrix, online.index, online.sessions, online.services)
         fold, wishes = Cells.empty(USAGE, room), Wishes(np.empty(room, np.int64), np.empty(room, np.int64))
         plan = np.empty((PLAN_WORDS, count), np.int64)
+        version = np.maximum(np.searchsorted(self._from_us, requests["event_time_us"], "right") - 1, 0)
         rows = plan_online_nb(matrix, received_us, journal_position, self._rules.supervision_s, self._rules.remember_s,
-                              self._by_service, self._offline, self._refused(requests), online.index, online.sessions,
-                              online.services, online.counts, online.wheel, fold.matrix, wishes.ask, wishes.least, plan)
+                              self._by_service, self._offline, self._refusals, version, book.index, book.records,
+                              online.index, online.sessions, online.services, online.counts, online.wheel, fold.matrix,
+                              wishes.ask, wishes.least, plan)
         charged, granted, due, reason = self._fold(fold, wishes, rows, journal_position)
         account = requests["account_id"]
         account = np.where(account == ABSENT, online.sessions[plan[A_SESSION], O_ACCOUNT], account)
@@ -121,15 +122,6 @@ class OnlineDesk:
                          Wishes(wishes.ask[:rows], wishes.least[:rows]))
         assert charged.answers is not None
         return charged, charged.answers.granted, charged.answers.due, charged.answers.reason
-
-    def _refused(self, requests: Cells) -> I64:
-        """Code with which the account's state refuses each row's service, 0 for none. Never of emergency calls."""
-        rows = self._book.rows_of(requests["account_id"])
-        state = self._book.records[rows, STATE] if len(self._book) else rows
-        version = self._version[np.maximum(np.searchsorted(self._from_us, requests["event_time_us"], "right") - 1, 0)]
-        kind = requests["service"] * len(Direction) + np.maximum(requests["direction"], 0)
-        code = self._refusals[version, state, kind]
-        return np.where((rows < 0) | (requests["other_class"] == NumberClass.EMERGENCY), 0, code)
 
 
 _EMPTY = np.zeros(0, np.int64)

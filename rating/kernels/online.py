@@ -14,7 +14,10 @@ from rating.kernels.layout import (
     RELEASE,
     REPORT,
     RESERVE,
+    STATE,
     U_ACCOUNT,
+    U_CLASS,
+    U_DIRECTION,
     U_EVENT_HI,
     U_EVENT_LO,
     U_GROUP,
@@ -28,6 +31,7 @@ from rating.kernels.layout import (
     U_TIME,
     U_UNIT,
 )
+from rating.kernels.maintain import find_account_nb
 from rating.kernels.online_layout import (
     A_ASKED,
     A_CODE,
@@ -85,6 +89,7 @@ from rating.kernels.online_layout import (
     V_WANTED,
 )
 from rating.kernels.online_table import add_online_nb, add_service_nb, find_online_nb, find_service_nb, wait_nb
+from schemas.codes import Direction, NumberClass, Service
 from schemas.columns import ABSENT
 from schemas.hashing import absorb_hi_nb, absorb_lo_nb
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, I64_OUT, kernel
@@ -112,6 +117,7 @@ INITIAL, UPDATE, TERMINATION, EVENT = (int(k) for k in RequestKind)
 DIRECT_DEBITING, REFUND_ACCOUNT, CHECK_BALANCE, _PRICE = (int(a) for a in EventAction)
 WINDOW = 63  # requests before the last whose numbers are remembered one by one
 TOO_MANY_SERVICES = 5012
+EMERGENCY, SERVICES, DIRECTIONS = int(NumberClass.EMERGENCY), len(Service), len(Direction)
 
 
 @kernel(None, error_model="numpy", forceinline=True)
@@ -222,15 +228,17 @@ def room_online_nb(request, index, sessions, services):
     return room
 
 
-@kernel(types.int64(CELLS_IN, types.int64, types.int64, types.int64, types.int64, CELLS_IN, I64_IN, I64_IN, I64_OUT,
-                    CELLS_OUT, CELLS_OUT, I64_OUT, I64_OUT, CELLS_OUT, I64_OUT, I64_OUT, CELLS_OUT),
+@kernel(types.int64(CELLS_IN, types.int64, types.int64, types.int64, types.int64, CELLS_IN, I64_IN, CELLS_IN, I64_IN,
+                    CELLS_IN, CELLS_IN, I64_OUT, CELLS_OUT, CELLS_OUT, I64_OUT, I64_OUT, CELLS_OUT,
+                    I64_OUT, I64_OUT, CELLS_OUT),
         error_model="numpy")
-def plan_online_nb(request, received_us, position, supervision_s, remember_s, rules, offline, refusal, index, sessions,
-                   services, counts, wheel, fold, ask, least, plan):
+def plan_online_nb(request, received_us, position, supervision_s, remember_s, rules, offline, refusals, version,
+                   accounts, records, index, sessions, services, counts, wheel, fold, ask, least, plan):
     """What is to be charged, held and given back for a block of requests. Returns rows of the fold.
 
-    offline: rating groups without credit control. refusal (rows,): the code with which the account's state refuses the
-    service, 0 for none. plan (PLAN_WORDS, rows) is filled; what is in `fold`, `ask` and `least` has room.
+    offline: rating groups without credit control. refusals (versions, states * services *
+    directions): code with which a state refuses a service, 0 for none; version (rows,) at each row's time. accounts:
+    the book's index. plan (PLAN_WORDS, rows) is filled; `fold`, `ask` and `least` have room.
     """
     put, first, count = np.int64(0), np.int64(0), request.shape[1]
     while first < count:
@@ -276,7 +284,9 @@ def plan_online_nb(request, received_us, position, supervision_s, remember_s, ru
             sessions[row, O_SOURCE] = request[U_SOURCE, first]
         if verdict == NEW and sessions[row, O_ACCOUNT] == ABSENT:
             message_code = USER_UNKNOWN
-        before_us = sessions[row, O_TIME]
+        before_us, who = sessions[row, O_TIME], np.int64(-1)
+        if sessions[row, O_ACCOUNT] != ABSENT:
+            who = find_account_nb(accounts, sessions[row, O_ACCOUNT])
         wishes, refused = np.int64(0), np.int64(0)
         for i in range(first, last):
             group, service_identifier = request[U_GROUP, i], request[U_SERVICE_ID, i]
@@ -304,6 +314,10 @@ def plan_online_nb(request, received_us, position, supervision_s, remember_s, ru
             rule = rules[request[U_SERVICE, i]]
             code = message_code if message_code != SUCCESS else SUCCESS
             held = service >= 0 and services[service, V_WANTED] > 0
+            refusal = np.int64(0)
+            if who >= 0 and request[U_CLASS, i] != EMERGENCY:
+                refusal = refusals[version[i], (records[who, STATE] * SERVICES + request[U_SERVICE, i]) * DIRECTIONS
+                                   + max(request[U_DIRECTION, i], 0)]
 
             # What was used is charged, whatever is the matter with the rest.
             wish = CHARGE if kind == EVENT else REPORT
@@ -330,8 +344,8 @@ def plan_online_nb(request, received_us, position, supervision_s, remember_s, ru
             if kind == EVENT:
                 amount, action = request[Q_MONEY, i], request[Q_ACTION, i]
                 quantity = requested if requested > 0 else rule[L_QUOTA]
-                if code == SUCCESS and action == DIRECT_DEBITING and refusal[i] > 0:
-                    code = refusal[i]
+                if code == SUCCESS and action == DIRECT_DEBITING and refusal > 0:
+                    code = refusal
                 if code == SUCCESS and action != ABSENT and (used == ABSENT or action != DIRECT_DEBITING):
                     if amount == ABSENT:
                         plan[A_GRANT, i] = put
@@ -351,8 +365,8 @@ def plan_online_nb(request, received_us, position, supervision_s, remember_s, ru
                     apart |= each == group
                 if code == SUCCESS and apart:
                     code = CREDIT_CONTROL_NOT_APPLICABLE
-                elif code == SUCCESS and refusal[i] > 0:
-                    code = refusal[i]
+                elif code == SUCCESS and refusal > 0:
+                    code = refusal
                     refused += 1
                 elif code == SUCCESS and service < 0:
                     code = np.int64(TOO_MANY_SERVICES)
