@@ -29,13 +29,14 @@ from rating.kernels.online_layout import (
     V_SINCE,
     WHEEL,
 )
+from schemas.hashing import mix_nb
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_OUT, kernel
 
 
 @kernel(None, error_model="numpy", forceinline=True)
 def home_nb(index, hi, lo):
     """Place at which the search for a session begins."""
-    return np.int64((np.uint64(hi) ^ np.uint64(lo)) & np.uint64(index.size - 1))
+    return np.int64(mix_nb(np.uint64(hi) ^ np.uint64(lo)) & np.uint64(index.size - 1))
 
 
 @kernel(None, error_model="numpy")
