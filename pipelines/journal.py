@@ -14,11 +14,13 @@ that does is a torn write and is cut; followed by a whole one it is damage, whic
 """
 
 import fcntl
+import json
 import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 
@@ -37,6 +39,7 @@ class EntryKind(IntEnum):
     BLOCK = 0
     COMMAND = 1
     CLOCK = 2
+    ONLINE = 3
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,14 @@ class Clock:
     time_us: int
 
 
-Entry = Block | Command | Clock
+@dataclass(frozen=True)
+class Online:
+    """Requests that were answered together, as `pipelines.online_entry` writes them; maybe none."""
+
+    content: bytes
+
+
+Entry = Block | Command | Clock | Online
 
 
 @dataclass
@@ -231,6 +241,8 @@ def _encode(entry: Entry) -> bytes:
             kind = EntryKind.COMMAND
         case Clock(time_us):
             kind, content = EntryKind.CLOCK, _CLOCK.pack(time_us)
+        case Online(content):
+            kind = EntryKind.ONLINE
     return _ENTRY.pack(len(content), kind) + content
 
 
@@ -242,6 +254,8 @@ def _decode(kind: int, content: bytes) -> Entry:
         return Command(content)
     if kind == EntryKind.CLOCK:
         return Clock(_CLOCK.unpack(content)[0])
+    if kind == EntryKind.ONLINE:
+        return Online(content)
     raise LedgerError(f"journal entry of unknown kind {kind}", remedy="use the release that wrote it, or a newer one")
 
 
@@ -363,6 +377,18 @@ def _take_lock(folder: Path) -> int:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
-        raise StaleWriterError(f"journal {folder} is open in another process", remedy="stop that process first"
-                               ) from None
+        raise StaleWriterError(f"journal {folder} is open in another process{_holder(folder)}",
+                               remedy="stop that process first") from None
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, json.dumps({"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+                                 ).encode(), 0)
     return handle
+
+
+def _holder(folder: Path) -> str:
+    """Who has the lock, as far as that can be told."""
+    try:
+        said = json.loads((folder / "lock").read_text())
+        return f", process {int(said['pid'])} since {said['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

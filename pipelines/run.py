@@ -171,10 +171,7 @@ class Run:
 
     def _catch_up(self) -> int:
         """Charge what is committed by mediation and not charged yet: from the journal, then from mediation's log."""
-        rated = 0
-        for first, entries in self._node.pending():
-            usage, _ = self._node.usage_of(entries[-1].version)  # type: ignore[union-attr]
-            rated += self._node.charge(first, entries, usage)
+        rated = self._node.catch_up()
         for done in self._mediator.committed_after(self._node.journaled_version, self.collector):
             first, entries = self._node.journal(done)
             rated += self._node.charge(first, entries, done.usage)
