@@ -9,9 +9,8 @@ from reference_data.snapshot import Snapshot
 from schemas.codes import NumberType
 from schemas.columns import ABSENT, I64, U8, Cells
 from schemas.decoded import DECODED
+from schemas.parties import PARTIES
 
-# What a front end gives of the parties of each row; see `schemas.decoded`.
-PARTIES = ("served_number", "served_number_type", "served_imsi", "served_imei", "other_number", "other_number_type")
 _GIVEN = np.array([DECODED.index(name) for name in PARTIES])
 
 

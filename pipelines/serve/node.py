@@ -184,6 +184,16 @@ class OnlineNode:
         """Rows and commands that no tick has taken yet."""
         return sum(len(each.requests) for each in self._waiting.asked) + len(self._waiting.commanded)
 
+    def figures(self) -> dict[str, object]:
+        """What is going on, in numbers."""
+        counters, behind = self.counters, self._behind
+        return {"requests": counters.requests, "rows": counters.rows, "commands": counters.commands,
+                "ticks": counters.ticks, "slices": counters.slices, "waiting": self.waiting,
+                "open_sessions": self.book.online.open, "position": self._next, "uncommitted_rows": behind.rows,
+                "tick_ms": round(1000 * counters.charging_s, 3), "durable_ms": round(1000 * counters.durable_s, 3),
+                "commit_s": round(behind.last_commit_s, 3), "snapshot_s": round(behind.last_snapshot_s, 3),
+                "snapshot_copy_s": round(behind.last_copy_s, 3)}
+
     # life
 
     async def start(self) -> None:
@@ -209,7 +219,7 @@ class OnlineNode:
         for timer in self._timers:
             timer.cancel()
         for batch in self._waiting.batches:
-            batch.done.set_exception(StoppedError("the node stops; the rest of this batch is charged at its next start"))
+            batch.done.set_exception(StoppedError("the node stops; it charges the rest of this batch when it starts"))
         self._waiting.batches.clear()
         await asyncio.to_thread(self._appender.stop)
         if self.failure is not None:
@@ -311,7 +321,7 @@ class OnlineNode:
 
     def _tick(self) -> None:
         waiting, pace = self._waiting, self.pace
-        asked, rows = [], 0
+        asked, rows = list[_Asked](), 0
         while waiting.asked and (not asked or rows + len(waiting.asked[0].requests) <= pace.tick_rows):
             asked.append(waiting.asked.popleft())
             rows += len(asked[-1].requests)

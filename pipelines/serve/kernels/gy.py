@@ -3,7 +3,6 @@
 import numpy as np
 from numba import types
 
-from mediation.online import PARTIES
 from pipelines.diameter.columns import ANSWER as GIVEN
 from pipelines.diameter.columns import BLOCK, INPUT, MESSAGE, MONEY, OUTPUT, TIME, TOTAL, UNIT, UNITS, Context, UnitKind
 from pipelines.diameter.columns import GRANT as SERVICE_GIVEN
@@ -11,6 +10,7 @@ from schemas.codes import Direction, NumberType, Service, Unit
 from schemas.hashing import absorb_hi_nb, absorb_lo_nb
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, kernel
 from schemas.online import ANSWER, REQUEST, SUCCESS, EventAction, RequestKind
+from schemas.parties import PARTIES
 
 ABSENT = -1
 # What the answer needs of each row, beside the request: its message, its first row of units, what it came from.
