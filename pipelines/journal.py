@@ -13,19 +13,17 @@ A group is written only when the one before it is synced. So a frame that does n
 that does is a torn write and is cut; followed by a whole one it is damage, which is an error that names the place.
 """
 
-import fcntl
-import json
 import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 
 from pipelines.durable import AppendFile, Disk, reached
-from schemas.errors import InvariantError, LedgerError, StaleWriterError
+from pipelines.lock import take_lock
+from schemas.errors import InvariantError, LedgerError
 
 VERSION = 1
 _MAGIC, _FRAME_MAGIC = b"TARIFAJN", b"\xf5\x00\xa7\xfe"  # the second occurs in no JSON
@@ -107,7 +105,7 @@ class Journal:
         """
         disk = disk or Disk()
         disk.make_dir(folder)
-        journal = cls(folder, disk, [], segment_octets, preallocate_octets, _take_lock(folder))
+        journal = cls(folder, disk, [], segment_octets, preallocate_octets, take_lock(folder, "journal"))
         try:
             journal._continue(at_least)
         except BaseException:
@@ -369,26 +367,3 @@ def _frame_after(content: bytes, offset: int) -> int:
             return place
         place = content.find(_FRAME_MAGIC, place + 1)
     return -1
-
-
-def _take_lock(folder: Path) -> int:
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise StaleWriterError(f"journal {folder} is open in another process{_holder(folder)}",
-                               remedy="stop that process first") from None
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, json.dumps({"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
-                                 ).encode(), 0)
-    return handle
-
-
-def _holder(folder: Path) -> str:
-    """Who has the lock, as far as that can be told."""
-    try:
-        said = json.loads((folder / "lock").read_text())
-        return f", process {int(said['pid'])} since {said['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""

@@ -1,4 +1,4 @@
-"""`tarifa serve` for tests: an operator with few accounts, the command in a process of its own, python-diameter before it."""
+"""`tarifa serve` for tests: the command in a process of its own, python-diameter before it."""
 
 import json
 import os

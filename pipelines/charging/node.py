@@ -241,14 +241,7 @@ class ChargingNode:
 
     def backouts(self, after: int) -> Iterator[tuple[int, Correction]]:
         """Backouts that are committed at journal position `after` or later, oldest first."""
-        for entry in self._ledger.logs()["charging"].entries:
-            first, _ = entry.positions.get("journal", (-1, -1))
-            if entry.op == CORRECT and first >= after:
-                for file in entry.added:
-                    if file.table == OWN_COMMANDS:
-                        command = read_fields(json.loads(self._ledger.read_bytes(file).splitlines()[0])[1].encode())
-                        if command["facts"]["kind"] == "backout":
-                            yield first, read_correction(self._corrections, command["sha256"])
+        return backouts(self._ledger, self._corrections, after)
 
     def charge(self, first: int, entries: Sequence[Entry], usage: Cells, ahead: bool = False) -> int:
         """Steps 2 and 3: fold the group over the book, commit what it did. Returns events rated.
@@ -426,11 +419,14 @@ class ChargingNode:
         """Remove what neither a snapshot nor the ledger needs any more. By whoever appends to the journal."""
         self._journal.trim(snapshot_position, self.position)
 
-    def commit_balances(self) -> None:
-        """Write the book's balances as a ledger table, replacing the ones before: what the roll-forward closes on."""
+    def commit_balances(self, book: BalanceBook | None = None) -> None:
+        """Write the book's balances as a ledger table, replacing the ones before: what the roll-forward closes on.
+
+        book: a copy of it, as it was at the ledger's position.
+        """
         self.finish()
         before = [file.path for file in self._stream.files("balance")]
-        cells = self.book.balances(self._reference.tariffs, self.position)
+        cells = (book or self.book).balances(self._reference.tariffs, self.position)
         staged = [self._stream.stage("balance", Rows(cells, self._labels))] if len(cells) else []
         self._stream.commit(staged, removed=before, state=self._stream.state, kind=BALANCES)
 
@@ -455,7 +451,9 @@ class ChargingNode:
     def usage_for(self, group: Sequence[Entry]) -> Cells:
         """The usage file that a group's block names; none for a tick."""
         block = block_of(group)
-        return self.usage_of(block.version)[0] if block is not None else Cells.empty(USAGE)
+        if block is None or block.file_sha256 == NO_FILE:
+            return Cells.empty(USAGE)
+        return self.usage_of(block.version)[0]
 
     def _made_with(self) -> list[tuple[int, int, str]]:
         """(first, stop, hash of the reference data) of every commit that charged, newest first."""
@@ -583,3 +581,15 @@ class ChargingNode:
         self._must_be(command, place, "opened accounts of")
         postings = self._open_new(place)
         return Charged(Cells.empty(RATED), postings, Cells.empty(SUSPENSE))
+
+
+def backouts(ledger: Ledger, corrections: Path, after: int) -> Iterator[tuple[int, Correction]]:
+    """Backouts that a ledger has committed at journal position `after` or later, oldest first."""
+    for entry in ledger.logs()["charging"].entries:
+        first, _ = entry.positions.get("journal", (-1, -1))
+        if entry.op == CORRECT and first >= after:
+            for file in entry.added:
+                if file.table == OWN_COMMANDS:
+                    command = read_fields(json.loads(ledger.read_bytes(file).splitlines()[0])[1].encode())
+                    if command["facts"]["kind"] == "backout":
+                        yield first, read_correction(corrections, command["sha256"])

@@ -55,6 +55,22 @@ class Behind:
             self._begin()
         return True
 
+    def settle(self) -> "Future[Any]":
+        """Commit what waits and then the balances that it came to; nothing may be under way. Returns when: a future."""
+        book = copy_of(self._charging.book)
+        before = self._running
+        folded, self._folded = self._folded, Folded()
+        stop, progress = self._stop, self._progress
+
+        def work() -> None:
+            if before is not None:
+                before.result()
+            self._work(folded, stop, progress)
+            self._charging.commit_balances(book)
+
+        self._running = self._thread.submit(work)
+        return self._running
+
     def _begin(self) -> None:
         folded, self._folded = self._folded, Folded()
         self._running = self._thread.submit(self._work, folded, self._stop, self._progress)

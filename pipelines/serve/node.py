@@ -130,7 +130,7 @@ class OnlineNode:
     def __init__(self, source: Input, home: Home, disk: Disk | None = None, pace: Pace | None = None) -> None:
         """Open and recover, which takes seconds. Raises StaleWriterError: another process has the home."""
         started = time.perf_counter()
-        self.source, self.home, self.pace = source, home, pace or Pace()
+        self.source, self.home, self.pace, self.disk = source, home, pace or Pace(), disk or Disk()
         self.keys = Keys.open(home.keys, disk)
         self.vault = Vault(home.vault, self.keys, disk)
         try:
@@ -159,7 +159,7 @@ class OnlineNode:
         self._waiting, self._open_ticks, self._last_us = _Waiting(), 0, 0
         self._flying: deque[Sequence[_Asked | _Commanded | _Batch]] = deque()  # of ticks that are not durable yet
         self._state: Literal["new", "running", "stopping"] = "new"
-        self._scheduled = False
+        self._scheduled, self._paused = False, 0
         self._timers: list[asyncio.TimerHandle] = []
         self.failed: asyncio.Event = asyncio.Event()
         self._idle: asyncio.Event = asyncio.Event()
@@ -292,6 +292,25 @@ class OnlineNode:
         found = await self._appender.remember(sightings.token, sightings.identity, sightings.value, texts)
         return int(found.collisions.size)
 
+    async def settle(self) -> int:
+        """Commit all that has come so far, with the balances that it came to. Returns the journal position.
+
+        Ticks pause until what is under way is durable and the book is copied.
+        """
+        self._must_run()
+        self._paused += 1
+        try:
+            while self._open_ticks:
+                self._idle.clear()
+                await self._idle.wait()
+                self._must_run()
+            position, committed = self._next, self._behind.settle()
+        finally:
+            self._paused -= 1
+            self._schedule()
+        await asyncio.wrap_future(committed)
+        return position
+
     # ticks
 
     def _must_run(self) -> None:
@@ -299,14 +318,14 @@ class OnlineNode:
             raise StoppedError("the charging node takes no more", remedy="ask again when it has started")
 
     def _schedule(self) -> None:
-        if not self._scheduled and self._open_ticks < self.pace.ticks_open and self.failure is None:
+        if not (self._scheduled or self._paused) and self._open_ticks < self.pace.ticks_open and self.failure is None:
             self._scheduled = True
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         """A tick of what waits, then a slice of a batch."""
         self._scheduled = False
-        if self.failure is not None:
+        if self.failure is not None or self._paused:
             return
         try:
             if self._waiting.asked or self._waiting.commanded:
@@ -357,7 +376,7 @@ class OnlineNode:
 
     def _clock(self) -> None:
         """Supervision: what nobody reports is given back."""
-        if self._state != "running":
+        if self._state != "running" or self._paused:
             return
         now_us = self._now_us()
         entries = [Clock(now_us)]

@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Protocol
 
 from pipelines.diameter.base import Identity
@@ -20,6 +19,7 @@ from pipelines.durable import Disk, put_if_absent
 from pipelines.home import Home, Input
 from pipelines.serve.config import Gy, Serve, address, load_serve, tls_context
 from pipelines.serve.gy import GyFrontEnd
+from pipelines.serve.handoff import HandOff
 from pipelines.serve.log import Log
 from pipelines.serve.node import OnlineNode, Pace
 from pipelines.serve.open_sessions import OpenSessions
@@ -93,7 +93,7 @@ def origin_state(home: Home) -> int:
 
 def front_ends(node: OnlineNode, serve: Serve) -> list[FrontEnd]:
     """Those that serve.yaml has a section for."""
-    found: list[FrontEnd] = []
+    found: list[FrontEnd] = [HandOff(node)]
     if serve.gy is not None:
         found.append(GyService(node, serve, serve.gy))
     return found
@@ -162,8 +162,3 @@ async def _stop(node: OnlineNode, running: list[FrontEnd], log: Log) -> None:
         log("failed", error=f"{type(wrong).__name__}: {wrong}")
         raise wrong
     log("stopped", seconds=round(time.perf_counter() - began, 3), position=node.position)
-
-
-def socket_path(home: Home) -> Path:
-    """Where `tarifa run` finds the node of a home that is served."""
-    return home.root / "serve" / "node.sock"
