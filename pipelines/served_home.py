@@ -52,7 +52,11 @@ class ServedNode:
     def __init__(self, connection: Connection, reference: str, ledger: Ledger, home: Home) -> None:
         """Begin a run. Raises LedgerError: other reference data, or another run."""
         self._connection, self._ledger, self._home = connection, ledger, home
-        told = connection.ask(op="hello", reference=reference, pid=os.getpid())
+        try:
+            told = connection.ask(op="hello", reference=reference, pid=os.getpid())
+        except LedgerError:
+            connection.close()
+            raise
         self.journaled_version, self.position = int(told["version"]), int(told["position"])
         self._batch: Committed | None = None
 

@@ -35,6 +35,12 @@ class Connection:
             raise LedgerError(answer["error"])
         return answer
 
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Give it back."""
         with suppress(OSError):

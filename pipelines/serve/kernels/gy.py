@@ -328,16 +328,18 @@ def answers_nb(requests, answers, route, currency, rules, given, services):
         else:
             given[D_FAILOVER, m], given[D_FAILURE, m] = rules[service, L_FAILOVER], rules[service, L_FAILURE]
         told = 2000 <= answers[A_MESSAGE_CODE, row] < 3000 or 4000 <= answers[A_MESSAGE_CODE, row] < 5000
+        asked = kind == EVENT and requests[Q_ACTION, row] != DEBIT  # nothing is granted, whatever was looked at
         if route[R_LEVEL, row] == COMMAND or route[R_LEVEL, row] == NO_UNITS:
             if answers[A_MESSAGE_CODE, row] == SUCCESS:
                 given[D_CODE, m] = code
-            if told:
+            if told and not asked:
                 _granted_nb(answers, row, unit, service, rules, given, D_GRANTED, m)
         elif told:
             services[S_MESSAGE, count], services[S_UNIT, count] = m, route[R_UNIT, row]
             services[S_RATING, count], services[S_CODE, count] = requests[Q_RATING, row], code
-            _granted_nb(answers, row, unit, service, rules, services, S_GRANTED, count)
-            if answers[A_GRANTED, row] > 0:
+            if not asked:
+                _granted_nb(answers, row, unit, service, rules, services, S_GRANTED, count)
+            if answers[A_GRANTED, row] > 0 and not asked:
                 threshold = S_TIME if unit == SECOND else (S_VOLUME if unit == OCTET else S_UNITS)
                 services[threshold, count] = answers[A_THRESHOLD, row]
                 services[S_HOLDING, count] = answers[A_HOLDING, row]
