@@ -21,6 +21,7 @@ from schemas.errors import LedgerError
 from schemas.usage import HELD, OPEN_SESSION
 
 LABELS = ("source", "apn", "other_network", "stream", "category")
+ONLINE_SOURCES = ("gy", "nchf")  # first of all sources: state that outlives a process holds their numbers
 
 
 @dataclass
@@ -35,6 +36,8 @@ class Lexicon:
     def __post_init__(self) -> None:
         for name in LABELS:
             self.labels.setdefault(name, [])
+        for source in ONLINE_SOURCES:
+            self.label("source", source)
         self.apns = WordTable(self.labels["apn"])
         self.categories = WordTable(self.labels["category"])
 
@@ -101,4 +104,4 @@ def join_deltas(deltas: Iterable[PartialDelta]) -> PartialDelta:
                         Cells.concat(OPEN_SESSION, [d.sessions for d in parts]))
 
 
-__all__ = ["LABELS", "NEVER_US", "Lexicon", "MediationMemory", "join_deltas"]
+__all__ = ["LABELS", "NEVER_US", "ONLINE_SOURCES", "Lexicon", "MediationMemory", "join_deltas"]

@@ -8,7 +8,7 @@ What a kind needs beyond that is the business of `rating.commands`; here only wh
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from schemas.columns import ABSENT, U8, Cells
 from schemas.timepoint import EARLIEST_US, END_US, SECOND_US, parse_time
 
 MAX_LINE_OCTETS = 64 << 10
+_WITH_NUMBERS = ("friend_add", "friend_remove")
 _NUMBER = re.compile(r"\+?[1-9][0-9]{2,14}")
 
 
@@ -90,17 +91,22 @@ def to_journal(file: CollectedFile, commands: Iterable[Command], token_key: tupl
 
 def _private(command: Command, token_key: tuple[int, int]) -> bytes:
     """The payload, with the token in place of the number of a friend."""
-    if command.kind not in ("friend_add", "friend_remove"):
+    if command.kind not in _WITH_NUMBERS:
         return command.payload
     fields = json.loads(command.payload, parse_float=str)
-    if "number" not in fields:
-        return command.payload
-    number = fields.pop("number", None)
+    return json.dumps(without_numbers(fields, token_key)).encode() if "number" in fields else command.payload
+
+
+def without_numbers(fields: Mapping[str, object], token_key: tuple[int, int]) -> dict[str, object]:
+    """A command with the token in place of the number of a friend: numbers are in no journal."""
+    private = dict(fields)
+    if private.get("kind") not in _WITH_NUMBERS or "number" not in private:
+        return private
+    number = private.pop("number")
+    private.pop("token", None)  # refused for want of one
     if isinstance(number, str) and _NUMBER.fullmatch(number):
-        fields["token"] = int(tokens_of(pa.array([number.removeprefix("+")]), Identity.MSISDN, token_key)[0])
-    else:
-        fields.pop("token", None)  # refused for want of one
-    return json.dumps(fields).encode()
+        private["token"] = int(tokens_of(pa.array([number.removeprefix("+")]), Identity.MSISDN, token_key)[0])
+    return private
 
 
 def _read(line: bytes, offset: int) -> Command:

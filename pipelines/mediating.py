@@ -27,6 +27,7 @@ from pipelines.ledger import Ledger, Rows, StagedFile
 from pipelines.ledger.log import Positions
 from pipelines.ledger.sql import open_duckdb
 from pipelines.reading import Batch, FileProgress, file_audit
+from pipelines.served_home import ServedVault
 from pipelines.vault import Vault
 from reference_data.snapshot import Snapshot
 from reference_data.tariffs.estimate import estimate_nanos
@@ -48,8 +49,8 @@ BACKOUT = "backout"
 class Mediator:
     """Owns the mediation stream and what mediation remembers."""
 
-    def __init__(self, home: Home, ledger: Ledger, reference: Snapshot, vault: Vault, token_key: tuple[int, int],
-                 lexicon: Lexicon, disk: Disk | None = None, threads: int = 1) -> None:
+    def __init__(self, home: Home, ledger: Ledger, reference: Snapshot, vault: Vault | ServedVault,
+                 token_key: tuple[int, int], lexicon: Lexicon, disk: Disk | None = None, threads: int = 1) -> None:
         """Open, and remember what the newest commit remembers. threads: that encode and sync the files of a commit."""
         self._stream = ledger.stream("mediation")
         self._ledger, self._reference, self._vault, self._token_key = ledger, reference, vault, token_key

@@ -17,7 +17,7 @@ GROUPS = (
      "pipelines.ledger.content_hash"),
     ("mediation.formats.ber", "mediation.formats.csv_lines", "mediation.formats.json_lines",
      "mediation.formats.fixed_lines", "mediation.formats.radius_packets", "mediation.mediate", "pipelines.run",
-     "pipelines.diameter.server"),
+     "pipelines.diameter.server", "pipelines.serve.service"),
 )
 
 

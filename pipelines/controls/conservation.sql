@@ -2,6 +2,7 @@
 --
 -- Proves law 3: in + recycled = rated + waiting + suspended + duplicate + filtered + matched + merged + held +
 -- withdrawn.
+-- What was charged in real time came in no container: see online_charged.sql.
 -- Counts containers, the unit that can be priced on its own: a call, a message, one rating group of one partial.
 -- kind: law            tolerance: zero
 --
@@ -52,7 +53,7 @@ by_source AS (
            coalesce(sum(n) FILTER (class = 'merged'), 0) AS merged,
            coalesce(sum(n) FILTER (class = 'held'), 0) AS held,
            coalesce(sum(n) FILTER (class = 'withdrawn'), 0) AS withdrawn
-    FROM counted WHERE source <> 'commands'
+    FROM counted WHERE source <> 'commands' AND source NOT IN (SELECT source FROM "grant")
     GROUP BY ROLLUP (source))
 SELECT *, containers + recycled - rated - waiting - suspended - duplicate - filtered - matched - merged - held
        - withdrawn AS difference
