@@ -143,8 +143,9 @@ def rows_of_grants(grants: Cells) -> I64:
     rows[:, kernel.SINCE], rows[:, kernel.UNTIL] = since, time
     rows[:, kernel.KIND] = np.where(reports, kernel.REPORT, kernel.WORD)
     rows[:, kernel.QUANTITY] = np.where(reports, quantity, 0)
-    rows = rows[~event | debited]  # enquiries and refunds are no usage
-    kept = grants.where(~event | debited)
+    # Enquiries and refunds are no usage; of who was refused and used nothing, nothing will be reported.
+    wanted = np.where(event, debited, reports | (grants["result_code"] == SUCCESS) | (kind == RequestKind.TERMINATION))
+    rows, kept = rows[wanted], grants.where(wanted)
     closes = (kept["kind"] == RequestKind.TERMINATION) | (kept["kind"] == RequestKind.EVENT) | (kept["released"] == 1)
     ends = rows[closes].copy()
     ends[:, kernel.KIND], ends[:, kernel.QUANTITY] = kernel.CLOSED, 0

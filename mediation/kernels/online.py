@@ -4,6 +4,7 @@ Rows of the index are row-major (m, WIDTH), sorted by key; the words are named b
 KEYS keys. Times are UTC microseconds; ABSENT is -1.
 """
 
+import numpy as np
 from numba import types
 
 from schemas.hashing import absorb_hi_nb, absorb_lo_nb, bytes_hash_nb
@@ -163,6 +164,40 @@ def _open_nb(rows, chosen, count, asked, i):
 
 
 @kernel(None)
+def _sort_nb(rows, order, count):
+    for a in range(1, count):  # nearly sorted already
+        moving, b = order[a], a
+        while b > 0 and _before_nb(rows, moving, order[b - 1]):
+            order[b] = order[b - 1]
+            b -= 1
+        order[b] = moving
+
+
+@kernel(None)
+def _reach_back_nb(rows, order, count):
+    """A report of nothing used says so since the session's word before on the same service: from there on it is
+    covered. Changes rows; returns whether it did."""
+    changed = False
+    for a in range(1, count):
+        row = order[a]
+        if rows[row, KIND] != REPORT or rows[row, QUANTITY] != 0 or rows[row, SINCE] != rows[row, UNTIL]:
+            continue
+        since = np.int64(ABSENT)
+        for b in range(count):
+            other = order[b]
+            if (rows[other, KIND] == REPORT or rows[other, KIND] == WORD) and \
+                    rows[other, UNTIL] < rows[row, UNTIL] and rows[other, SESSION_HI] == rows[row, SESSION_HI] and \
+                    rows[other, SESSION_LO] == rows[row, SESSION_LO] and \
+                    rows[other, RATING_GROUP] == rows[row, RATING_GROUP] and \
+                    rows[other, SERVICE_IDENTIFIER] == rows[row, SERVICE_IDENTIFIER]:
+                since = max(since, rows[other, UNTIL])
+        if since != ABSENT:
+            rows[row, SINCE] = since
+            changed = True
+    return changed
+
+
+@kernel(None)
 def _gather_nb(asked, keys, first, stop, rows, base, newest, before, order, i):
     """Places of the rows that concern a container, in order of time; returns how many."""
     count = 0
@@ -180,12 +215,9 @@ def _gather_nb(asked, keys, first, stop, rows, base, newest, before, order, i):
                 order[count] = base + link
                 count += 1
             link = before[link]
-    for a in range(1, count):  # nearly sorted already
-        moving, b = order[a], a
-        while b > 0 and _before_nb(rows, moving, order[b - 1]):
-            order[b] = order[b - 1]
-            b -= 1
-        order[b] = moving
+    _sort_nb(rows, order, count)
+    if _reach_back_nb(rows, order, count):
+        _sort_nb(rows, order, count)
     return count
 
 

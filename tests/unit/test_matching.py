@@ -177,6 +177,17 @@ def test_what_collection_did_not_know_is_not_known(node: Node) -> None:
     assert fates(online(node, used(), position=0)) == ([100], [], [])
 
 
+def test_a_report_of_nothing_covers_the_time_since_the_last(node: Node) -> None:
+    node.charged_online(grant(INITIAL), grant(RequestKind.UPDATE, 0, 5, 60), grant(RequestKind.UPDATE, at=10, used=0),
+                        grant(TERMINATION, 10, 15, 40))
+    assert fates(online(node, used(0, 15, 101))) == ([], [101], [])
+
+
+def test_nobody_waits_for_a_session_that_was_refused(node: Node) -> None:
+    node.charged_online(grant(INITIAL, result_code=4012, granted=0))
+    assert fates(online(node, used(0, 9, 90))) == ([90], [], [])
+
+
 def test_usage_reported_without_a_rating_group_covers_them_all(node: Node) -> None:
     closed_session(node, (0, 10, 100), rating_group=ABSENT)
     assert fates(online(node, used(quantity=5), used(quantity=6, rating_group=7, number=1))) == ([], [5, 6], [])
