@@ -17,7 +17,7 @@
 -- filtered      not to be charged: witnesses, attempts, roles
 -- matched       charged online already
 -- merged        went into another container's event
--- held          wait for the rest of their session
+-- held          wait for the rest of their session, or for online usage of it
 -- withdrawn     of a delivery that was backed out: no longer rated or held
 -- difference    must be zero
 WITH counted AS (
@@ -38,7 +38,8 @@ WITH counted AS (
     UNION ALL SELECT source, 'filtered', count(*) FROM filtered GROUP BY source
     UNION ALL SELECT source, 'matched', count(*) FROM matched GROUP BY source
     UNION ALL SELECT source, 'merged', count(*) FROM merged GROUP BY source
-    UNION ALL SELECT source, 'held', count(*) FROM held GROUP BY source),
+    UNION ALL SELECT source, 'held', count(*) FROM held GROUP BY source
+    UNION ALL SELECT source, 'held', count(*) FROM awaiting WHERE NOT decided GROUP BY source),
 by_source AS (
     SELECT source,
            coalesce(sum(n) FILTER (class = 'records'), 0) AS records,

@@ -21,6 +21,7 @@ WITH origins AS (
     UNION SELECT source, file_id, record_offset, record_length FROM matched
     UNION SELECT source, file_id, record_offset, record_length FROM merged
     UNION SELECT source, file_id, record_offset, record_length FROM held
+    UNION SELECT source, file_id, record_offset, record_length FROM awaiting WHERE NOT decided
     UNION SELECT source, file_id, record_offset, record_length FROM withdrawn),
 stretches AS (
     SELECT DISTINCT file_id, record_offset, record_length FROM settled
