@@ -1,0 +1,96 @@
+"""Requests of many connections as one block for the node: what came in one turn of the loop goes together.
+
+The next block fills while the node makes the one before durable; a single request waits for nobody.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipelines.nchf.columns import Columns
+from pipelines.nchf.requests import Asked, Rows
+from pipelines.nchf.service import ChargingNode
+from schemas.columns import Cells
+from schemas.errors import InvariantError
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A block's answers, as lists: plain numbers are read faster from those."""
+
+    columns: dict[str, list[int]]
+
+    def __getitem__(self, name: str) -> list[int]:
+        return self.columns[name]
+
+
+_READ = ("message_code", "result_code", "repeated", "granted", "final_action", "validity_s", "threshold", "holding_s",
+         "change_us")
+Waiting = tuple["asyncio.Future[Answered]", Asked]
+
+
+class Ticks:
+    """Gathers rows and asks the node. failed: called once when the node fails; nothing is asked any more."""
+
+    def __init__(self, node: ChargingNode, columns: Columns, most_rows: int,
+                 failed: Callable[[BaseException], None]) -> None:
+        self.node, self.columns, self.most_rows, self.failed = node, columns, most_rows, failed
+        self.rows = Rows.begin()
+        self.failure: BaseException | None = None
+        self.blocks = 0
+        self._waiting: list[asyncio.Future[Answered]] = []
+        self._scheduled = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def ask(self) -> "asyncio.Future[Answered]":
+        """The answers of the block that now fills, to which rows have just been appended."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answered] = loop.create_future()
+        self._waiting.append(future)
+        if self.rows.count >= self.most_rows:
+            self._send()
+        elif not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._turn)
+        return future
+
+    def _turn(self) -> None:
+        # Once more round the loop: what the sockets brought meanwhile goes along.
+        asyncio.get_running_loop().call_soon(self._send)
+
+    def _send(self) -> None:
+        self._scheduled = False
+        if self._waiting:
+            rows, self.rows = self.rows, Rows.begin()
+            waiting, self._waiting = self._waiting, []
+            task = asyncio.get_running_loop().create_task(self._serve(rows, waiting))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, rows: Rows, waiting: "list[asyncio.Future[Answered]]") -> None:
+        self.blocks += 1
+        try:
+            if self.failure is not None:
+                raise self.failure
+            cells = self.columns.cells(rows, self.node.reference)
+            answers: Cells = await self.node.request(cells)
+            if len(answers) != rows.count:
+                raise InvariantError(f"{len(answers)} answers to {rows.count} requests", "one for each")
+            answered = Answered({name: answers[name].tolist() for name in _READ})
+        except Exception as error:  # whether it charged is not known: nobody is told that it did or did not
+            if self.failure is None:
+                self.failure = error
+                self.failed(error)
+            for future in waiting:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for future in waiting:
+            if not future.done():
+                future.set_result(answered)
+
+    async def drain(self) -> None:
+        """Until the node has answered all that was asked."""
+        self._send()
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
