@@ -32,6 +32,7 @@ PROBLEMS = {online.END_USER_SERVICE_DENIED: (403, "END_USER_REQUEST_DENIED"),
             online.UNKNOWN_SESSION_ID: (404, CONTEXT_NOT_FOUND)}
 _ACTIONS = {int(FinalAction.TERMINATE): "TERMINATE", int(FinalAction.REDIRECT): "REDIRECT",
             int(FinalAction.RESTRICT_ACCESS): "RESTRICT_ACCESS"}
+_OCTET, _SECOND = int(Unit.OCTET), int(Unit.SECOND)
 _HANDLING = {"terminate": "TERMINATE", "continue": "CONTINUE", "retry_and_terminate": "RETRY_AND_TERMINATE"}
 
 
@@ -52,23 +53,24 @@ class Speaker:
                           for s in Service}
         self._final = {(int(s), int(a)): _final(rules.of(s), a) for s in Service for a in FinalAction if a}
 
-    def response(self, asked: Asked, answers: Answered, now: str, service: int) -> ChargingDataResponse:
+    def response(self, asked: Asked, answers: Answered, now: str) -> ChargingDataResponse:
         """The body of a 200 or 201. Raises ProblemError where the request as a whole was refused."""
         first = asked.first
         code = answers["message_code"][first]
         if code != online.SUCCESS:
             raise problem(code)
-        said = ChargingDataResponse(now, asked.number, self._handling[service], self._failover[service])
+        said = ChargingDataResponse(now, asked.number, self._handling[asked.service], self._failover[asked.service])
         if asked.groups:
-            said.multipleUnitInformation = self._units(asked, answers, service) or None
+            said.multipleUnitInformation = self._units(asked, answers) or None
         return said
 
-    def _units(self, asked: Asked, answers: Answered, service: int) -> list[MultipleUnitInformation]:
+    def _units(self, asked: Asked, answers: Answered) -> list[MultipleUnitInformation]:
         said = []
         left: dict[int, int] = {}  # row: units that its further UPFs can have
         sharers: dict[int, int] = {}
-        for _, _, _, place in asked.groups:
-            sharers[place] = sharers.get(place, 0) + 1
+        if len(asked.groups) > 1:
+            for _, _, _, place in asked.groups:
+                sharers[place] = sharers.get(place, 0) + 1
         for group, upf, wanted, place in asked.groups:
             if place == ABSENT:
                 continue
@@ -81,7 +83,7 @@ class Speaker:
             granted = answers["granted"][row]
             threshold = answers["threshold"][row]
             if wanted != ABSENT and granted >= 0:
-                if sharers[place] > 1:
+                if place in sharers and (sharers[place] > 1 or row in left):
                     rest = left.get(row, granted)
                     share = rest // sharers[place] if not wanted else min(wanted, rest)
                     left[row], sharers[place] = rest - share, sharers[place] - 1
@@ -94,7 +96,7 @@ class Speaker:
                     unit.quotaHoldingTime = None if holding == ABSENT else holding
                     if threshold != ABSENT:
                         _set_threshold(unit, asked.unit, threshold)
-            unit.finalUnitIndication = self._final.get((service, answers["final_action"][row]))
+            unit.finalUnitIndication = self._final.get((asked.service, answers["final_action"][row]))
         return said
 
 
@@ -106,17 +108,17 @@ def problem(code: int) -> ProblemError:
 
 def _granted(units: int, unit: int, change_us: int) -> GrantedUnit:
     change = None if change_us == ABSENT else written(change_us)
-    if unit == Unit.OCTET:
+    if unit == _OCTET:
         return GrantedUnit(change, totalVolume=units)
-    if unit == Unit.SECOND:
+    if unit == _SECOND:
         return GrantedUnit(change, time=min(units, 0xFFFFFFFF))
     return GrantedUnit(change, serviceSpecificUnits=units)
 
 
 def _set_threshold(said: MultipleUnitInformation, unit: int, threshold: int) -> None:
-    if unit == Unit.OCTET:
+    if unit == _OCTET:
         said.volumeQuotaThreshold = threshold
-    elif unit == Unit.SECOND:
+    elif unit == _SECOND:
         said.timeQuotaThreshold = threshold
     else:
         said.unitQuotaThreshold = threshold

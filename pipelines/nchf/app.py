@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from typing import Any, Protocol
 
 from pipelines.nchf.access import CONVERGED, OFFLINE, SPENDING, Door, NchfSettings
@@ -40,7 +41,7 @@ class Scope(Protocol):
 class Exchange(Protocol):
     """Body and response (granian's RSGI protocol)."""
 
-    async def __call__(self) -> bytes: ...
+    def __call__(self) -> Any: ...
     def __aiter__(self) -> Any: ...
     def response_empty(self, status: int, headers: list[tuple[str, str]]) -> None: ...
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None: ...
@@ -56,7 +57,7 @@ class NchfApp:
         self.stopping = False
         self.open = 0
         self.answered: dict[int, int] = {}
-        self._reading: dict[asyncio.Task[Any], float] = {}
+        self._reading: dict[Any, float] = {}  # bodies that are awaited, and since when
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         self.open += 1
@@ -147,28 +148,37 @@ class NchfApp:
         if encoding is not None and encoding != "identity":
             raise ProblemError(415, detail="no content encoding", headers=(("accept-encoding", "identity"),))
         size = headers.get("content-length")
-        task = asyncio.current_task()
-        assert task is not None
-        self._reading[task] = asyncio.get_running_loop().time()
+        if size is None:
+            return await self._unmeasured(exchange)
+        if not size.isdigit() or int(size) > self.limits.body_octets:
+            raise ProblemError(413, detail=f"more than {self.limits.body_octets} octets")
+        coming = exchange()
+        self._reading[coming] = time.monotonic()
         try:
-            if size is not None:
-                if not size.isdigit() or int(size) > self.limits.body_octets:
-                    raise ProblemError(413, detail=f"more than {self.limits.body_octets} octets")
-                return await exchange()
-            parts, total = [], 0
-            async for part in exchange:
-                total += len(part)
-                if total > self.limits.body_octets:
-                    raise ProblemError(413, detail=f"more than {self.limits.body_octets} octets")
-                parts.append(part)
-            return b"".join(parts)
+            body: bytes = await coming
         finally:
-            del self._reading[task]
+            del self._reading[coming]
+        return body
 
-    def sweep(self, now: float) -> None:
+    async def _unmeasured(self, exchange: Exchange) -> bytes:
+        """A body that comes in chunks of which nobody said how many there are."""
+        parts, total = [], 0
+        try:
+            async with asyncio.timeout(self.limits.body_s):
+                async for part in exchange:
+                    total += len(part)
+                    if total > self.limits.body_octets:
+                        raise ProblemError(413, detail=f"more than {self.limits.body_octets} octets")
+                    parts.append(part)
+        except TimeoutError:
+            raise ProblemError(408, TIMED_OUT) from None
+        return b"".join(parts)
+
+    def sweep(self) -> None:
         """Give up bodies that do not come."""
-        for task in [t for t, since in self._reading.items() if now - since > self.limits.body_s]:
-            task.cancel()
+        late = time.monotonic() - self.limits.body_s
+        for coming in [c for c, since in self._reading.items() if since < late]:
+            coming.cancel()
 
 
 def _is_json(content_type: str) -> bool:

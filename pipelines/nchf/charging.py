@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from pipelines.nchf import requests
 from pipelines.nchf.answers import Speaker, problem, written
@@ -31,8 +30,6 @@ from schemas import online
 from schemas.columns import I64
 from schemas.online import RequestKind
 
-U64 = npt.NDArray[np.uint64]
-_SERVICE = requests.COLUMNS.index("service")
 _MANDATORY = ("nfConsumerIdentification", "invocationTimeStamp", "invocationSequenceNumber", "ratingGroup",
               "localSequenceNumber", "nodeFunctionality", "triggerCategory")
 
@@ -73,7 +70,7 @@ class Charging:
         self._speaker = Speaker(node.rules)
         self._rules = node.rules
         self._first = np.zeros(shape.DEPTH + 1, np.int64)
-        self._keys = np.zeros(shape.KEYS, np.uint64)
+        self._keys = np.zeros(shape.KEYS, np.int64)
         self._home: frozenset[int] = frozenset()
         self._home_of: object = None
         self._now_s, self._now = 0.0, ""
@@ -121,11 +118,9 @@ class Charging:
     # how
 
     async def _charge(self, request: ChargingDataRequest, kind: RequestKind, api: Api, key: Key, meter: int) -> bytes:
-        rows = self.ticks.rows
         asked = self._append(request, kind, api, key, meter)
-        service = rows.flat[asked.first * len(requests.COLUMNS) + _SERVICE]
         answers = await self._answers()
-        return encode(self.speaker.response(asked, answers, self.now(), service))
+        return encode(self.speaker.response(asked, answers, self.now()))
 
     async def _answers(self) -> Answered:
         try:
@@ -168,7 +163,7 @@ class Charging:
             raise ProblemError(400, INVALID_MSG_FORMAT, "the body is no JSON") from None
 
 
-def check_shape(body: bytes, first: I64, keys: U64) -> None:
+def check_shape(body: bytes, first: I64, keys: I64) -> None:
     """Raises ProblemError: no UTF-8, too deep, too wide, or an object that names a key twice."""
     if not body.isascii():
         try:

@@ -18,7 +18,7 @@ _PLACES = np.array([REQUEST.index(name) for name in COLUMNS])
 _WIDTH = len(COLUMNS)
 _IDENTITIES = (("imsi_token", Identity.IMSI), ("msisdn_token", Identity.MSISDN), ("imei_token", Identity.IMEI))
 _DNN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,98}[A-Za-z0-9])?")
-_OPERATOR_PART = re.compile(r"\.mnc\d{2,3}\.mcc\d{3}\.gprs$")  # TS 23.003 9.1: an identifier of the network goes before it
+_OPERATOR_PART = re.compile(r"\.mnc\d{2,3}\.mcc\d{3}\.gprs$")  # TS 23.003 9.1; what names the network stands before
 
 
 class Columns:

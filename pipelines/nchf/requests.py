@@ -3,6 +3,8 @@
 Rows are written as a flat list of numbers and become columns once for a whole tick (`ticks`).
 """
 
+import re
+import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -12,12 +14,13 @@ from pipelines.nchf.limits import Limits
 from pipelines.nchf.messages import (
     ChargingDataRequest,
     MultipleUnitUsage,
+    PDUSessionChargingInformation,
     RequestedUnit,
     SMAddressInfo,
     Trigger,
     UsedUnitContainer,
 )
-from pipelines.nchf.problems import MANDATORY_IE_MISSING, OPTIONAL_IE_INCORRECT, ProblemError
+from pipelines.nchf.problems import MANDATORY_IE_INCORRECT, MANDATORY_IE_MISSING, OPTIONAL_IE_INCORRECT, ProblemError
 from schemas.codes import Direction, Service, Unit
 from schemas.columns import ABSENT
 from schemas.online import EventAction, ReportingReason, RequestKind
@@ -34,21 +37,28 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST_US, _LATEST_US = 0, 4_102_444_800_000_000  # 2100
 _DAY_US, _SECOND_US = 86_400_000_000, 1_000_000
 
-_OF_FUNCTION = {"SMF": Service.DATA, "PGW_C_SMF": Service.DATA, "I_SMF": Service.DATA, "V_SMF": Service.DATA,
-                "SGW": Service.DATA, "SGSN": Service.DATA, "ePDG": Service.DATA, "UPF": Service.DATA,
-                "SMSF": Service.SMS, "SMS": Service.SMS, "IMS_Node": Service.VOICE}
+# Plain numbers: members of an enumeration are slow to look up, to compare, and to put into arrays.
+_DATA, _SMS, _VOICE, _GENERIC = int(Service.DATA), int(Service.SMS), int(Service.VOICE), int(Service.GENERIC)
+_UNIT_OF = [int(SERVICE_UNIT[service]) for service in Service]
+_SECOND, _OCTET, _MESSAGE, _UNIT = int(Unit.SECOND), int(Unit.OCTET), int(Unit.MESSAGE), int(Unit.UNIT)
+_ORIGINATING, _TERMINATING = int(Direction.ORIGINATING), int(Direction.TERMINATING)
+_EVENT, _DEBIT = int(RequestKind.EVENT), int(EventAction.DIRECT_DEBITING)
+_OF_FUNCTION = {**dict.fromkeys(("SMF", "PGW_C_SMF", "I_SMF", "V_SMF", "SGW", "SGSN", "ePDG", "UPF"), _DATA),
+                "SMSF": _SMS, "SMS": _SMS, "IMS_Node": _VOICE}
 _RATS = {"NR": 51, "NR_U": 52, "TRUSTED_WLAN": 53, "EUTRA": 6, "NBIOT": 8, "LTE-M": 9, "WLAN": 3, "VIRTUAL": 7,
          "UTRA": 1, "GERA": 2}  # TS 29.571 RatType to TS 29.061
 _CONDITION = int(ReportingReason.RATING_CONDITION_CHANGE)
-_REASONS = {"QUOTA_THRESHOLD": ReportingReason.THRESHOLD, "QHT": ReportingReason.QHT, "FINAL": ReportingReason.FINAL,
-            "ABNORMAL_RELEASE": ReportingReason.FINAL, "QUOTA_EXHAUSTED": ReportingReason.QUOTA_EXHAUSTED,
-            "VALIDITY_TIME": ReportingReason.VALIDITY_TIME, "OTHER_QUOTA_TYPE": ReportingReason.OTHER_QUOTA_TYPE,
-            "FORCED_REAUTHORISATION": ReportingReason.FORCED_REAUTHORISATION,
-            "UNIT_COUNT_INACTIVITY_TIMER": ReportingReason.QHT}
+_UNSAID = (ABSENT, _CONDITION)
+_REASONS = {name: int(reason) for name, reason in {
+    "QUOTA_THRESHOLD": ReportingReason.THRESHOLD, "QHT": ReportingReason.QHT, "FINAL": ReportingReason.FINAL,
+    "ABNORMAL_RELEASE": ReportingReason.FINAL, "QUOTA_EXHAUSTED": ReportingReason.QUOTA_EXHAUSTED,
+    "VALIDITY_TIME": ReportingReason.VALIDITY_TIME, "OTHER_QUOTA_TYPE": ReportingReason.OTHER_QUOTA_TYPE,
+    "FORCED_REAUTHORISATION": ReportingReason.FORCED_REAUTHORISATION,
+    "UNIT_COUNT_INACTIVITY_TIMER": ReportingReason.QHT}.items()}
 _TARIFF_CHANGE = "TARIFF_TIME_CHANGE"
-_ROLES = {"ORIGINATING": Direction.ORIGINATING, "TERMINATING": Direction.TERMINATING,
-          "FORWARDING": Direction.FORWARDED}
+_ROLES = {"ORIGINATING": _ORIGINATING, "TERMINATING": _TERMINATING, "FORWARDING": int(Direction.FORWARDED)}
 _OFFLINE = ("OFFLINE_CHARGING", "QUOTA_MANAGEMENT_SUSPENDED")
+_HEXADECIMAL = re.compile("[0-9A-Fa-f]{6}").fullmatch
 _ONES = [int("1" * n, 16) if n else 0 for n in range(16)]
 
 
@@ -94,6 +104,7 @@ class Asked:
     first: int
     rows: int
     unit: int
+    service: int
     groups: list[tuple[int, str | None, int, int]]
 
 
@@ -103,14 +114,12 @@ def micros(moment: datetime) -> int:
     return span.days * _DAY_US + span.seconds * _SECOND_US + span.microseconds
 
 
-def pack_digits(digits: str) -> int:
-    """As `schemas.digits.pack`, for at most 15 decimal digits: adding one to each of them carries nowhere."""
-    return int(digits, 16) + _ONES[len(digits)]
-
-
-def _digits(text: str, start: int) -> bool:
-    size = len(text) - start
-    return 5 <= size <= 15 and text.isascii() and text[start:].isdigit()
+def _packed(digits: str) -> int:
+    """As `schemas.digits.pack`, of 5 to 15 decimal digits: adding one to each carries nowhere. ABSENT for others."""
+    size = len(digits)
+    if 5 <= size <= 15 and digits.isascii() and digits.isdigit():
+        return int(digits, 16) + _ONES[size]
+    return ABSENT
 
 
 def meter_of(request: ChargingDataRequest) -> int:
@@ -150,69 +159,36 @@ def append(rows: Rows, request: ChargingDataRequest, kind: RequestKind, api: Api
     """Write the rows of a request. Raises ProblemError, and then nothing was written."""
     event_us = micros(request.invocationTimeStamp)
     if not _EARLIEST_US <= event_us < _LATEST_US:
-        raise ProblemError(400, "MANDATORY_IE_INCORRECT", "a time between 1970 and 2100", "invocationTimeStamp")
+        raise ProblemError(400, MANDATORY_IE_INCORRECT, "a time between 1970 and 2100", "invocationTimeStamp")
     session, sms, ims = (request.pDUSessionChargingInformation, request.sMSChargingInformation,
                          request.iMSChargingInformation)
     consumer = request.nfConsumerIdentification
-    about = session.pduSessionInformation if session is not None else None
-    service = (Service.DATA if session is not None else Service.SMS if sms is not None else
-               Service.VOICE if ims is not None else _OF_FUNCTION.get(consumer.nodeFunctionality, Service.GENERIC))
-    unit = int(SERVICE_UNIT[service])
+    service = (_DATA if session is not None else _SMS if sms is not None else
+               _VOICE if ims is not None else _OF_FUNCTION.get(consumer.nodeFunctionality, _GENERIC))
+    unit = _UNIT_OF[service]
     if meter == references.BY_TIME:
-        unit = int(Unit.SECOND)
-    elif meter == references.BY_UNITS and unit != Unit.MESSAGE:
-        unit = int(Unit.UNIT)
-
-    imsi, msisdn, served = _served(request)
-    imei = ABSENT
-    user = session.userInformation if session is not None else ims.userInformation if ims is not None else None
-    if user is not None and user.servedPEI is not None and user.servedPEI.startswith("imei-") and \
-            _digits(user.servedPEI, 5):
-        imei = pack_digits(user.servedPEI[5:])
-
-    direction, other = _parties(request)
-    plmn, rat, slice_ = ABSENT, ABSENT, ABSENT
-    charging_id = request.chargingId
-    dnn = None
+        unit = _SECOND
+    elif meter == references.BY_UNITS and unit != _MESSAGE:
+        unit = _UNIT
+    imsi, msisdn, imei, served = _served(request)
+    direction, other = (_ORIGINATING, None) if sms is None and ims is None else _parties(request)
+    charging_id, dnn = request.chargingId, None
+    plmn = rat = slice_ = ABSENT
     if session is not None:
-        charging_id = session.chargingId if session.chargingId is not None else charging_id
-        location = session.userLocationinfo
-        network = None
-        if about is not None:
-            dnn = about.dnnId
-            network = about.servingCNPlmnId
-            if network is None and about.servingNetworkFunctionID is not None:
-                network = about.servingNetworkFunctionID.servingNetworkFunctionInformation.nFPLMNID
-            if about.ratType is not None:
-                rat = _RATS.get(about.ratType, ABSENT)
-            if about.networkSlicingInfo is not None:
-                slicing = about.networkSlicingInfo.sNSSAI
-                sd = 0xFFFFFF if slicing.sd is None else int(slicing.sd, 16)
-                slice_ = slicing.sst << 32 | (sd + 1 if sd != 0xFFFFFF else 0)
-        if network is None and location is not None:
-            cell = location.nrLocation or location.eutraLocation
-            network = cell.tai.plmnId if cell is not None else None
-        if network is not None:
-            plmn = int(network.mcc) * 1000 + int(network.mnc)
+        if session.chargingId is not None:
+            charging_id = session.chargingId
+        dnn, plmn, rat, slice_ = _network(session)
     elif sms is not None and sms.rATType is not None:
         rat = _RATS.get(sms.rATType, ABSENT)
-    roaming = int(plmn != ABSENT and plmn not in home_plmns)
-    gateway = ABSENT
-    if consumer.nFIPv4Address is not None:
-        a, b, c, d = consumer.nFIPv4Address.split(".")
-        gateway = int(a) << 24 | int(b) << 16 | int(c) << 8 | int(d)
 
-    event = kind == RequestKind.INITIAL and request.oneTimeEvent
-    action = ABSENT
-    if event:
-        kind, action = RequestKind.EVENT, int(EventAction.DIRECT_DEBITING)
+    kind_code, action, default_asked = int(kind), ABSENT, ABSENT
     usages = request.multipleUnitUsage
-    default_asked = ABSENT
-    if usages is None:
-        usages = []
-        if event:  # the event itself is what is charged
+    event = request.oneTimeEvent and kind is RequestKind.INITIAL
+    if event:
+        kind_code, action = _EVENT, _DEBIT
+        if usages is None:  # the event itself is what is charged
             default_asked = (sms.numberofMessagesSent or 1) if sms is not None else 1
-    measured, groups = _measure(usages, unit, api, limits, request.triggers)
+    measured, groups = _measure(usages, unit, api, limits, request.triggers) if usages else ([], [])
     if event and request.oneTimeEventType == "PEC":  # it has happened: what is asked for was used
         for line in measured:
             if line[2] != ABSENT and line[3] == ABSENT:
@@ -222,15 +198,22 @@ def append(rows: Rows, request: ChargingDataRequest, kind: RequestKind, api: Api
     if not measured:
         measured = [[ABSENT, ABSENT, default_asked, ABSENT, ABSENT, ABSENT]]
 
-    first = rows.count
-    flat, hi, lo = rows.flat, key[0], key[1]
+    first, flat = rows.count, rows.flat
+    hi, lo = key
+    number, message = request.invocationSequenceNumber, rows.messages
+    gateway = ABSENT if consumer.nFIPv4Address is None else _ipv4(consumer.nFIPv4Address)
+    roaming = 1 if plmn != ABSENT and plmn not in home_plmns else 0
+    if charging_id is None:
+        charging_id = ABSENT
     for group, identifier, asked, used, after, reason in measured:
-        flat += (service, direction, unit, event_us, imsi, msisdn, imei, ABSENT, ABSENT if charging_id is None
-                 else charging_id, gateway, hi, lo, group, identifier, plmn, roaming, rat, slice_, kind, action,
-                 request.invocationSequenceNumber, rows.messages, asked, used, after, reason, ABSENT, ABSENT)
+        flat += (service, direction, unit, event_us, imsi, msisdn, imei, ABSENT, charging_id, gateway, hi, lo, group,
+                 identifier, plmn, roaming, rat, slice_, kind_code, action, number, message, asked, used, after, reason,
+                 ABSENT, ABSENT)
     count = len(measured)
+    rows.count += count
+    rows.messages += 1
     texts = rows.texts
-    for row in range(first, first + count):
+    for row in range(first, rows.count):
         if dnn is not None:
             texts.dnn.append((row, dnn))
         if served is not None:
@@ -239,33 +222,78 @@ def append(rows: Rows, request: ChargingDataRequest, kind: RequestKind, api: Api
             texts.other.append((row, other))
         if ims is not None and ims.imsChargingIdentifier:
             texts.icid.append((row, ims.imsChargingIdentifier))
-    rows.count += count
-    rows.messages += 1
-    return Asked(request.invocationSequenceNumber, first, count, unit, groups)
+    return Asked(number, first, count, unit, service, groups)
 
 
-def _served(request: ChargingDataRequest) -> tuple[int, int, str | None]:
-    """IMSI and MSISDN as packed digits, ABSENT for none, and a name where the subscriber has neither."""
-    imsi, msisdn, name = ABSENT, ABSENT, None
-    subscriber = request.subscriberIdentifier
+def _network(session: PDUSessionChargingInformation) -> tuple[str | None, int, int, int]:
+    """DNN, serving PLMN, RAT and slice of a PDU session; ABSENT what is not said."""
+    dnn, network = None, None
+    plmn = rat = slice_ = ABSENT
+    about = session.pduSessionInformation
+    if about is not None:
+        dnn = about.dnnId
+        network = about.servingCNPlmnId
+        if network is None and about.servingNetworkFunctionID is not None:
+            network = about.servingNetworkFunctionID.servingNetworkFunctionInformation.nFPLMNID
+        if about.ratType is not None:
+            rat = _RATS.get(about.ratType, ABSENT)
+        if about.networkSlicingInfo is not None:
+            slicing = about.networkSlicingInfo.sNSSAI
+            slice_ = slicing.sst << 32
+            if slicing.sd is not None:
+                if not _HEXADECIMAL(slicing.sd):
+                    raise ProblemError(400, OPTIONAL_IE_INCORRECT, "6 hexadecimal digits", "sNSSAI.sd")
+                sd = int(slicing.sd, 16)
+                slice_ += sd + 1 if sd != 0xFFFFFF else 0
+    if network is None and session.userLocationinfo is not None:
+        cell = session.userLocationinfo.nrLocation or session.userLocationinfo.eutraLocation
+        network = cell.tai.plmnId if cell is not None else None
+    if network is not None:
+        mcc, mnc = network.mcc, network.mnc
+        if not (mcc.isascii() and mcc.isdigit() and mnc.isascii() and mnc.isdigit()):
+            raise ProblemError(400, OPTIONAL_IE_INCORRECT, "digits", "PlmnId")
+        plmn = int(mcc) * 1000 + int(mnc)
+    return dnn, plmn, rat, slice_
+
+
+def _ipv4(text: str) -> int:
+    """An IPv4 address as a number. Raises ProblemError."""
+    try:
+        return int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big")
+    except (OSError, ValueError):
+        raise ProblemError(400, OPTIONAL_IE_INCORRECT, "an IPv4 address",
+                           "nfConsumerIdentification.nFIPv4Address") from None
+
+
+def _served(request: ChargingDataRequest) -> tuple[int, int, int, str | None]:
+    """IMSI, MSISDN and IMEI as packed digits, ABSENT for none, and a name where the subscriber has no number."""
+    imsi = msisdn = imei = ABSENT
+    name = number = None
     session, ims = request.pDUSessionChargingInformation, request.iMSChargingInformation
     about = session.userInformation if session is not None else ims.userInformation if ims is not None else None
-    number = about.servedGPSI if about is not None else None
-    if number is None and request.sMSChargingInformation is not None:
+    if about is not None:
+        number = about.servedGPSI
+        if about.servedPEI is not None and about.servedPEI.startswith("imei-"):
+            imei = _packed(about.servedPEI[5:])
+    elif request.sMSChargingInformation is not None:
         number = _of_sms(request)
+    subscriber = request.subscriberIdentifier
     if subscriber is not None:
-        if subscriber.startswith("imsi-") and _digits(subscriber, 5):
-            imsi = pack_digits(subscriber[5:])
-        elif subscriber.startswith("msisdn-") and _digits(subscriber, 7):
+        if subscriber.startswith("imsi-"):
+            imsi = _packed(subscriber[5:])
+        elif subscriber.startswith("msisdn-"):
             number = subscriber
-        else:
+        if imsi == ABSENT and number is not subscriber:
             name = subscriber.removeprefix("nai-")
-    if number is not None and number.startswith("msisdn-") and _digits(number, 7):
-        msisdn = pack_digits(number[7:])
-        name = None
+    if number is not None and number.startswith("msisdn-"):
+        msisdn = _packed(number[7:])
+        if msisdn != ABSENT:
+            name = None
+        elif number is subscriber:
+            name = subscriber
     if imsi == ABSENT and msisdn == ABSENT and not name:
         raise ProblemError(400, MANDATORY_IE_MISSING, "who is charged", "subscriberIdentifier")
-    return imsi, msisdn, name
+    return imsi, msisdn, imei, name
 
 
 def _of_sms(request: ChargingDataRequest) -> str | None:
@@ -280,22 +308,22 @@ def _parties(request: ChargingDataRequest) -> tuple[int, str | None]:
     """Role of the served party, and the other party as it was written."""
     ims, sms = request.iMSChargingInformation, request.sMSChargingInformation
     if ims is not None:
-        direction = _ROLES.get(ims.roleOfNode or "", Direction.ORIGINATING)
-        if direction == Direction.TERMINATING:
-            return int(direction), ims.callingPartyAddresses[0] if ims.callingPartyAddresses else None
-        return int(direction), ims.calledPartyAddress
+        direction = _ROLES.get(ims.roleOfNode or "", _ORIGINATING)
+        if direction == _TERMINATING:
+            return direction, ims.callingPartyAddresses[0] if ims.callingPartyAddresses else None
+        return direction, ims.calledPartyAddress
     if sms is not None:
         if sms.sMMessageType == "DELIVERY":
             sender = sms.originatorInfo
             other = None if sender is None else _party(
                 sender.originatorGPSI, sender.originatorReceivedAddress or sender.originatorOtherAddress)
-            return int(Direction.TERMINATING), other
+            return _TERMINATING, other
         for recipient in sms.recipientInfo or ():
             other = _party(recipient.recipientGPSI, recipient.recipientReceivedAddress
                            or recipient.recipientOtherAddress)
             if other:
-                return int(Direction.ORIGINATING), other
-    return int(Direction.ORIGINATING), None
+                return _ORIGINATING, other
+    return _ORIGINATING, None
 
 
 def _party(gpsi: str | None, address: SMAddressInfo | None) -> str | None:
@@ -304,34 +332,32 @@ def _party(gpsi: str | None, address: SMAddressInfo | None) -> str | None:
     return None if address is None else address.sMaddressData
 
 
-def _asked(asked: RequestedUnit | None, unit: int) -> int:
-    """Units asked for, 0 for whatever the operator grants, ABSENT for none."""
-    if asked is None:
-        return ABSENT
-    if unit == Unit.OCTET:
+def _asked(asked: RequestedUnit, unit: int) -> int:
+    """Units asked for, 0 for whatever the operator grants."""
+    if unit == _OCTET:
         if asked.totalVolume is not None:
             return min(asked.totalVolume, MOST_ASKED)
         return min((asked.uplinkVolume or 0) + (asked.downlinkVolume or 0), MOST_ASKED)
-    return min((asked.time if unit == Unit.SECOND else asked.serviceSpecificUnits) or 0, MOST_ASKED)
+    return min((asked.time if unit == _SECOND else asked.serviceSpecificUnits) or 0, MOST_ASKED)
 
 
 def _used(container: UsedUnitContainer, unit: int) -> int:
-    if unit == Unit.OCTET:
+    if unit == _OCTET:
         if container.totalVolume is not None:
             return container.totalVolume
         return (container.uplinkVolume or 0) + (container.downlinkVolume or 0)
-    if unit == Unit.SECOND:
+    if unit == _SECOND:
         return container.time or 0
     if container.serviceSpecificUnits is not None:
         return container.serviceSpecificUnits
     return len(container.eventTimeStamps or ())
 
 
-def _reason(triggers: list[Trigger] | None) -> int:
-    for trigger in triggers or ():
-        found = _REASONS.get(trigger.triggerType or "")
-        if found is not None:
-            return int(found)
+def _reason(triggers: list[Trigger]) -> int:
+    for trigger in triggers:
+        found = _REASONS.get(trigger.triggerType or "", ABSENT)
+        if found != ABSENT:
+            return found
     return _CONDITION if triggers else ABSENT
 
 
@@ -347,49 +373,50 @@ def _measure(usages: list[MultipleUnitUsage], unit: int, api: Api, limits: Limit
     lines: dict[tuple[int, int], list[int]] = {}
     asks: list[int] = []
     containers = 0
-
-    def line(group: int, identifier: int) -> list[int]:
-        at = (group, identifier)
-        found = lines.get(at)
-        if found is None:
-            found = lines[at] = [group, identifier, ABSENT, ABSENT, ABSENT, ABSENT]
-        return found
-
+    offline = api is Api.OFFLINE
     for usage in usages:
-        group = usage.ratingGroup
-        asked = _asked(usage.requestedUnit, unit) if api == Api.CONVERGED else ABSENT
-        used = usage.usedUnitContainer
-        if asked != ABSENT or not used:
-            whole = line(group, ABSENT)
-            if asked != ABSENT:
+        group, wanted, used = usage.ratingGroup, usage.requestedUnit, usage.usedUnitContainer
+        asked = ABSENT
+        if (wanted is not None and not offline) or not used:
+            line = lines.get((group, ABSENT))
+            if line is None:
+                line = lines[group, ABSENT] = [group, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT]
+            if wanted is not None and not offline:
+                asked = _asked(wanted, unit)
                 # Two UPFs: what both ask for together; whatever the operator grants if one leaves it open.
-                whole[2] = asked if whole[2] == ABSENT else 0 if not asked or not whole[2] else \
-                    min(whole[2] + asked, MOST_ASKED)
-        if used:
-            containers += len(used)
-            if containers > limits.containers:
-                raise ProblemError(400, OPTIONAL_IE_INCORRECT, f"at most {limits.containers} of them",
-                                   "usedUnitContainer")
-            changed = _last_change(used)
-            for place, container in enumerate(used):
-                apart = api == Api.OFFLINE or container.quotaManagementIndicator in _OFFLINE
-                identifier = container.serviceId if apart and container.serviceId is not None else ABSENT
-                target = line(group, identifier)
-                column = 4 if 0 <= changed < place else 3
-                target[column] = max(target[column], 0) + _used(container, unit)
-                if target[column] > MOST_UNITS:
-                    raise ProblemError(400, OPTIONAL_IE_INCORRECT, "more units than can be used", "usedUnitContainer")
-                if column == 4 and target[3] == ABSENT:
-                    target[3] = 0
-                reason = _reason(container.triggers)
-                if reason != ABSENT and target[5] in (ABSENT, _CONDITION):
-                    target[5] = reason
+                line[2] = asked if line[2] == ABSENT else 0 if not asked or not line[2] else \
+                    min(line[2] + asked, MOST_ASKED)
         asks.append(asked)
+        if not used:
+            continue
+        containers += len(used)
+        if containers > limits.containers:
+            raise ProblemError(400, OPTIONAL_IE_INCORRECT, f"at most {limits.containers} of them", "usedUnitContainer")
+        changed = ABSENT if len(used) == 1 else _last_change(used)
+        for place, container in enumerate(used):
+            identifier = ABSENT
+            if container.serviceId is not None and (offline or container.quotaManagementIndicator in _OFFLINE):
+                identifier = container.serviceId
+            line = lines.get((group, identifier))
+            if line is None:
+                line = lines[group, identifier] = [group, identifier, ABSENT, ABSENT, ABSENT, ABSENT]
+            if line[3] == ABSENT:
+                line[3] = 0
+            column = 4 if 0 <= changed < place else 3
+            units = _used(container, unit) + (line[column] if line[column] > 0 else 0)
+            if units > MOST_UNITS:
+                raise ProblemError(400, OPTIONAL_IE_INCORRECT, "more units than can be used", "usedUnitContainer")
+            line[column] = units
+            if container.triggers and line[5] in _UNSAID:
+                line[5] = _reason(container.triggers)
     if triggers:
         said = _reason(triggers)
-        for each in lines.values():
-            if each[3] != ABSENT and each[5] == ABSENT:
-                each[5] = said
+        for line in lines.values():
+            if line[3] != ABSENT and line[5] == ABSENT:
+                line[5] = said
+    if len(usages) == len(lines) == 1:
+        found = 0 if (group, ABSENT) in lines else ABSENT
+        return list(lines.values()), [(group, usages[0].uPFID, asked, found)]
     places = {at[0]: place for place, at in enumerate(lines) if at[1] == ABSENT}
     groups = [(usage.ratingGroup, usage.uPFID, each, places.get(usage.ratingGroup, ABSENT))
               for usage, each in zip(usages, asks, strict=True)]

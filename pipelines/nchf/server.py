@@ -63,10 +63,9 @@ class NchfServer:
         raise ReferenceDataError(f"nchf: no answer on {self.settings.host}:{self.settings.port}", "a free port", "")
 
     async def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_S)
-            self.app.sweep(loop.time())
+            self.app.sweep()
 
     async def stop(self, drain_s: float = 5.0) -> None:
         """Answer what was asked, at most for so long, and close."""

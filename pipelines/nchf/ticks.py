@@ -40,11 +40,14 @@ class Ticks:
         self.blocks = 0
         self._waiting: list[asyncio.Future[Answered]] = []
         self._scheduled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self) -> "asyncio.Future[Answered]":
         """The answers of the block that now fills, to which rows have just been appended."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:  # asking for it each time is a call of the system
+            loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[Answered] = loop.create_future()
         self._waiting.append(future)
         if self.rows.count >= self.most_rows:
@@ -56,14 +59,16 @@ class Ticks:
 
     def _turn(self) -> None:
         # Once more round the loop: what the sockets brought meanwhile goes along.
-        asyncio.get_running_loop().call_soon(self._send)
+        assert self._loop is not None
+        self._loop.call_soon(self._send)
 
     def _send(self) -> None:
         self._scheduled = False
         if self._waiting:
             rows, self.rows = self.rows, Rows.begin()
             waiting, self._waiting = self._waiting, []
-            task = asyncio.get_running_loop().create_task(self._serve(rows, waiting))
+            assert self._loop is not None
+            task = self._loop.create_task(self._serve(rows, waiting))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
