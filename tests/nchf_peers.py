@@ -49,7 +49,7 @@ class StandIn:
     held: dict[tuple[int, int, int], int] = field(default_factory=dict)
     used: list[tuple[int, int, int]] = field(default_factory=list)      # account, rating group, units
     blocks: list[Cells] = field(default_factory=list)
-    answered: dict[tuple[int, int, int], dict[str, list[int]]] = field(default_factory=dict)
+    answered: dict[tuple[int, int, int], dict[int, dict[str, int]]] = field(default_factory=dict)
     wait: asyncio.Event | None = None
     fails: BaseException | None = None
 
@@ -88,12 +88,12 @@ class StandIn:
             answers["message_code"][row], answers["repeated"][row] = code, repeated
             if repeated:
                 kept = self.answered[*key, r["number"]]
-                for name, value in kept[str(r["rating_group"])].items():  # type: ignore[call-overload]
+                for name, value in kept.get(r["rating_group"], {}).items():
                     answers[name][row] = value
                 continue
             if code != online.USER_UNKNOWN:
                 self._charge(answers, row, r, key, code)
-            self.answered.setdefault((*key, r["number"]), {})[str(r["rating_group"])] = {  # type: ignore[assignment]
+            self.answered.setdefault((*key, r["number"]), {})[r["rating_group"]] = {
                 name: int(answers[name][row]) for name in ANSWER.names if name not in ("message", "repeated")}
         return answers
 

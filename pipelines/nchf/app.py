@@ -57,7 +57,7 @@ class NchfApp:
         self.stopping = False
         self.open = 0
         self.answered: dict[int, int] = {}
-        self._reading: dict[Any, float] = {}  # bodies that are awaited, and since when
+        self.reading: dict[Any, float] = {}  # bodies that are awaited, and since when
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         self.open += 1
@@ -153,11 +153,11 @@ class NchfApp:
         if not size.isdigit() or int(size) > self.limits.body_octets:
             raise ProblemError(413, detail=f"more than {self.limits.body_octets} octets")
         coming = exchange()
-        self._reading[coming] = time.monotonic()
+        self.reading[coming] = time.monotonic()
         try:
             body: bytes = await coming
         finally:
-            del self._reading[coming]
+            del self.reading[coming]
         return body
 
     async def _unmeasured(self, exchange: Exchange) -> bytes:
@@ -177,7 +177,7 @@ class NchfApp:
     def sweep(self) -> None:
         """Give up bodies that do not come."""
         late = time.monotonic() - self.limits.body_s
-        for coming in [c for c, since in self._reading.items() if since < late]:
+        for coming in [c for c, since in self.reading.items() if since < late]:
             coming.cancel()
 
 

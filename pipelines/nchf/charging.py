@@ -66,7 +66,7 @@ class Charging:
         self.references = References(secret)
         self.gate = Gate(limits)
         self.listener = listener or Listener()
-        self.ticks = Ticks(node, Columns(words, "nchf", limits.labels), limits.tick_rows, lambda _: None)
+        self.ticks = Ticks(node, Columns(words, "nchf", limits.labels), limits.tick_rows)
         self._speaker = Speaker(node.rules)
         self._rules = node.rules
         self._first = np.zeros(shape.DEPTH + 1, np.int64)
@@ -130,8 +130,6 @@ class Charging:
 
     def _append(self, request: ChargingDataRequest, kind: RequestKind, api: Api, key: Key, meter: int
                 ) -> requests.Asked:
-        if self.ticks.failure is not None:
-            raise ProblemError(500, SYSTEM_FAILURE)
         operator = self.node.reference.operator
         if operator is not self._home_of:
             self._home, self._home_of = frozenset(operator.home_plmn_numbers), operator

@@ -4,11 +4,10 @@ The next block fills while the node makes the one before durable; a single reque
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipelines.nchf.columns import Columns
-from pipelines.nchf.requests import Asked, Rows
+from pipelines.nchf.requests import Rows
 from pipelines.nchf.service import ChargingNode
 from schemas.columns import Cells
 from schemas.errors import InvariantError
@@ -26,18 +25,15 @@ class Answered:
 
 _READ = ("message_code", "result_code", "repeated", "granted", "final_action", "validity_s", "threshold", "holding_s",
          "change_us")
-Waiting = tuple["asyncio.Future[Answered]", Asked]
 
 
 class Ticks:
-    """Gathers rows and asks the node. failed: called once when the node fails; nothing is asked any more."""
+    """Gathers rows and asks the node."""
 
-    def __init__(self, node: ChargingNode, columns: Columns, most_rows: int,
-                 failed: Callable[[BaseException], None]) -> None:
-        self.node, self.columns, self.most_rows, self.failed = node, columns, most_rows, failed
+    def __init__(self, node: ChargingNode, columns: Columns, most_rows: int) -> None:
+        self.node, self.columns, self.most_rows = node, columns, most_rows
         self.rows = Rows.begin()
-        self.failure: BaseException | None = None
-        self.blocks = 0
+        self.blocks = self.failures = 0
         self._waiting: list[asyncio.Future[Answered]] = []
         self._scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -75,17 +71,13 @@ class Ticks:
     async def _serve(self, rows: Rows, waiting: "list[asyncio.Future[Answered]]") -> None:
         self.blocks += 1
         try:
-            if self.failure is not None:
-                raise self.failure
             cells = self.columns.cells(rows, self.node.reference)
             answers: Cells = await self.node.request(cells)
             if len(answers) != rows.count:
                 raise InvariantError(f"{len(answers)} answers to {rows.count} requests", "one for each")
             answered = Answered({name: answers[name].tolist() for name in _READ})
-        except Exception as error:  # whether it charged is not known: nobody is told that it did or did not
-            if self.failure is None:
-                self.failure = error
-                self.failed(error)
+        except Exception as error:  # whether it charged is not known: nobody is told that it did, and all ask again
+            self.failures += 1
             for future in waiting:
                 if not future.done():
                     future.set_exception(error)
@@ -93,6 +85,10 @@ class Ticks:
         for future in waiting:
             if not future.done():
                 future.set_result(answered)
+
+    def forget_loop(self) -> None:
+        """For tests, which have a loop each."""
+        self._loop = None
 
     async def drain(self) -> None:
         """Until the node has answered all that was asked."""
