@@ -58,6 +58,7 @@ class NchfServer:
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection(self.settings.host, self.settings.port)
                 writer.close()
+                await writer.wait_closed()
                 return
             await asyncio.sleep(0.01)
         raise ReferenceDataError(f"nchf: no answer on {self.settings.host}:{self.settings.port}", "a free port", "")

@@ -3,7 +3,6 @@
 import asyncio
 import copy
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,9 +99,11 @@ FINE = [
 ]
 BODIES = {
     "empty": b"", "null": b"null", "number": b"5", "list": b"[]", "text": b'"x"', "object": b"{}", "half": b'{"a":',
-    "two": b"{}{}", "bracket": b"]", "quote": b'"', "backslash": b'{"a\\', "open text": b'{"a": "', "bom": b"\xef\xbb\xbf{}",
-    "nul": b"\0", "no UTF-8": b'{"subscriberIdentifier": "\xff\xfe"}', "not a number": b'{"invocationSequenceNumber": NaN}',
-    "deep lists": b"[" * 30_000, "deep objects": b'{"a":' * 10_000, "deep in unknown": b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}",
+    "two": b"{}{}", "bracket": b"]", "quote": b'"', "backslash": b'{"a\\', "open text": b'{"a": "',
+    "byte order mark": b"\xef\xbb\xbf{}", "nul": b"\0", "no UTF-8": b'{"subscriberIdentifier": "\xff\xfe"}',
+    "no UTF-8 in what is not read": b'{"x": "\xc3"}', "not a number": b'{"invocationSequenceNumber": NaN}',
+    "deep lists": b"[" * 30_000, "deep objects": b'{"a":' * 10_000,
+    "deep in what is not read": b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}",
     "wide": b"{" + b",".join(b'"k%d":1' % i for i in range(3000)) + b"}", "xml": b"<a/>", "commas": b"{,}",
 }
 
