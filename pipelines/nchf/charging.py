@@ -2,11 +2,12 @@
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
+from mediation.normalise import TokenKey
 from pipelines.nchf import requests
 from pipelines.nchf.answers import Speaker, problem, written
 from pipelines.nchf.columns import Columns
@@ -24,7 +25,8 @@ from pipelines.nchf.problems import (
 )
 from pipelines.nchf.references import Key, References
 from pipelines.nchf.requests import Api
-from pipelines.nchf.service import ChargingNode, Words
+from pipelines.nchf.service import ChargingNode
+from pipelines.nchf.sessions import Callbacks
 from pipelines.nchf.ticks import Answered, Ticks
 from schemas import online
 from schemas.columns import I64
@@ -42,31 +44,16 @@ class Created:
     body: bytes
 
 
-@dataclass
-class Listener:
-    """Who wants to know where a session is to be notified."""
-
-    uris: dict[Key, str] = field(default_factory=dict)
-
-    def opened(self, key: Key, uri: str) -> None:
-        """A session named where it wants to be called back."""
-        self.uris[key] = uri
-
-    def closed(self, key: Key) -> None:
-        """A session ended."""
-        self.uris.pop(key, None)
-
-
 class Charging:
     """Requests in, bodies out. One for a node; all calls in the node's event loop."""
 
-    def __init__(self, node: ChargingNode, words: Words, secret: bytes, limits: Limits,
-                 listener: Listener | None = None) -> None:
+    def __init__(self, node: ChargingNode, token_key: TokenKey, secret: bytes, limits: Limits,
+                 callbacks: Callbacks | None = None) -> None:
         self.node, self.limits = node, limits
         self.references = References(secret)
         self.gate = Gate(limits)
-        self.listener = listener or Listener()
-        self.ticks = Ticks(node, Columns(words, "nchf", limits.labels), limits.tick_rows)
+        self.callbacks = callbacks or Callbacks()
+        self.ticks = Ticks(node, Columns(token_key, node.lexicon, "nchf", limits.labels), limits.tick_rows)
         self._speaker = Speaker(node.rules)
         self._rules = node.rules
         self._first = np.zeros(shape.DEPTH + 1, np.int64)
@@ -87,8 +74,6 @@ class Charging:
             answer = await self._charge(request, RequestKind.INITIAL, api, key, meter)
         finally:
             self.gate.leave(consumer)
-        if request.notifyUri is not None and not request.oneTimeEvent:
-            self.listener.opened(key, request.notifyUri)
         return Created(reference, answer)
 
     async def update(self, body: bytes, api: Api, consumer: str, reference: str) -> bytes:
@@ -100,8 +85,6 @@ class Charging:
             answer = await self._charge(request, RequestKind.UPDATE, api, key, meter)
         finally:
             self.gate.leave(consumer)
-        if request.notifyUri is not None:
-            self.listener.opened(key, request.notifyUri)
         return answer
 
     async def release(self, body: bytes, api: Api, reference: str) -> None:
@@ -111,7 +94,7 @@ class Charging:
         asked = self._append(request, RequestKind.TERMINATION, api, key, meter)
         answers = await self._answers()
         code = answers["message_code"][asked.first]
-        self.listener.closed(key)
+        self.callbacks.ended(key)
         if code != online.SUCCESS:
             raise problem(code)
 
@@ -120,7 +103,10 @@ class Charging:
     async def _charge(self, request: ChargingDataRequest, kind: RequestKind, api: Api, key: Key, meter: int) -> bytes:
         asked = self._append(request, kind, api, key, meter)
         answers = await self._answers()
-        return encode(self.speaker.response(asked, answers, self.now()))
+        said = encode(self.speaker.response(asked, answers, self.now()))
+        if not request.oneTimeEvent:
+            self.callbacks.answered(key, request.notifyUri, asked, answers)
+        return said
 
     async def _answers(self) -> Answered:
         try:
