@@ -224,6 +224,24 @@ def append(rows: Rows, request: ChargingDataRequest, kind: RequestKind, api: Api
     return Asked(number, first, count, unit, service, groups)
 
 
+def append_subscriber(rows: Rows, supi: str | None, gpsi: str | None, time_us: int) -> None:
+    """Write a row that says no more than who somebody is. Raises ProblemError."""
+    imsi, msisdn, name = ABSENT, ABSENT, None
+    if supi is not None:
+        imsi = _packed(supi[5:]) if supi.startswith("imsi-") else ABSENT
+        name = None if imsi != ABSENT else supi.removeprefix("nai-")
+    if gpsi is not None and gpsi.startswith("msisdn-"):
+        msisdn = _packed(gpsi[7:])
+        name = None if msisdn != ABSENT else name
+    if imsi == ABSENT and msisdn == ABSENT and not name:
+        raise ProblemError(400, "USER_UNKNOWN")
+    if name:
+        rows.texts.served.append((rows.count, name))
+    values = dict.fromkeys(COLUMNS, ABSENT) | {"direction": _ORIGINATING, "event_time_us": time_us, "roaming": 0}
+    rows.flat += (*values.values(), msisdn, imsi, ABSENT)
+    rows.count += 1
+
+
 def _network(session: PDUSessionChargingInformation) -> tuple[str | None, int, int, int]:
     """DNN, serving PLMN, RAT and slice of a PDU session; ABSENT what is not said."""
     dnn, network = None, None

@@ -1,7 +1,7 @@
 """Sessions that can be called back: when an account changes, those that ran out are told to ask again.
 
-They are kept as those of Gy are (`pipelines.serve.open_sessions`): in memory, and over a restart those whose final units
-were granted, which may wait for a top-up for long.
+They are kept as those of Gy are (`pipelines.serve.open_sessions`): in memory, and over a restart those whose final
+units were granted, which may wait for a top-up for long.
 """
 
 from collections.abc import Mapping
