@@ -1,4 +1,4 @@
-"""What tests of sessions in real time share: a tariff of linear prices, rules, and clients that are not well-behaved."""
+"""What tests of sessions in real time share: a tariff of linear prices, rules, and clients that misbehave."""
 
 from reference_data.online import OnlineRules, ServiceRules
 from schemas.codes import Service, Unit

@@ -22,7 +22,7 @@ def main(first: int, stop: int) -> int:
     """Returns how many seeds broke a law."""
     began, broken = time.perf_counter(), 0
     total = Report(first)
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         template = make_template(Path(folder) / "template")
         if stop == first + 1:
             sys.stdout.write(f"{simulate(first, template, Path(folder) / str(first))}\n")
@@ -43,8 +43,8 @@ def main(first: int, stop: int) -> int:
                                      f"{time.perf_counter() - began:.0f} s\n")
                     sys.stdout.flush()
     steps = sorted(set(total.cuts))
-    sys.stdout.write(f"{stop - first} seeds, {broken} broken: {total.lives} lives, power cut {len(total.cuts)} times at "
-                     f"{len(steps)} kinds of steps ({', '.join(steps)}), {total.requests} requests, {total.replies} "
+    sys.stdout.write(f"{stop - first} seeds, {broken} broken: {total.lives} lives, power cut {len(total.cuts)} times "
+                     f"at {len(steps)} kinds of steps ({', '.join(steps)}), {total.requests} requests, {total.replies} "
                      f"replies, {total.repeated} of them repeated, {total.entries} journal entries, "
                      f"{time.perf_counter() - began:.0f} s\n")
     return broken

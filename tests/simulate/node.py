@@ -145,8 +145,7 @@ class Simulation:
             self.network.now_us = self.clock.time_ns() // 1000
             if self.luck.random() < 0.1:
                 self.clock.jump(self.luck.choice((-400, -3, 2, 90, 1000)))
-            for message in self.network.messages():
-                tasks.append(asyncio.ensure_future(self.client(node, message)))
+            tasks += [asyncio.ensure_future(self.client(node, message)) for message in self.network.messages()]
             if self.luck.random() < 0.3:
                 tasks.append(asyncio.ensure_future(self.command(node, self.make_command())))
             await asyncio.sleep(self.luck.choice((0, 0.0005, 0.01, 1.0, 20.0, 150.0)))

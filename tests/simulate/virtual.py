@@ -21,7 +21,7 @@ class Clock:
     """Virtual time. `wall_us` may jump; `now` never goes back."""
 
     def __init__(self, wall_us: int) -> None:
-        self.now, self._wall_us = 0.0, wall_us
+        self.now, self._wall_us, self._slept = 0.0, wall_us, 0
 
     def jump(self, seconds: float) -> None:
         self._wall_us += int(seconds * 1_000_000)
@@ -34,6 +34,8 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+        self._slept += 1
+        assert self._slept < 10_000, "a thread waits for what never comes"
 
 
 class _Selector(selectors.DefaultSelector):

@@ -32,7 +32,8 @@ def make_template(folder: Path) -> Path:
         operator=OPERATOR | {"online": {**online, "supervision_s": SUPERVISION_S, "remember_s": REMEMBER_S,
                                         "offline_rating_groups": [OFFLINE]}},
         accounts=[account(number, opening_balance=money, shared_account_id=SHARES.get(number),
-                          credit_limit=CREDIT.get(number, "0"), time_zone="UTC", state="barred" if number == BARRED else "active")
+                          credit_limit=CREDIT.get(number, "0"), time_zone="UTC",
+                          state="barred" if number == BARRED else "active")
                   for number, money in OPENING.items()],
         services=[{"service_id": n + 10, "account_id": n, "kind": "mobile", **times()} for n in OPENING],
         resources=[{"kind": "msisdn", "value": msisdn(n), "service_id": n + 10, **times()} for n in OPENING],
