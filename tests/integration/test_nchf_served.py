@@ -1,4 +1,4 @@
-"""`tarifa serve` before a session management function: HTTP/2, credit that ends, a top-up, a kill; and policy counters."""
+"""`tarifa serve` before a session management function: HTTP/2, credit that ends, top-up, kill; policy counters."""
 
 import asyncio
 import json

@@ -151,7 +151,8 @@ class Simulation:
             await asyncio.sleep(self.luck.choice((0, 0.0005, 0.01, 1.0, 20.0, 150.0)))
             if node.failure is not None:
                 break
-        await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.timeout(5000):  # of virtual time: every request is answered, or fails
+            await asyncio.gather(*tasks, return_exceptions=True)
         if node.failure is not None:
             raise node.failure
         await node.stop()
