@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from pipelines.nchf.access import NchfSettings
 from reference_data.yaml_file import read_yaml
 from schemas.errors import ReferenceDataError
 
@@ -41,11 +42,12 @@ class Gy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """serve.yaml. identity: who we are. What has no section is not served. nchf, api: see their front ends."""
+    """serve.yaml. identity: who we are in Diameter. What has no section is not served. commit_s: seconds between commits
+    to the ledger. api: for its front end."""
 
     identity: Names
     gy: Gy | None = None
-    nchf: dict[str, object] | None = None
+    nchf: NchfSettings | None = None
     api: dict[str, object] | None = None
     commit_s: float = 1.0
 
@@ -65,6 +67,8 @@ def load_serve(operator: Path) -> Serve:
                 raise ReferenceDataError(f"{FILE}, {place}.{key}: {value!r}", "a name of letters, digits, - and dots")
     if not 0.05 <= serve.commit_s <= 3600:
         raise ReferenceDataError(f"{FILE}, commit_s: {serve.commit_s}", "0.05 to 3600 seconds")
+    if serve.nchf is not None:
+        serve.nchf.check()
     if serve.gy is not None:
         address(serve.gy.listen, "gy.listen", serve.gy.tls is not None and bool(serve.gy.tls.clients))
     return serve

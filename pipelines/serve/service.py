@@ -5,11 +5,14 @@ take no more and answer what they have, 2 the node commits, leaves balances and 
 """
 
 import asyncio
+import hashlib
 import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
+
+import msgspec
 
 from pipelines.diameter.base import Identity
 from pipelines.diameter.dictionary import CREDIT_CONTROL
@@ -17,6 +20,12 @@ from pipelines.diameter.overload import BeginnersFirst
 from pipelines.diameter.server import DiameterServer
 from pipelines.durable import Disk, put_if_absent
 from pipelines.home import Home, Input
+from pipelines.nchf.access import NchfSettings
+from pipelines.nchf.app import NchfApp
+from pipelines.nchf.charging import Charging
+from pipelines.nchf.limits import Limits
+from pipelines.nchf.server import NchfServer
+from pipelines.nchf.service import Words
 from pipelines.serve.config import Gy, Serve, address, load_serve, tls_context
 from pipelines.serve.gy import GyFrontEnd
 from pipelines.serve.handoff import HandOff
@@ -77,6 +86,35 @@ class GyService:
         self._sessions.save()
 
 
+class NchfService:
+    """Converged charging over HTTP before a node."""
+
+    name = "nchf"
+
+    def __init__(self, node: OnlineNode, settings: NchfSettings) -> None:
+        operator, limits = node.source.operator, Limits()
+        files = {name: str(operator / path) for name in ("certificate", "key", "client_ca")
+                 if (path := getattr(settings, name)) is not None}
+        self._settings = msgspec.structs.replace(settings, **files)
+        # References are the same after a restart, and nobody can guess one.
+        secret = hashlib.sha256(b"tarifa nchf references 1" + node.keys.vault_key).digest()
+        charging = Charging(node, Words(node.keys.token_key, node.lexicon.label), secret, limits)
+        self.app = NchfApp(charging, self._settings)
+        self.server = NchfServer(self.app, self._settings, limits)
+
+    async def start(self) -> str:
+        """Listen; returns the address."""
+        await self.server.start()
+        return f"{self._settings.host}:{self._settings.port}"
+
+    async def stop(self) -> None:
+        """Answer what was received, and close."""
+        await self.server.stop()
+
+    def check(self) -> None:
+        """A request that goes wrong is answered so."""
+
+
 def origin_state(home: Home) -> int:
     """Origin-State-Id: made with the home and never changed, since no session is ever lost with a process."""
     path = home.root / "serve" / "origin_state"
@@ -96,6 +134,8 @@ def front_ends(node: OnlineNode, serve: Serve) -> list[FrontEnd]:
     found: list[FrontEnd] = [HandOff(node)]
     if serve.gy is not None:
         found.append(GyService(node, serve, serve.gy))
+    if serve.nchf is not None:
+        found.append(NchfService(node, serve.nchf))
     return found
 
 
