@@ -14,7 +14,10 @@ import httpx
 import pytest
 import yaml
 
+from pipelines.archive import Archive
 from pipelines.controls import run_controls
+from pipelines.corrections.history import History
+from pipelines.keys import Keys
 from pipelines.ledger.sql import asking
 from pipelines.serve.home_socket import connect
 from pipelines.serve.log import Log
@@ -112,6 +115,9 @@ def test_a_session_outlives_its_credit_a_top_up_and_a_kill(day: Path, tmp_path: 
     assert sum(row["used"] or 0 for row in grants) == sum(row["quantity"] for row in site.rows("rated"))
     assert not any(NUMBER.encode() in path.read_bytes() for path in site.home.root.rglob("*")
                    if path.is_file() and "vault" not in path.parts)
+    operator = site.input.operator
+    with pytest.raises(LedgerError, match="in real time"):
+        list(History(site.ledger, Archive(site.home.archive, Keys.open(site.home.keys)), operator, (0, 0)).groups())
     said_before = site.said(tables=(*SAID, "grant"))
     one, other = replayed(site)
     assert one.online.open == 0 and same_state(one, other)
