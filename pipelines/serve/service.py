@@ -1,7 +1,8 @@
 """A node with its front ends, from start to stop: what `tarifa serve` runs.
 
-Start: 1 the home is opened and recovered, 2 kernels are loaded, 3 the node begins, 4 front ends listen. Stop, by a signal: 1 front ends
-take no more and answer what they have, 2 the node commits, leaves balances and a snapshot, 3 the home is given back.
+Start: 1 the home is opened and recovered, 2 kernels are loaded, 3 the node begins, 4 front ends listen. Stop, by a
+signal: 1 front ends take no more and answer what they have, 2 the node commits, leaves balances and a snapshot, 3 the
+home is given back.
 """
 
 import asyncio
