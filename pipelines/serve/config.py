@@ -41,7 +41,8 @@ class Gy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """serve.yaml. identity: who we are. What has no section is not served. nchf, api: see their front ends."""
+    """serve.yaml. identity: who we are in Diameter. What has no section is not served. commit_s: seconds between
+    commits to the ledger. api: for its front end."""
 
     identity: Names
     gy: Gy | None = None

@@ -1,7 +1,8 @@
 """A node with its front ends, from start to stop: what `tarifa serve` runs.
 
-Start: 1 the home is opened and recovered, 2 the node begins, 3 front ends listen. Stop, by a signal: 1 front ends
-take no more and answer what they have, 2 the node commits, leaves balances and a snapshot, 3 the home is given back.
+Start: 1 the home is opened and recovered, 2 kernels are loaded, 3 the node begins, 4 front ends listen. Stop, by a
+signal: 1 front ends take no more and answer what they have, 2 the node commits, leaves balances and a snapshot, 3 the
+home is given back.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from pipelines.serve.log import Log
 from pipelines.serve.node import OnlineNode, Pace
 from pipelines.serve.open_sessions import OpenSessions
 from schemas.errors import LedgerError
+from schemas.jit import compile_all
 
 REPORT_S = 60.0
 
@@ -113,6 +115,7 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
     try:
         log("recovered", seconds=round(node.recovered_s, 3), events=node.recovered_events, accounts=len(node.book),
             open_sessions=node.book.online.open, position=node.position, reference=node.reference.content_hash[:12])
+        await asyncio.to_thread(compile_all)  # the first request is not to wait for kernels
         await node.start()
         for signum in (signal.SIGTERM, signal.SIGINT):
             with suppress(ValueError, RuntimeError):  # not the main thread
