@@ -5,6 +5,9 @@ import logging
 import time
 from typing import Any, Protocol
 
+from granian._granian import RSGIProtocolClosed as ProtocolClosed
+from granian._granian import RSGIProtocolError as ProtocolError
+
 from pipelines.nchf.access import CONVERGED, OFFLINE, SPENDING, Door, NchfSettings
 from pipelines.nchf.charging import Charging
 from pipelines.nchf.problems import (
@@ -21,9 +24,11 @@ from pipelines.nchf.spending import SpendingLimits
 _LOG = logging.getLogger("tarifa.nchf")
 _JSON = [("content-type", "application/json")]
 _MOST_REFERENCE = 255
+_GONE = 499  # counted as this: whoever asked was gone before there was anything to answer
 # First segments of a path: scope, API, version, name of the collection.
 _CHARGING = {"nchf-convergedcharging": (CONVERGED, Api.CONVERGED, "v3", "chargingdata"),
              "nchf-offlineonlycharging": (OFFLINE, Api.OFFLINE, "v1", "offlinechargingdata")}
+_OFFLINE_PATH = "/nchf-offlineonlycharging/v1/offlinechargingdata"
 _SPENDING = "nchf-spendinglimitcontrol"
 
 
@@ -64,10 +69,14 @@ class NchfApp:
         try:
             status, headers, body = await self._answer(scope, exchange)
         except ProblemError as error:
-            status, headers, body = error.status, [("content-type", PROBLEM), *error.headers], error.body()
+            status, body = error.status, error.body()
+            headers = [("content-type", _problem_type(scope.path, status)), *error.headers]
         except asyncio.CancelledError:  # the body did not come in time
             late = ProblemError(408, TIMED_OUT)
             status, headers, body = 408, [("content-type", PROBLEM)], late.body()
+        except (ProtocolClosed, ProtocolError):  # gone, with half of its body
+            self.answered[_GONE] = self.answered.get(_GONE, 0) + 1
+            return
         except Exception:  # our mistake: it costs this request alone, and is told without what was in it
             _LOG.exception("a request to %s failed", scope.path.partition("/chargingdata/")[0][:64])
             wrong = ProblemError(500, SYSTEM_FAILURE)
@@ -179,6 +188,11 @@ class NchfApp:
         late = time.monotonic() - self.limits.body_s
         for coming in [c for c, since in self.reading.items() if since < late]:
             coming.cancel()
+
+
+def _problem_type(path: str, status: int) -> str:
+    """Content type of an error: the official text of OfflineOnlyCharging has another for some (TS 32.291 A.3)."""
+    return "application/json" if status in (400, 403, 404) and path.startswith(_OFFLINE_PATH) else PROBLEM
 
 
 def _is_json(content_type: str) -> bool:
