@@ -101,7 +101,7 @@ class Nothing:
         await exchange()
         exchange.response_bytes(200, [("content-type", "application/json")], b"{}")
 
-    def sweep(self) -> None:
+    def sweep(self, seconds: float) -> None:
         pass
 
 

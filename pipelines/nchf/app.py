@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from typing import Any, Protocol
 
 from granian._granian import RSGIProtocolClosed as ProtocolClosed
@@ -62,7 +61,8 @@ class NchfApp:
         self.stopping = False
         self.open = 0
         self.answered: dict[int, int] = {}
-        self.reading: dict[Any, float] = {}  # bodies that are awaited, and since when
+        self._turns = 0
+        self.reading: dict[Any, int] = {}  # bodies that are awaited, and since which turn
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         self.open += 1
@@ -162,7 +162,7 @@ class NchfApp:
         if not size.isdigit() or int(size) > self.limits.body_octets:
             raise ProblemError(413, detail=f"more than {self.limits.body_octets} octets")
         coming = exchange()
-        self.reading[coming] = time.monotonic()
+        self.reading[coming] = self._turns
         try:
             body: bytes = await coming
         finally:
@@ -183,9 +183,13 @@ class NchfApp:
             raise ProblemError(408, TIMED_OUT) from None
         return b"".join(parts)
 
-    def sweep(self) -> None:
-        """Give up bodies that do not come."""
-        late = time.monotonic() - self.limits.body_s
+    def sweep(self, seconds: float) -> None:
+        """Called every so many seconds: give up bodies that do not come.
+
+        Turns are counted and not seconds: while the loop is busy with something long, bodies may have come unseen.
+        """
+        self._turns += 1
+        late = self._turns - self.limits.body_s / seconds
         for coming in [c for c, since in self.reading.items() if since < late]:
             coming.cancel()
 
