@@ -47,6 +47,7 @@ from reference_data.snapshot import Snapshot
 from schemas.codes import SuspenseAction
 from schemas.columns import Cells
 from schemas.errors import LedgerError
+from schemas.identity_change import IDENTITY_CHANGE
 from schemas.rated import ACCOUNT_STATE, LEG_SUSPENSE, NOTIFICATION, POSTING, RATED
 from schemas.usage import SUSPENSE, USAGE
 
@@ -186,12 +187,13 @@ class ChargingNode:
                 "posting": Cells.concat(POSTING, [p.posting for p in parts]),
                 "suspense": Cells.concat(SUSPENSE, [p.suspense for p in parts])}
         for name, columns in (("notification", NOTIFICATION), ("account_state", ACCOUNT_STATE),
-                              ("leg_suspense", LEG_SUSPENSE)):
+                              ("leg_suspense", LEG_SUSPENSE), ("identity_change", IDENTITY_CHANGE)):
             more = Cells.concat(columns, [getattr(p, name) for p in parts])
             if len(more):
                 rows[name] = more
         opened = opened_rows(self._operator, self.book.account_ids[known:], self._reference.friends) \
-            if own and self._operator is not None and len(self.book) > known else None
+            if own and self._operator is not None and len(self.book) > known \
+            and _read(own[0][1]).get("kind") == OPENING else None
         self.finish()
         if ahead and self._threads > 1:
             self._running = self._committer.submit(self._commit, first, entries, rows, own, opened)
@@ -259,7 +261,8 @@ class ChargingNode:
 
     def try_command(self, command: Mapping[str, object]) -> Charged:
         """What carrying out this command next would give. Changes the book, as `try_charging` does."""
-        return apply_command(command, self.position, self._reference.tariffs, self.book)
+        return apply_command(command, self.position, self._reference.tariffs, self.book,
+                             inventory=self._reference.inventory)
 
     def try_legs(self, legs: LegIds) -> Charged:
         """What charging these legs next would give. Changes the book, as `try_charging` does."""
@@ -376,7 +379,8 @@ class ChargingNode:
                 command = _read(entry.content)
                 if "line" in command:  # of a file: what it says can be none of the node's own
                     moved.append(apply_command(command["command"], place, tariffs, self.book,
-                                               self._origin(*command["line"]), check=False))
+                                               self._origin(*command["line"]), check=False,
+                                               inventory=self._reference.inventory))
                 elif command.get("kind") == OPENING:
                     moved.append(self._open(command, place))
                 elif command.get("kind") == CLOSE_AFTER:
@@ -388,7 +392,8 @@ class ChargingNode:
                 elif command.get("kind") == CORRECT:
                     self._apply_correction(command)
                 else:
-                    moved.append(apply_command(command, place, tariffs, self.book, self._origin(), check=False))
+                    moved.append(apply_command(command, place, tariffs, self.book, self._origin(), check=False,
+                                               inventory=self._reference.inventory))
         check_movements(Cells.concat(POSTING, [m.posting for m in moved]))
         return [*moved, *parts]
 

@@ -17,7 +17,7 @@ from pipelines.corrections.withdrawn import IDS, Ids, ids_of
 from pipelines.set_aside_legs import LegIds, charged_keys, without_aside
 from rating.book import BalanceBook
 from rating.charging import Charged, charge
-from rating.commands import Origin, apply_command
+from rating.commands import IDENTITY_KINDS, Origin, apply_command
 from rating.friends import befriend
 from reference_data.tariffs.compile import Tariffs
 from schemas.columns import ABSENT, I64, Cells
@@ -103,6 +103,8 @@ class Replay:
             self._charge_legs(group, position, LegIds.of_json(content["legs"]))
             return
         command = content["command"] if "line" in content else content
+        if command.get("kind") in IDENTITY_KINDS:  # usage was resolved when it came; no balance knows of it
+            return
         account = command.get("account_id", ABSENT)
         account = account if isinstance(account, int) and not isinstance(account, bool) else ABSENT
         if account != ABSENT and not self._concerns(command):
