@@ -364,6 +364,20 @@ class BalanceBook:
         order = np.lexsort((ids, rows))
         return rows[order], ids[order], left[order], from_us[order], to_us[order]
 
+    def buckets_of(self, row: int) -> list[tuple[int, int, int, int]]:
+        """(bucket id, remaining, from, to) of one account's buckets; from and to of granted ones, else 0."""
+        record = self.records[row]
+        found = [(int(record[BUCKET_ID + slot]), int(record[slot]), 0, 0) for slot in range(1, SLOTS)
+                 if record[BUCKET_ID + slot]]
+        at = int(self.profile[row, F_SPILL])
+        while at >= 0:
+            if self.spill[at, S_BUCKET]:
+                bucket, left, from_us, to_us = (int(self.spill[at, word]) for word in
+                                                (S_BUCKET, S_REMAINING, S_FROM, S_TO))
+                found.append((bucket, left, from_us, to_us))
+            at = int(self.spill[at, S_NEXT])
+        return found
+
     def set_buckets(self, rows: I64, ids: I64, remaining: I64, from_us: I64 | None = None,
                     to_us: I64 | None = None) -> None:
         """Replace all buckets. The first seven of an account lie in its record; granted ones and the rest spill.

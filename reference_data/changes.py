@@ -112,6 +112,10 @@ class Changes:
         return any(int(point_at_nb(service_id, int(identity), 0, 0, self.slots, self.points)) != UNKNOWN
                    for identity in OF_SERVICE)
 
+    def newest_service(self) -> int:
+        """The largest service that a command named, -1 for none."""
+        return int(self.points[:self.count, SERVICE].max(initial=-1))
+
     def copy(self) -> "Changes":
         """The same points, which nobody changes with these."""
         return Changes(self.points.copy(), self.slots.copy(), self.count, self._keys)

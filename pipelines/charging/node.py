@@ -95,6 +95,7 @@ class ChargingNode:
         self._journal = Journal.open(home.journal, disk, at_least=self.position)
         self._snapshots = Snapshots(home.snapshots, disk)
         self._events_since_snapshot = 0
+        self._refusals: list[str] = []
         self._committer = ThreadPoolExecutor(1, "commit-charging")
         self._running: Future[None] | None = None
         self.journaled_version = int(self._stream.state.get("mediation_version", 0))
@@ -142,6 +143,15 @@ class ChargingNode:
         self.journaled_version = batch.version
         return first, entries
 
+    def carry_out(self, command: Mapping[str, object]) -> str:
+        """Journal one command and commit what it did, or that it was refused. Returns why, "" where it was not.
+
+        Only kinds of `rating.commands`, tokens in place of numbers: whoever sends it sees to both.
+        """
+        batch = Committed(self.journaled_version, Cells.empty(USAGE), commands=[json.dumps(command).encode()])
+        self.charge(*self.journal(batch), batch.usage)
+        return self._refusals[-1] if self._refusals else ""
+
     def correct(self, base: int, digest: str, facts: Mapping[str, Any]) -> int:
         """Journal and commit a correction that was computed when the journal ended at `base`. Returns its position.
 
@@ -180,6 +190,7 @@ class ChargingNode:
             return self._charge_correction(first, entries, own)
         known = len(self.book)
         parts = self._fold(first, entries, usage)
+        self._refusals = [part.refusal for part in parts if part.refusal]
         for part in parts:
             renumber(part.rated, self._again)
         reached("charge.folded")

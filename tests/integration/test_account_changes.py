@@ -1,18 +1,20 @@
-"""Accounts that are made and changed by commands between the usage of one run: in force from there on, whatever the cut."""
+"""Accounts that commands make and change between the usage of one run: in force from there on, whatever the cut."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from pipelines.commands import tokenised
+from pipelines.corrections.rerate import Request, rerate
 from pipelines.keys import Keys
 from pipelines.run import Run, RunOptions
 from pipelines.vault import Vault
 from reference_data.inventory import tokens_of
 from schemas.codes import Identity
-from tests.integration.hand_made import ANNA, BEN, DAY, HandMade, call, clock, top_up
-from tests.integration.site import put, put_commands
+from tests.integration.hand_made import ANNA, BEN, DAY, HandMade, call, top_up
+from tests.integration.site import put_commands
 from tests.support.privacy import find_personal
 
 NEW, CARLA, SIM = "999700000077", "999700000088", "001010000000088"
@@ -82,8 +84,8 @@ def test_a_later_run_a_restart_without_snapshot_and_recycling_see_the_changes(si
 
 
 def test_a_change_that_is_dated_back_holds_for_usage_that_comes_later(site: HandMade) -> None:
-    put_commands(site.input.inbox, 1, DAY + "083000",
-                 [command(1, "number_change", "08:30", msisdn=ANNA[1], new_msisdn=NEW, **{"from": "2026-10-21T07:00:00Z"})])
+    put_commands(site.input.inbox, 1, DAY + "083000", [
+        command(1, "number_change", "08:30", msisdn=ANNA[1], new_msisdn=NEW, **{"from": "2026-10-21T07:00:00Z"})])
     calls(site, 1, "091500", (1, "06:59", ANNA[1]), (2, "07:00", NEW), (3, "07:00", ANNA[1]))
     site.run()
     assert outcome(site) == ([(1, 11), (1, 11)], ["not_subscribed_then"])
@@ -120,8 +122,6 @@ def test_what_cannot_be_is_refused_and_changes_nothing(site: HandMade) -> None:
 
 
 def test_each_refusal_says_what_was_found_and_expected_without_a_number(site: HandMade) -> None:
-    from pipelines.commands import tokenised
-
     job = Run(site.input, site.home, RunOptions(workers=1))
     try:
         job.rehearse(commit=True)
@@ -154,8 +154,7 @@ def test_a_new_sim_ends_the_old_one(site: HandMade) -> None:
     job = Run(site.input, site.home, RunOptions(workers=1))
     try:
         book = job.rehearse(commit=True)
-        old, new = tokens_of([ANNA[2], SIM] if False else __import__("pyarrow").array([ANNA[2], SIM]), Identity.IMSI,
-                             key).tolist()
+        old, new = tokens_of(pa.array([ANNA[2], SIM]), Identity.IMSI, key).tolist()
         at = 1_792_571_400_000_000  # 08:30
         for token, then, since in ((old, 11, None), (new, None, 11)):
             for time_us, service in ((at - 1, then), (at, since)):
@@ -170,17 +169,24 @@ def test_numbers_of_commands_are_in_the_vault_and_nowhere_else(site: HandMade) -
     site.run(consume=True)
     assert find_personal(site.home.root, [NEW, CARLA, SIM, ANNA[1]]) == []
     keys = Keys.open(site.home.keys)
-    tokens = tokens_of(__import__("pyarrow").array([SIM]), Identity.IMSI, keys.token_key)
+    tokens = tokens_of(pa.array([SIM]), Identity.IMSI, keys.token_key)
     found = Vault(site.home.vault, keys, write=False).lookup(tokens, "test", "test", 0)
     assert [found.shown(row) for row in range(len(found))] == [SIM]
 
 
 def test_a_rerating_replays_accounts_that_commands_created(site: HandMade) -> None:
-    from pipelines.corrections.rerate import rerate
-
+    tariff = site.own_tariffs() / "2026.yaml"
     day(site)
-    put_commands(site.input.inbox, 9, DAY + "235900", [clock(1, "2026-10-21T23:59:00Z")])
     site.run()
-    before = site.said()
-    del rerate
-    assert json.dumps(before)
+    charged = site.money(7)
+    tariff.write_text(tariff.read_text().replace("price: 0.49, per: 60", "price: 0.59, per: 60"))
+    done = rerate(site.input, site.home, Request(1_800_000_000_000_000, "tester", "a price"))
+    assert done.proved and done.changes
+    assert site.money(7) == pytest.approx(charged - 0.10)
+    calls(site, 3, "100000", (7, "09:20", NEW), (8, "09:20", CARLA))  # the corrected book knows the changes still
+    put_commands(site.input.inbox, 2, DAY + "100100",
+                 [command(9, "number_change", "09:30", 7, msisdn=CARLA, new_msisdn=ANNA[1], quarantine_days=0),
+                  command(10, "port_in", "09:31", 7, msisdn=CARLA, new_msisdn=ANNA[1])])
+    site.run()
+    assert outcome(site)[0][-2:] == [(1, 11), (7, 70)]
+    assert outcome(site)[1].count("bad_command") == 1  # the number was in quarantine; ported in it may be
