@@ -13,6 +13,7 @@ from pipelines.accounts.view import AccountView, Viewer
 from pipelines.apps.correct_commands import point
 from pipelines.apps.opening import BesideOption, JsonOption, now_us, places
 from pipelines.apps.options import HomeOption, LedgerOption, console
+from pipelines.apps.timeline_commands import timeline_command
 from schemas.codes import Identity
 from schemas.errors import ChargingError
 from schemas.money import format_money
@@ -36,7 +37,8 @@ def register(app: typer.Typer) -> None:
             ("create", create_command), ("show", show_command), ("plan", plan_command), ("sim-swap", sim_swap_command),
             ("number", number_command), ("port-in", port_in_command), ("port-out", port_out_command),
             ("suspend", suspend_command), ("resume", resume_command), ("terminate", terminate_command),
-            ("join", join_command), ("leave", leave_command), ("top-up", top_up_command), ("adjust", adjust_command)):
+            ("join", join_command), ("leave", leave_command), ("top-up", top_up_command), ("adjust", adjust_command),
+            ("timeline", timeline_command)):
         group.command(name)(function)
     app.add_typer(group, name="account")
 
