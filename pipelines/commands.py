@@ -34,6 +34,7 @@ _IMSI = re.compile(r"[0-9]{6,15}")
 _FRIENDS = ("friend_add", "friend_remove")
 _NUMBERS = {"msisdn": ("msisdn_token", Identity.MSISDN), "new_msisdn": ("new_msisdn_token", Identity.MSISDN),
             "imsi": ("imsi_token", Identity.IMSI), "new_imsi": ("new_imsi_token", Identity.IMSI)}
+NUMBER_FIELDS = ("number", *_NUMBERS)
 Seen = Sequence[tuple[int, Identity, int]]  # token, what it is, packed digits: for the vault
 
 

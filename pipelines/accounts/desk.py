@@ -35,7 +35,7 @@ NOT_SENT = ("clock", "period_close", "open_balance")  # they have jobs of their 
 class CommandOutcome:
     """What became of a command. why: of one that was refused, in words; no personal number is in it."""
 
-    state: str
+    status: str
     why: str = ""
 
 

@@ -79,9 +79,9 @@ class _Job:
         if self.at_us != self.given_us:
             command["from"] = format_time(self.at_us)
         outcome = self.desk.try_out(command) if self.dry_run else self.desk.send(command)
-        if outcome.state == REFUSED:
+        if outcome.status == REFUSED:
             raise ChargingError(f"account {account_id}, {kind}: {outcome.why}")
-        said = "was carried out before; nothing changes" if outcome.state == REPEATED else (
+        said = "was carried out before; nothing changes" if outcome.status == REPEATED else (
             "would be carried out; nothing was changed" if self.dry_run else "is carried out")
         console.print(f"account {account_id}: {kind} {said} (id {command['id']})", highlight=False, soft_wrap=True)
 
