@@ -9,7 +9,8 @@ import ipaddress
 import logging
 import signal
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,10 +76,10 @@ def make_server(app: Starlette, listen: Listen) -> Server:
     return Server(config)
 
 
-def api_of(desk: ApiDesk, home: Home) -> tuple[Starlette, ApiStore]:
+def api_of(desk: ApiDesk, home: Home, now_s: Callable[[], float] = time.monotonic) -> tuple[Starlette, ApiStore]:
     """The application over a desk, and its store, which the caller closes."""
     store = ApiStore(home.root)
-    return make_app(BalanceService(desk, store), Tokens(home.root)), store
+    return make_app(BalanceService(desk, store), Tokens(home.root), now_s=now_s), store
 
 
 def serve(source: Input, home: Home, listen: Listen) -> None:

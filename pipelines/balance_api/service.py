@@ -102,7 +102,8 @@ class BalanceService:
                                 ).digest()
         command = {"id": f"api:{call.grantee.name}:{key}", "time": format_time(call.now_us), "kind": kind,
                    "account_id": account_id, "who": call.grantee.name, **fields}
-        call.command, resource_id = str(command["id"]), "{:016x}{:016x}".format(*movement_of(command))  # as in the ledger
+        call.command = str(command["id"])
+        resource_id = "{:016x}{:016x}".format(*movement_of(command))  # as in the ledger
         async with self._alone(call.grantee.name, key):
             known = await asyncio.to_thread(self.store.find, call.grantee.name, key)
             if known is not None:
