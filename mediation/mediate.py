@@ -1,6 +1,7 @@
 """One batch, top to bottom: decoded slices to a usage block, and all that is set aside on the way.
 
-Order: normalise, deduplicate, merge partials, resolve. Same arguments, same bytes, however the input was cut.
+Order: normalise, deduplicate, match with what was charged online, merge partials, resolve. Same arguments, same
+bytes, however the input was cut.
 What becomes of a container, first that applies: a record that can't be read is suspended; a repetition is a duplicate;
 what normalising refused, and a key conflict, is suspended; what isn't to be charged is filtered; a record older than
 the horizon is suspended. So a record that was suspended once is known when it comes again, two witnesses that
@@ -8,14 +9,18 @@ contradict each other are never chosen between, and old usage that nobody is cha
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mediation.duplicates import NewRun, Verdict, Verdicts, oldest_admitted
+from mediation.kernels.online import MATCHED as WHOLLY
+from mediation.kernels.online import PART, WAITS
 from mediation.kernels.partials import COVERED, OVERLAP
+from mediation.matching import Decided, references
 from mediation.memory import NEVER_US, Lexicon, MediationMemory, join_deltas
 from mediation.normalise import Normalised, TokenKey, normalise
 from mediation.partials import PartialDelta
@@ -26,6 +31,7 @@ from reference_data.streams import Stream
 from schemas.codes import DuplicateKind, FilterReason, Reason, Stage
 from schemas.columns import ABSENT, I64, U8, Cells
 from schemas.errors import InvariantError
+from schemas.matching import AWAITING, MATCHED_PART
 from schemas.usage import DUPLICATE, FILTERED, KEY, MATCHED, MERGED, SUSPENSE, USAGE
 
 Mask = npt.NDArray[np.bool_]
@@ -39,7 +45,7 @@ class Slice:
     file_time_us: time that the file's name or header declares, ABSENT if none. record_key: of the format.
     recycled: the records come back from suspense. repeats: number of the file that had the same content first: every
     container of this one is a duplicate then. keep: rows of `decoded` that count, where a record is only partly taken
-    up again; None for all.
+    up again; None for all. online_position: how far what was charged online was known when the file was collected.
     """
 
     source: str
@@ -52,6 +58,7 @@ class Slice:
     recycled: bool = False
     keep: Mask | None = None
     repeats: int = ABSENT
+    online_position: int = 0
 
     @property
     def container_count(self) -> int:
@@ -62,7 +69,8 @@ class Slice:
 class Prepared:
     """A slice whose events are normalised, with what else mediation asks of what was decoded: the rest is let go.
 
-    unread: containers whose record could not be read. record_count: of the slice.
+    unread: containers whose record could not be read. record_count: of the slice. references (2, n): keys of the
+    sessions' texts, where the stream is matched with what was charged online.
     """
 
     source: str
@@ -72,6 +80,9 @@ class Prepared:
     normalised: Normalised
     unread: Mask
     record_count: int
+    file_id: int = 0
+    online_position: int = 0
+    references: I64 | None = None
 
     @property
     def container_count(self) -> int:
@@ -100,7 +111,9 @@ class Mediated:
     """usage is the block, in order; the rest is set aside.
 
     partials: what this batch changed in open sessions, to be written with it. key_run: file of new keys to be named
-    in the commit. state: small JSON state of the memory after the batch.
+    in the commit. state: small JSON state of the memory after the batch. matched_part: shares of accepted containers
+    that were charged online. awaiting: changes of who waits for online usage; online_run: file of what is known of it,
+    to be named in the commit.
     """
 
     usage: Cells
@@ -114,6 +127,9 @@ class Mediated:
     counts: Counts
     sightings: Sightings
     state: dict[str, Any]
+    matched_part: Cells = field(default_factory=partial(Cells.empty, MATCHED_PART))
+    awaiting: Cells = field(default_factory=partial(Cells.empty, AWAITING))
+    online_run: NewRun | None = None
 
 
 def prepare(piece: Slice, snapshot: Snapshot, lexicon: Lexicon, token_key: TokenKey) -> Prepared:
@@ -131,7 +147,9 @@ def prepare(piece: Slice, snapshot: Snapshot, lexicon: Lexicon, token_key: Token
     normalised = normalise(decoded, piece.buffer, piece.source, piece.file_id, piece.file_time_us, piece.stream,
                            piece.record_key, snapshot, token_key, lexicon)
     return Prepared(piece.source, piece.stream, piece.recycled, piece.repeats, normalised,
-                    decoded["status"] != Reason.OK, int((piece.decoded["container_index"] == 0).sum()))
+                    decoded["status"] != Reason.OK, int((piece.decoded["container_index"] == 0).sum()), piece.file_id,
+                    piece.online_position,
+                    None if piece.stream.matching is None else references(piece.buffer, decoded["session_text"]))
 
 
 def mediate(slices: Sequence[Slice | Prepared], snapshot: Snapshot, memory: MediationMemory, token_key: TokenKey,
@@ -151,6 +169,7 @@ def mediate(slices: Sequence[Slice | Prepared], snapshot: Snapshot, memory: Medi
         memory.book(stream, snapshot.operator.time_zone)
     for book in memory.books.values():
         book.begin()
+    memory.online.begin()
     before = _held(memory, sources)
     usage = _Parts([piece.normalised.usage for piece in pieces])
     reason, fault, filtered = (_joined([getattr(piece.normalised, name) for piece in pieces])
@@ -160,7 +179,8 @@ def mediate(slices: Sequence[Slice | Prepared], snapshot: Snapshot, memory: Medi
     stage[np.isin(reason, (Reason.UNFRAMED_BYTES, Reason.TRUNCATED_RECORD)) & unread] = Stage.FRAME
 
     repeats = _joined([np.full(piece.container_count, piece.repeats, np.int64) for piece in pieces])
-    verdicts, key_run, row_of, marks = _deduplicate(pieces, unread | (repeats != ABSENT), usage, memory, version)
+    began: list[dict[str, int]] = []
+    verdicts, key_run, row_of, marks = _deduplicate(pieces, unread | (repeats != ABSENT), usage, memory, version, began)
     verdict = np.full(len(usage), int(Verdict.NEW), np.int64)
     known = row_of >= 0
     verdict[known] = verdicts.verdict[row_of[known]]
@@ -175,7 +195,8 @@ def mediate(slices: Sequence[Slice | Prepared], snapshot: Snapshot, memory: Medi
     suspended = (reason != Reason.OK) & ~is_duplicate
     set_aside = (filtered != ABSENT) & ~is_duplicate & ~suspended
     _note_sequences(pieces, row_of, is_duplicate, memory)
-    merged = _merge(pieces, is_duplicate | suspended, set_aside, filtered, row_of, marks, memory, clock_us)
+    online = _match(pieces, ~(is_duplicate | suspended | set_aside), row_of, marks, began, memory, snapshot, clock_us)
+    merged = _merge(pieces, is_duplicate | suspended, set_aside, filtered, row_of, marks, memory, clock_us, online)
     block = Cells.concat(USAGE, [events, merged.usage]) if len(events) else merged.usage
 
     unresolved = resolve(block, snapshot)
@@ -191,10 +212,12 @@ def mediate(slices: Sequence[Slice | Prepared], snapshot: Snapshot, memory: Medi
                                             _filtered(merged.covered, int(FilterReason.WITNESS))])
     duplicates = _duplicates(usage, is_duplicate, row_of, verdicts, repeats)
     result = Mediated(
-        accepted, suspense, duplicates, filtered_rows, Cells.empty(MATCHED), merged.merged,
+        accepted, suspense, duplicates, filtered_rows, online.matched, merged.merged,
         join_deltas(memory.books[name].delta() for name in sorted(memory.books)), key_run,
-        _counts(pieces, events, (accepted, suspense, duplicates, filtered_rows, merged.merged), before, memory),
-        Sightings.concat([piece.normalised.sightings for piece in pieces]), memory.state())
+        _counts(pieces, events, (accepted, suspense, duplicates, filtered_rows, online.matched, merged.merged), before,
+                memory),
+        Sightings.concat([piece.normalised.sightings for piece in pieces]), memory.state(), online.parts,
+        memory.online.delta(), memory.online.index.take_run(version))
     check_conservation(result)
     return result
 
@@ -243,13 +266,13 @@ def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
-def _deduplicate(pieces: Sequence[Prepared], unread: Mask, usage: _Parts, memory: MediationMemory, version: int
-                 ) -> tuple[Verdicts, NewRun | None, I64, I64]:
+def _deduplicate(pieces: Sequence[Prepared], unread: Mask, usage: _Parts, memory: MediationMemory, version: int,
+                 began: list[dict[str, int]]) -> tuple[Verdicts, NewRun | None, I64, I64]:
     """Verdicts per readable record, the run of new keys, for every container the row of its record's verdict, and
     for every record the watermark of its stream with it.
 
     The watermark of a stream rises with the key time of its records, in collection order, unless they are refused:
-    a clock that runs ahead must not make others late.
+    a clock that runs ahead must not make others late. began: gets the watermarks as each slice begins.
     """
     key = Cells.concat(KEY, [piece.normalised.key for piece in pieces])
     first = ~unread & (key["key_time_us"] != ABSENT)
@@ -270,6 +293,7 @@ def _deduplicate(pieces: Sequence[Prepared], unread: Mask, usage: _Parts, memory
     recycled = np.zeros(heads.size, np.uint8)
     start, row = 0, 0
     for piece in pieces:
+        began.append(dict(memory.watermarks))
         start += piece.container_count
         stop = int(np.searchsorted(heads, start))
         mark = memory.watermarks.get(piece.stream.name, NEVER_US)
@@ -277,7 +301,7 @@ def _deduplicate(pieces: Sequence[Prepared], unread: Mask, usage: _Parts, memory
         if piece.recycled:
             times[:] = NEVER_US  # old news
         rising = np.maximum.accumulate(np.concatenate([[mark], times]))
-        oldest[row:stop] = oldest_admitted(rising[:-1], piece.stream.duplicate_horizon_s * _SECOND_US)
+        oldest[row:stop] = oldest_admitted(rising[:-1], piece.stream.remembered_s * _SECOND_US)
         if piece.recycled:
             oldest[row:stop] = NEVER_US
             recycled[row:stop] = 1
@@ -317,6 +341,53 @@ def _filtered(usage: Cells, why: I64 | int) -> Cells:
 
 
 @dataclass(frozen=True)
+class _Online:
+    """What was charged online. aside: containers that are matched, or wait. events: (slice at whose beginning, stream,
+    containers that waited and are charged now); after the last slice, by a clock command."""
+
+    matched: Cells
+    parts: Cells
+    aside: Mask
+    events: list[tuple[int, str, Cells]]
+
+
+def _match(pieces: Sequence[Prepared], wanted: Mask, row_of: I64, marks: I64, began: Sequence[dict[str, int]],
+           memory: MediationMemory, snapshot: Snapshot, clock_us: int | None) -> _Online:
+    """Containers of every slice against what was charged online; quantities of those partly covered become less."""
+    aside = np.zeros(wanted.size, np.bool_)
+    events: list[tuple[int, str, Cells]] = []
+    matched: list[Cells] = []
+    parts: list[Cells] = []
+    online, sources = memory.online, memory.lexicon.labels["source"]
+
+    def decide(number: int, decided: Decided) -> None:
+        matched.extend(decided.matched)
+        parts.extend(decided.parts)
+        events.extend((number, name, cells) for name, cells in decided.events.items())
+
+    start = 0
+    for number, piece in enumerate(pieces):
+        stop = start + piece.container_count
+        if not piece.recycled:
+            decide(number, online.enter(piece.file_id, piece.online_position, began[number], snapshot, sources))
+        rows = np.flatnonzero(wanted[start:stop])
+        if piece.stream.matching is not None and piece.references is not None and rows.size:
+            usage = piece.normalised.usage
+            hi, lo = piece.references[:, rows]
+            judged, share = online.take(usage.take(rows), hi, lo, marks[row_of[start + rows]], piece.stream.matching,
+                                        snapshot)
+            matched.extend(judged.matched)
+            parts.extend(judged.parts)
+            aside[start + rows[(judged.verdict == WHOLLY) | (judged.verdict == WAITS)]] = True
+            usage["quantity"][rows] -= np.where(judged.verdict == PART, share, 0)
+        start = stop
+    if clock_us is not None:
+        marks_then = {name: max(mark, clock_us) for name, mark in memory.watermarks.items()}
+        decide(len(pieces), online.advance(marks_then, snapshot, sources))
+    return _Online(Cells.concat(MATCHED, matched), Cells.concat(MATCHED_PART, parts), aside, events)
+
+
+@dataclass(frozen=True)
 class _Merged:
     usage: Cells        # resolution may write into it
     merged: Cells
@@ -325,16 +396,32 @@ class _Merged:
 
 
 def _merge(pieces: Sequence[Prepared], dropped: Mask, set_aside: Mask, filtered: I64, row_of: I64, marks: I64,
-           memory: MediationMemory, clock_us: int | None) -> _Merged:
+           memory: MediationMemory, clock_us: int | None, online: _Online) -> _Merged:
     """Partials of every slice through the book of its stream.
 
-    A partial that brought nothing is filtered, but its number and its cause count: it may be the final one.
+    A partial that brought nothing is filtered, but its number and its cause count: it may be the final one. So it is
+    with one that was charged online, or waits. Those that waited come back before the slice that decided them.
     """
-    silent = set_aside & (filtered == FilterReason.ZERO_USAGE)
+    silent = set_aside & (filtered == FilterReason.ZERO_USAGE) | online.aside
+    set_aside = set_aside | online.aside
     wanted = ~dropped & (~set_aside | silent)
     passed, merged, overlapping, covered = [], [], [], []
     start = 0
-    for piece in pieces:
+
+    def come_back(number: int) -> None:
+        for place, name, events in online.events:
+            if place == number:
+                book = memory.books[name]
+                # At no record time of its own: nobody's patience ends by what is not news.
+                taken = book.take(events, np.zeros(len(events), np.uint8),
+                                  np.full(len(events), book.watermark_us, np.int64), True) \
+                    if book.concerns(events) else None
+                passed.append(events if taken is None else taken.usage)
+                if taken is not None:
+                    merged.append(taken.merged)
+
+    for number, piece in enumerate(pieces):
+        come_back(number)
         stop = start + piece.container_count
         rows = start + np.flatnonzero(wanted[start:stop])
         book = memory.books[piece.stream.name]
@@ -350,6 +437,7 @@ def _merge(pieces: Sequence[Prepared], dropped: Mask, set_aside: Mask, filtered:
         else:
             passed.append(mine.where(~silent[rows]))
         start = stop
+    come_back(len(pieces))
     if clock_us is not None:
         for name in sorted(memory.books):
             memory.watermarks[name] = max(memory.watermarks.get(name, NEVER_US), clock_us)
@@ -371,15 +459,15 @@ def _note_sequences(pieces: Sequence[Prepared], row_of: I64, is_duplicate: Mask,
 
 
 def _held(memory: MediationMemory, sources: int) -> I64:
-    """Events held per source label, over all streams."""
-    held = np.zeros(sources, np.int64)
+    """Events held per source label, over all streams: for the rest of their session, or for online usage."""
+    held = memory.online.held_by_source(sources)
     for book in memory.books.values():
         held += book.held_by_source(sources)
     return held
 
 
-def _counts(pieces: Sequence[Prepared], events: Cells, classes: tuple[Cells, Cells, Cells, Cells, Cells], before: I64,
-            memory: MediationMemory) -> Counts:
+def _counts(pieces: Sequence[Prepared], events: Cells, classes: tuple[Cells, ...], before: I64, memory: MediationMemory
+            ) -> Counts:
     sources = before.size
 
     def count(cells: Cells) -> I64:
@@ -391,6 +479,6 @@ def _counts(pieces: Sequence[Prepared], events: Cells, classes: tuple[Cells, Cel
         (recycled if piece.recycled else arrived)[label] += piece.container_count
         if not piece.recycled:
             records[label] += piece.record_count
-    accepted, suspended, duplicate, filtered, merged = (count(cells) for cells in classes)
+    accepted, suspended, duplicate, filtered, matched, merged = (count(cells) for cells in classes)
     return Counts(records, arrived, recycled + count(events), before, accepted, suspended, duplicate, filtered,
-                  np.zeros(sources, np.int64), merged, _held(memory, sources))
+                  matched, merged, _held(memory, sources))

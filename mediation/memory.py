@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mediation.duplicates import DuplicateIndex
+from mediation.matching import OnlineMemory
 from mediation.partials import NEVER_US, PartialBook, PartialDelta
 from mediation.sequences import SequenceBook
 from mediation.tokens import TokenTable, WordTable
@@ -21,6 +22,7 @@ from schemas.errors import LedgerError
 from schemas.usage import HELD, OPEN_SESSION
 
 LABELS = ("source", "apn", "other_network", "stream", "category")
+ONLINE_SOURCES = ("gy", "nchf")  # first of all sources: state that outlives a process holds their numbers
 
 
 @dataclass
@@ -35,6 +37,8 @@ class Lexicon:
     def __post_init__(self) -> None:
         for name in LABELS:
             self.labels.setdefault(name, [])
+        for source in ONLINE_SOURCES:
+            self.label("source", source)
         self.apns = WordTable(self.labels["apn"])
         self.categories = WordTable(self.labels["category"])
 
@@ -52,13 +56,14 @@ class Lexicon:
 class MediationMemory:
     """duplicates: keys of all records within the horizon. watermarks: per stream, the latest key time taken, UTC
     microseconds; it only rises, with records in collection order or by a clock command. books: partials per stream.
-    records: record sequence numbers per node."""
+    records: record sequence numbers per node. online: what was charged online."""
 
     duplicates: DuplicateIndex
     lexicon: Lexicon = field(default_factory=Lexicon)
     watermarks: dict[str, int] = field(default_factory=dict)
     books: dict[str, PartialBook] = field(default_factory=dict)
     records: SequenceBook = field(default_factory=SequenceBook)
+    online: OnlineMemory = field(default_factory=OnlineMemory)
 
     def book(self, stream: Stream, time_zone: str) -> PartialBook:
         """The partials of a stream."""
@@ -69,16 +74,22 @@ class MediationMemory:
 
     def state(self) -> dict[str, Any]:
         """The small part of the state, for the commit's JSON; what partials changed comes with `Mediated`."""
-        return {"watermarks": dict(sorted(self.watermarks.items())), "records": self.records.state(),
-                "partials": {name: book.watermark_us for name, book in sorted(self.books.items())}}
+        state = {"watermarks": dict(sorted(self.watermarks.items())), "records": self.records.state(),
+                 "partials": {name: book.watermark_us for name, book in sorted(self.books.items())}}
+        if self.online.position or len(self.online):
+            state["online"] = self.online.state()
+        return state
 
     def partials(self) -> PartialDelta:
         """All that is held and watched: replaces every delta so far."""
         return join_deltas(self.books[name].full() for name in sorted(self.books))
 
-    def restore(self, state: Mapping[str, Any], deltas: Iterable[PartialDelta], snapshot: Snapshot) -> None:
+    def restore(self, state: Mapping[str, Any], deltas: Iterable[PartialDelta], snapshot: Snapshot,
+                awaiting: Iterable[Cells] = ()) -> None:
         """Become what a memory was when it wrote `state`, given the deltas up to then, oldest first, in the labels of
-        this lexicon. Only for a fresh memory. Raises LedgerError."""
+        this lexicon; awaiting: those of `online`. Only for a fresh memory. Raises LedgerError."""
+        if "online" in state:
+            self.online.restore(state["online"], awaiting)
         self.watermarks = {name: int(mark) for name, mark in state["watermarks"].items()}
         self.records = SequenceBook(state["records"])
         kept = list(deltas)
@@ -101,4 +112,4 @@ def join_deltas(deltas: Iterable[PartialDelta]) -> PartialDelta:
                         Cells.concat(OPEN_SESSION, [d.sessions for d in parts]))
 
 
-__all__ = ["LABELS", "NEVER_US", "Lexicon", "MediationMemory", "join_deltas"]
+__all__ = ["LABELS", "NEVER_US", "ONLINE_SOURCES", "Lexicon", "MediationMemory", "join_deltas"]

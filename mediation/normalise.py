@@ -110,7 +110,7 @@ def normalise(decoded: Cells, buffer: U8, source: str, file_id: int, file_time_u
                        stream.clock_tolerance_s * _SECOND_US, file_time_us, stream.filter_mask, 0], np.int64)
     events.measure_nb(decoded.matrix, limits, np.array(snapshot.operator.home_plmn_numbers, np.int64), usage.matrix,
                       reason, fault)
-    sightings, foreign = _parties(decoded, buffer, snapshot, token_key, lexicon, usage, reason)
+    sightings, foreign = parties_of(decoded, buffer, snapshot, token_key, lexicon, usage, reason)
     usage["apn"] = lexicon.apns.labels(buffer, decoded["apn_text"])
     usage["category"] = lexicon.categories.labels(buffer, decoded["category_text"])
     usage["snssai"] = slice_of(decoded["slice_type"], decoded["slice_differentiator"])
@@ -146,8 +146,8 @@ def slice_of(slice_type: I64, differentiator: I64) -> I64:
     return found
 
 
-def _parties(decoded: Cells, buffer: U8, snapshot: Snapshot, token_key: TokenKey, lexicon: Lexicon, usage: Cells,
-             reason: I64) -> tuple[Sightings, I64]:
+def parties_of(decoded: Cells, buffer: U8, snapshot: Snapshot, token_key: TokenKey, lexicon: Lexicon, usage: Cells,
+               reason: I64) -> tuple[Sightings, I64]:
     """Numbers, tokens, prefix and network of the parties; BAD_NUMBER and TOKEN_COLLISION into `reason`.
 
     Returns first sightings, and 1 for every row whose served number is foreign.

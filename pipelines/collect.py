@@ -18,6 +18,7 @@ import numpy as np
 from pipelines.archive import Archive
 from pipelines.durable import reached
 from pipelines.ledger import Ledger, Stream
+from pipelines.online_grants import OnlineGrants
 from reference_data.streams import Stream as StreamDeclaration
 from reference_data.streams import Streams
 from schemas.audit import COLLECTED
@@ -31,6 +32,8 @@ PARTIAL_SUFFIXES = (".tmp", ".part", ".filepart", ".writing")
 GROUP_FILES, GROUP_OCTETS = 32, 256 << 20  # what one collection commit covers at most
 MEMORY_OCTETS = 64 << 20  # larger files are mapped, not read
 
+ONLINE = "online"  # in the state of a commit: `CollectedFile.online_position` of its files
+
 Mark = tuple[int, int]  # octets, time of the last change in ns: another mark, another file
 
 
@@ -38,7 +41,8 @@ Mark = tuple[int, int]  # octets, time of the last change in ns: another mark, a
 class CollectedFile:
     """A file with its place in the order. `duplicate_of` names the first file of the same content.
 
-    sha256: its first 16 bytes, which is what the order keeps.
+    sha256: its first 16 bytes, which is what the order keeps. online_position: journal position up to which what was
+    charged online was in the ledger when the file got its place; 0 where no stream is charged online.
     """
 
     file_id: int
@@ -49,6 +53,7 @@ class CollectedFile:
     time_us: int = ABSENT
     sequence: int = ABSENT
     duplicate_of: int = ABSENT
+    online_position: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ class Collector:
         self._known: set[tuple[str, str, bytes]] = set()
         self._fresh: dict[int, U8] = {}  # collected and not read yet: bounded by the group and the queue behind it
         self.files: dict[int, CollectedFile] = {}
+        self._online = OnlineGrants(ledger) if any(s.matching is not None for s in streams.streams) else None
+        self._online_position = 0
         backed_out = {number for table in ledger.batches("backed_out_file") for number in table["file_id"].to_pylist()}
         for file in _read_order(ledger):
             self._remember(file, file.file_id not in backed_out)
@@ -110,6 +117,8 @@ class Collector:
         group: list[tuple[CollectedFile, Path, Mark]] = []
         octets = 0
         for item in found:
+            if not group:  # one place for all files of a commit
+                self._online_position = 0 if self._online is None else self._online.end()
             try:
                 buffer, mark = _bytes_of(item.path)
             except FileNotFoundError:
@@ -149,7 +158,7 @@ class Collector:
             return None
         reached("collect.read")
         file = CollectedFile(self.last_file_id + 1, item.source, item.path.name, sha256, len(buffer), item.time_us,
-                             item.sequence, self._by_content.get(sha256, ABSENT))
+                             item.sequence, self._by_content.get(sha256, ABSENT), self._online_position)
         self._archive.write(file.file_id, file.time_us, buffer, digest)  # 2
         reached("collect.archived")
         self._remember(file)
@@ -160,7 +169,8 @@ class Collector:
         files = [file for file, _, _ in group]
         first, last = files[0].file_id, files[-1].file_id
         staged = self._stream.stage("collected", _to_table(files))
-        self._stream.commit([staged], positions={"files": (first - 1, last)}, state={})  # 3
+        self._stream.commit([staged], positions={"files": (first - 1, last)},  # 3
+                            state={ONLINE: self._online_position} if self._online_position else {})
         reached("collect.committed")
         for file, path, mark in group:
             if consume:
@@ -234,8 +244,12 @@ def _read_order(ledger: Ledger) -> Iterator[CollectedFile]:
     parts = [Cells.from_arrow(COLLECTED, table, labels) for table in ledger.batches("collected")]
     cells = Cells.concat(COLLECTED, parts)
     halves = np.stack([cells["sha256_hi"], cells["sha256_lo"]], axis=1).astype(">i8")
+    log = ledger.logs().get("collection")
+    ends = [(entry.positions["files"][1], int(entry.state.get(ONLINE, 0)))
+            for entry in (log.entries if log is not None else []) if "files" in entry.positions]
+    position = [ends[place][1] for place in np.searchsorted([end for end, _ in ends], cells["file_id"])]
     for i in np.argsort(cells["file_id"], kind="stable"):
         yield CollectedFile(
             int(cells["file_id"][i]), labels["source"][cells["source"][i]], labels["file_name"][cells["file_name"][i]],
             halves[i].tobytes(), int(cells["file_octets"][i]), int(cells["file_time_us"][i]),
-            int(cells["file_sequence"][i]), int(cells["duplicate_of"][i]))
+            int(cells["file_sequence"][i]), int(cells["duplicate_of"][i]), position[i])

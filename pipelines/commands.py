@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mediation.tokens import Sightings
 from pipelines.collect import COMMANDS, CollectedFile
 from pipelines.durable import Disk, reached
 from rating.commands import IDENTITY_KINDS, KINDS
@@ -101,6 +102,14 @@ def sightings_of(commands: Iterable[Command], token_key: tuple[int, int]) -> See
     """Numbers that commands bring, for the vault. The numbers of friends are none: nobody has to find them again."""
     return [seen for c in commands if c.kind in IDENTITY_KINDS
             for seen in tokenised(json.loads(c.payload, parse_float=str), token_key)[1]]
+
+
+def sightings_among(numbers: Seen) -> Sightings | None:
+    """Numbers as the vault is told of them; None for none."""
+    if not numbers:
+        return None
+    token, identity, value = (np.array(column, np.int64) for column in zip(*numbers, strict=True))
+    return Sightings(token, identity, value, {})
 
 
 def tokenised(fields: Mapping[str, Any], token_key: tuple[int, int]) -> tuple[dict[str, Any], Seen]:

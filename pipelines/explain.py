@@ -47,6 +47,8 @@ FATES = {
 # What `explain_rated` repeats of the row, or of what is shown of the rate.
 _SAID = ("tariff_version", "plan", "zone", "band", "rate", "quantity", "unit", "session_quantity_before",
          "allowance_quantity", "status", "charge", "uncollected", "agrees")
+_NO_REQUEST = ("file_id", "record_offset", "record_length", "container_index", "event_id_hi", "event_id_lo",
+               "session_hi", "session_lo", "icid_hi", "icid_lo")
 _MOST_OCTETS = 64 << 10  # of a record that are shown
 
 
@@ -192,11 +194,25 @@ class Lineage:
 
     def _records(self, rated: dict[str, Any]) -> list[SourceRecord]:
         """The record that the event came with, and those merged into it, in collection order."""
+        if not rated["file_id"]:
+            return self._requests(rated)
         places = {(rated["file_id"], rated["record_offset"], rated["record_length"])}
         for row in self._rows("SELECT file_id, record_offset, record_length FROM merged WHERE event_id = $1",
                               [rated["event_id"]]):
             places.add((row["file_id"], row["record_offset"], row["record_length"]))
         return [self.record(*place) for place in sorted(places)]
+
+    def _requests(self, rated: dict[str, Any]) -> list[SourceRecord]:
+        """What was charged in real time came with a request, which is a row of its own; its octets are not kept."""
+        if "grant" not in self._views:
+            return []
+        rows = self._rows('SELECT * FROM "grant" WHERE journal_position = $1 AND session_hi = $2 AND session_lo = $3 '
+                          "AND rating_group IS NOT DISTINCT FROM $4 AND service_identifier IS NOT DISTINCT FROM $5",
+                          [rated[name] for name in ("journal_position", "session_hi", "session_lo", "rating_group",
+                                                    "service_identifier")])
+        return [SourceRecord(row["source"], "", 0, row["journal_position"], 0, None,
+                             {k: str(v) for k, v in row.items() if v is not None and k not in _NO_REQUEST},
+                             "charged in real time: this is the request, as it was answered") for row in rows]
 
     def _file(self, file: str) -> dict[str, Any]:
         found = self._rows("SELECT * FROM collected WHERE file_name = $1 OR source || '/' || file_name = $1 "

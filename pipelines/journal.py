@@ -13,7 +13,6 @@ A group is written only when the one before it is synced. So a frame that does n
 that does is a torn write and is cut; followed by a whole one it is damage, which is an error that names the place.
 """
 
-import fcntl
 import os
 import struct
 import zlib
@@ -23,7 +22,8 @@ from enum import IntEnum
 from pathlib import Path
 
 from pipelines.durable import AppendFile, Disk, reached
-from schemas.errors import InvariantError, LedgerError, StaleWriterError
+from pipelines.lock import take_lock
+from schemas.errors import InvariantError, LedgerError
 
 VERSION = 1
 _MAGIC, _FRAME_MAGIC = b"TARIFAJN", b"\xf5\x00\xa7\xfe"  # the second occurs in no JSON
@@ -37,6 +37,7 @@ class EntryKind(IntEnum):
     BLOCK = 0
     COMMAND = 1
     CLOCK = 2
+    ONLINE = 3
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,14 @@ class Clock:
     time_us: int
 
 
-Entry = Block | Command | Clock
+@dataclass(frozen=True)
+class Online:
+    """Requests that were answered together, as `pipelines.online_entry` writes them; maybe none."""
+
+    content: bytes
+
+
+Entry = Block | Command | Clock | Online
 
 
 @dataclass
@@ -97,7 +105,7 @@ class Journal:
         """
         disk = disk or Disk()
         disk.make_dir(folder)
-        journal = cls(folder, disk, [], segment_octets, preallocate_octets, _take_lock(folder))
+        journal = cls(folder, disk, [], segment_octets, preallocate_octets, take_lock(folder, "journal"))
         try:
             journal._continue(at_least)
         except BaseException:
@@ -231,6 +239,8 @@ def _encode(entry: Entry) -> bytes:
             kind = EntryKind.COMMAND
         case Clock(time_us):
             kind, content = EntryKind.CLOCK, _CLOCK.pack(time_us)
+        case Online(content):
+            kind = EntryKind.ONLINE
     return _ENTRY.pack(len(content), kind) + content
 
 
@@ -242,6 +252,8 @@ def _decode(kind: int, content: bytes) -> Entry:
         return Command(content)
     if kind == EntryKind.CLOCK:
         return Clock(_CLOCK.unpack(content)[0])
+    if kind == EntryKind.ONLINE:
+        return Online(content)
     raise LedgerError(f"journal entry of unknown kind {kind}", remedy="use the release that wrote it, or a newer one")
 
 
@@ -355,14 +367,3 @@ def _frame_after(content: bytes, offset: int) -> int:
             return place
         place = content.find(_FRAME_MAGIC, place + 1)
     return -1
-
-
-def _take_lock(folder: Path) -> int:
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise StaleWriterError(f"journal {folder} is open in another process", remedy="stop that process first"
-                               ) from None
-    return handle

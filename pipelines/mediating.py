@@ -14,13 +14,15 @@ import numpy as np
 import pyarrow as pa
 
 from mediation.duplicates import DuplicateIndex, MergePlan
+from mediation.matching import OnlineMemory
 from mediation.mediate import Mediated, Slice, mediate, prepare
 from mediation.memory import Lexicon, MediationMemory
+from mediation.online_usage import OnlineIndex
 from mediation.partials import PartialDelta
 from mediation.tokens import Sightings
 from pipelines.charging import Committed
 from pipelines.collect import Collector
-from pipelines.commands import Seen, command_cells, read_commands, sightings_of, to_journal
+from pipelines.commands import Seen, command_cells, read_commands, sightings_among, sightings_of, to_journal
 from pipelines.corrections.correction import Correction
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
@@ -28,7 +30,9 @@ from pipelines.identity_changes import CommittedChanges
 from pipelines.ledger import Ledger, Rows, StagedFile
 from pipelines.ledger.log import Positions
 from pipelines.ledger.sql import open_duckdb
+from pipelines.online_grants import OnlineGrants
 from pipelines.reading import Batch, FileProgress, file_audit
+from pipelines.served_home import ServedVault
 from pipelines.vault import Vault
 from reference_data.snapshot import Snapshot
 from reference_data.tariffs.estimate import estimate_nanos
@@ -36,13 +40,17 @@ from schemas.audit import BACKED_OUT_FILE, SEQUENCE_GAP
 from schemas.codes import SuspenseAction, Withdrawal
 from schemas.columns import I64, Cells
 from schemas.errors import LedgerError
+from schemas.matching import AWAITING
 from schemas.rated import WITHDRAWN
 from schemas.usage import HELD, OPEN_SESSION, SETTLED, USAGE
 
-TABLES = ("usage", "suspense", "duplicate", "filtered", "matched", "merged")
+TABLES = ("usage", "suspense", "duplicate", "filtered", "matched", "matched_part", "merged", "awaiting")
 STATE_TABLES = ("held", "open_session")  # deltas, replaced by one whole at the end of a run
 STATE_DELTAS = 256  # deltas between wholes
+AWAITING_TABLE = "awaiting"  # likewise: who waits for online usage
 RUNS = "duplicate_run"
+ONLINE_RUNS = "online_run"
+LONGEST_CONTAINER_US = 31 * 86_400_000_000  # before a record's own time nothing is asked about for longer
 RECYCLE = "recycle"
 BACKOUT = "backout"
 
@@ -50,8 +58,8 @@ BACKOUT = "backout"
 class Mediator:
     """Owns the mediation stream and what mediation remembers."""
 
-    def __init__(self, home: Home, ledger: Ledger, reference: Snapshot, vault: Vault, token_key: tuple[int, int],
-                 lexicon: Lexicon, disk: Disk | None = None, threads: int = 1) -> None:
+    def __init__(self, home: Home, ledger: Ledger, reference: Snapshot, vault: Vault | ServedVault,
+                 token_key: tuple[int, int], lexicon: Lexicon, disk: Disk | None = None, threads: int = 1) -> None:
         """Open, and remember what the newest commit remembers. threads: that encode and sync the files of a commit."""
         self._stream = ledger.stream("mediation")
         self._ledger, self._files, self._vault, self._token_key = ledger, reference, vault, token_key
@@ -63,7 +71,11 @@ class Mediator:
         names = [file.path for file in self._stream.files(RUNS)]
         for file in self._stream.files(RUNS):
             self._have_run(file.path, lambda file=file: ledger.read_bytes(file))
-        self._memory = MediationMemory(DuplicateIndex(self._runs_folder, names), lexicon)
+        for file in self._stream.files(ONLINE_RUNS):
+            self._have_run(file.path, lambda file=file: ledger.read_bytes(file))
+        index = OnlineIndex(self._runs_folder, [file.path for file in self._stream.files(ONLINE_RUNS)])
+        self._memory = MediationMemory(DuplicateIndex(self._runs_folder, names), lexicon,
+                                       online=OnlineMemory(index, OnlineGrants(ledger).between))
         self._restore()
 
     @property
@@ -115,17 +127,20 @@ class Mediator:
         """
         def remember() -> None:
             self._remember(result.sightings)  # 2
-            if numbers:
-                token, identity, value = (np.array(column, np.int64) for column in zip(*numbers, strict=True))
-                self._remember(Sightings(token, identity, value, {}))
+            brought = sightings_among(numbers)
+            if brought is not None:
+                self._remember(brought)
             reached(sighted)
 
-        key_run = result.key_run
+        key_run, online_run = result.key_run, result.online_run
         jobs: list[Callable[[], StagedFile | None]] = [remember]
         if key_run is not None:
             jobs.append(lambda: self._stream.stage_bytes("duplicates", RUNS, key_run.payload))
+        if online_run is not None:
+            jobs.append(lambda: self._stream.stage_bytes("online", ONLINE_RUNS, online_run.payload))
         staged = self._stream.stage_many({**self._tables(result), **extra}, self._threads, jobs)  # 3
         run = next((file for file in staged if file.entry.table == RUNS), None)
+        online = next((file for file in staged if file.entry.table == ONLINE_RUNS), None)
         usage = next((file for file in staged if file.entry.table == "usage"), None)
         version = self._stream.commit(staged, positions=positions, state=state, kind=kind,  # 4
                                       reference={"snapshot": self._files.content_hash,
@@ -133,8 +148,12 @@ class Mediator:
         if run is not None and key_run is not None:
             self._have_run(run.entry.path, lambda: bytes(key_run.payload))
             self._memory.duplicates.settle(key_run.name, run.entry.path)
+        if online is not None and online_run is not None:
+            self._have_run(online.entry.path, lambda: bytes(online_run.payload))
+            self._memory.online.index.settle(online_run.name, online.entry.path)
         self._merge_runs()
-        if len(self._stream.files("open_session")) > STATE_DELTAS:
+        self._merge_online_runs()
+        if max(len(self._stream.files(name)) for name in ("open_session", AWAITING_TABLE)) > STATE_DELTAS:
             self.write_state()
         sha256 = bytes.fromhex(usage.entry.sha256) if usage is not None else bytes(32)
         return Committed(version, result.usage, sha256, commands)
@@ -263,8 +282,11 @@ class Mediator:
 
     def write_state(self) -> None:
         """Replace the deltas of open sessions by one whole, and the list of sequence gaps, in one commit."""
-        removed = [file.path for table in (*STATE_TABLES, "sequence_gap") for file in self._stream.files(table)]
+        removed = [file.path for table in (*STATE_TABLES, AWAITING_TABLE, "sequence_gap")
+                   for file in self._stream.files(table)]
         staged = self._stage_partials(self._memory.partials())
+        if len(self._memory.online):
+            staged.append(self._stream.stage(AWAITING_TABLE, Rows(self._memory.online.whole(), self._lexicon.labels)))
         gaps = self._memory.records.gaps()
         if gaps:
             cells = Cells.empty(SEQUENCE_GAP, len(gaps))
@@ -293,7 +315,9 @@ class Mediator:
                 parts[file.table] = Cells.from_arrow(parts[file.table].columns, table, self._lexicon.labels)
             if named:
                 deltas.append(PartialDelta(parts["held"], parts["open_session"]))
-        self._memory.restore(state, deltas, self._files)
+        waiting = [Cells.from_arrow(AWAITING, self._ledger.read_table(file), self._lexicon.labels)
+                   for file in self._stream.files(AWAITING_TABLE)]
+        self._memory.restore(state, deltas, self._files, waiting)
 
     def _merge_runs(self) -> None:
         """Keep the number of runs small: merges that are due, each a commit of its own."""
@@ -309,6 +333,17 @@ class Mediator:
         self._stream.commit(staged, removed=list(plan.inputs), kind="merge_runs")
         self._memory.duplicates.swap(plan, [file.entry.path for file in staged])
         reached("mediate.merged_runs")
+
+    def _merge_online_runs(self) -> None:
+        """The same for what was charged online."""
+        index = self._memory.online.index
+        oldest_us = self._oldest_us() - LONGEST_CONTAINER_US
+        while (plan := index.plan_merge(oldest_us)) is not None:
+            file = self._stream.stage_chunks("online", ONLINE_RUNS, index.merge(plan, oldest_us))
+            self._have_run(file.entry.path, lambda file=file: self._ledger.read_bytes(file.entry))
+            self._stream.commit([file], removed=list(plan.inputs), kind="merge_runs")
+            index.swap(plan, file.entry.path)
+            reached("mediate.merged_online_runs")
 
     def _oldest_us(self) -> int:
         """The oldest key time that any stream may still bring."""

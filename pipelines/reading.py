@@ -196,7 +196,7 @@ class Reader:
             start = decoded.next_offset
             stop = done if start >= frame.body_end else position(file.file_id, start)
             piece = Slice(file.source, file.file_id, time_us, stream, layout.record_key, buffer, decoded.cells,
-                          repeats=file.duplicate_of)
+                          repeats=file.duplicate_of, online_position=file.online_position)
             yield piece, progress, stop
 
     def read_again(self, file: CollectedFile, places: Mapping[tuple[int, int], frozenset[int] | None]) -> Slice:
@@ -251,7 +251,7 @@ class Reader:
         progress = FileProgress(file, FileFrame(0, len(buffer)), state,
                                 file_sequence_modulo=stream.file_sequence_modulo or ABSENT).plus(1, 1, len(buffer))
         piece = Slice(file.source, file.file_id, file.time_us, stream, layout.record_key, buffer,
-                      refused_row(len(buffer)), repeats=file.duplicate_of)
+                      refused_row(len(buffer)), repeats=file.duplicate_of, online_position=file.online_position)
         return piece, progress, position(file.file_id + 1, 0)
 
 

@@ -134,9 +134,9 @@ class _Again(Run):
         self._begin()
         taken = self._take_up(open_rows(self.ledger, choice))
         result = self._mediator.try_again(taken.slices, taken.events)
-        found = _outcomes(taken, result, self._node.try_charging(result.usage))
+        found = _outcomes(taken, result, self._owner.try_charging(result.usage))
         legs = open_legs(self.ledger, choice.parameters)
-        return found + (_leg_outcomes(legs, self._node.try_legs(LegIds.of_rows(legs))) if legs.num_rows else [])
+        return found + (_leg_outcomes(legs, self._owner.try_legs(LegIds.of_rows(legs))) if legs.num_rows else [])
 
     def take_back(self, choice: Choice, moving: set[RowKey], containers: dict[RowKey, int], who: str, why: str) -> None:
         self._begin()
@@ -159,7 +159,7 @@ class _Again(Run):
         if rows.num_rows and not dry_run:
             self._mediator.write_off(_actions(rows, SuspenseAction.WRITTEN_OFF, [0] * rows.num_rows, who, why))
         if legs.num_rows and not dry_run:
-            self._node.write_off_legs(legs, who, why)
+            self._owner.write_off_legs(legs, who, why)
         return int(rows.num_rows) + int(legs.num_rows)
 
     def charge_legs(self, choice: Choice, moving: set[RowKey], who: str, why: str) -> None:
@@ -167,7 +167,7 @@ class _Again(Run):
         rows = open_legs(self.ledger, choice.parameters)
         rows = rows.filter(pa.array([key in moving for key in _leg_keys(rows)], pa.bool_()))
         for start in range(0, rows.num_rows, LEGS_AT_ONCE):
-            self._node.recycle_legs(LegIds.of_rows(rows.slice(start, LEGS_AT_ONCE)), who, why)
+            self._owner.recycle_legs(LegIds.of_rows(rows.slice(start, LEGS_AT_ONCE)), who, why)
         if rows.num_rows:
             self._settle()
 

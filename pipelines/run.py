@@ -24,6 +24,8 @@ from pipelines.ledger import Ledger
 from pipelines.ledger.catalogue import product_schemas, publish
 from pipelines.mediating import Mediator
 from pipelines.reading import OFFSET_BITS, Reader
+from pipelines.serve.home_socket import connect
+from pipelines.served_home import ServedNode, ServedVault
 from pipelines.stages import Gate, chain
 from pipelines.vault import Vault
 from rating.book import BalanceBook
@@ -64,13 +66,18 @@ class RunSummary:
 class Run:
     """Everything a run holds open, in the order in which it must be opened."""
 
-    def __init__(self, source: Input, home: Home, options: RunOptions, disk: Disk | None = None) -> None:
+    def __init__(self, source: Input, home: Home, options: RunOptions, disk: Disk | None = None,
+                 served_too: bool = False) -> None:
+        """served_too: where `tarifa serve` has the home, hand over to it; else that is refused as any second owner."""
         self._options, self._settled = options, False
         keys = Keys.open(home.keys, disk)
-        self._vault = Vault(home.vault, keys, disk)  # locked first: a second process stops before it claims anything
+        served = connect(home.root) if served_too else None  # by a node that has journal and vault
+        # Locked first: a second process stops before it claims anything.
+        self._vault = Vault(home.vault, keys, disk) if served is None else ServedVault(served)
         self.reference = load_snapshot(source.operator, keys.token_key)
         self.ledger = Ledger.open(home.ledger, keys.signing_key, disk=disk)
         lexicon = Lexicon()
+        node = None if served is None else ServedNode(served, self.reference.content_hash, self.ledger, home)
         self._archive = Archive(home.archive, keys, disk)
         self.collector = Collector(self.ledger, self._archive, self.reference.streams, source.inbox)
         threads = min(options.workers, 2)
@@ -79,11 +86,17 @@ class Run:
         self._mediator = self._open_mediator()
         accounts = load_accounts(source.operator)
         keep_reference(home, source.operator / "tariffs", self.reference, disk)
-        self._node = ChargingNode(home, self.ledger, self.reference, accounts, lexicon.labels, disk, threads,
-                                  source.operator)
+        self._node: ChargingNode | ServedNode = node or ChargingNode(
+            home, self.ledger, self.reference, accounts, lexicon.labels, disk, threads, source.operator)
         self._reader = Reader(self.collector, self.reference, source.operator / "formats", options.batch_records)
         self._reader.load_formats(folder.name for folder in source.inbox.iterdir())
         publish(self.ledger.store, product_schemas())
+
+    @property
+    def _owner(self) -> ChargingNode:
+        """The node of a home that nobody serves."""
+        assert isinstance(self._node, ChargingNode)
+        return self._node
 
     def take(self, paths: Collection[Path]) -> tuple[int, int]:
         """One round over these files of the inbox and no others; they are removed from it.
@@ -145,7 +158,7 @@ class Run:
             first, entries = self._node.journal(done)
             rated += self._node.charge(first, entries, done.usage, ahead=workers > 1)
             if batch.changes_identities:
-                self._node.finish()
+                self._node.commit_charged()
                 gate.open()
             files += len(batch.finished)
             records += batch.record_count
@@ -176,10 +189,7 @@ class Run:
 
     def _catch_up(self) -> int:
         """Charge what is committed by mediation and not charged yet: from the journal, then from mediation's log."""
-        rated = 0
-        for first, entries in self._node.pending():
-            usage, _ = self._node.usage_of(entries[-1].version)  # type: ignore[union-attr]
-            rated += self._node.charge(first, entries, usage)
+        rated = self._node.catch_up()
         for done in self._mediator.committed_after(self._node.journaled_version, self.collector):
             first, entries = self._node.journal(done)
             rated += self._node.charge(first, entries, done.usage)
@@ -199,7 +209,7 @@ class Run:
 def run(source: Input, home: Home, options: RunOptions | None = None, consume: bool = False,
         progress: Callable[[int], None] | None = None, disk: Disk | None = None) -> RunSummary:
     """Take what is in the inbox to the ledger, then return."""
-    job = Run(source, home, options or RunOptions(), disk)
+    job = Run(source, home, options or RunOptions(), disk, served_too=True)
     try:
         return job.go(consume, progress=progress)
     finally:
@@ -209,7 +219,7 @@ def run(source: Input, home: Home, options: RunOptions | None = None, consume: b
 def watch(source: Input, home: Home, options: RunOptions, rounds: int | None, every_s: float,
           report: Callable[[RunSummary], None], disk: Disk | None = None) -> None:
     """Stand by the inbox: take files once they are stable, archive and remove them; `rounds` bounds it for tests."""
-    job = Run(source, home, options, disk)
+    job = Run(source, home, options, disk, served_too=True)
     ages: dict[Path, Mark] = {}
     try:
         while rounds is None or rounds > 0:

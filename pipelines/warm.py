@@ -13,11 +13,11 @@ import time
 from schemas.jit import compile_all
 
 GROUPS = (
-    ("rating.charging", "rating.commands", "rating.snapshot", "pipelines.sample.generate",
+    ("rating.charging", "rating.commands", "rating.snapshot", "rating.online", "pipelines.sample.generate",
      "pipelines.ledger.content_hash"),
     ("mediation.formats.ber", "mediation.formats.csv_lines", "mediation.formats.json_lines",
      "mediation.formats.fixed_lines", "mediation.formats.radius_packets", "mediation.mediate", "pipelines.run",
-     "pipelines.diameter.server"),
+     "pipelines.diameter.server", "pipelines.serve.service"),
 )
 
 

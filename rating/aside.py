@@ -49,6 +49,8 @@ class Origins:
 
     def events(self, tariffs: Tariffs) -> Cells:
         """The events that were set aside, with an estimate of their value."""
+        if len(self._aside) == 1:
+            return Cells.empty(SUSPENSE)
         usage, reason, _ = self._of(legs=False)
         cells = Cells.empty(SUSPENSE, reason.size, fill=ABSENT)
         if reason.size:
@@ -59,6 +61,8 @@ class Origins:
 
     def legs(self) -> Cells:
         """Legs that could not be priced, of events that were charged."""
+        if len(self._aside) == 1:
+            return Cells.empty(LEG_SUSPENSE)
         usage, reason, leg = self._of(legs=True)
         cells = Cells.empty(LEG_SUSPENSE, reason.size, fill=ABSENT)
         if reason.size:

@@ -3,12 +3,12 @@
 Balances are nothing but sums of postings: whoever changes a record writes the postings, and `opening` begins them.
 """
 
-import mmap
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from rating.arrays import aligned, give_back, grown
 from rating.days import begin_days
 from rating.kernels.added import index_more_nb
 from rating.kernels.expiry import compact_nb
@@ -69,6 +69,7 @@ from rating.kernels.layout import (
 )
 from rating.kernels.maintain import find_account_nb, index_accounts_nb, rows_of_nb
 from rating.kernels.sessions import forget_nb, rehash_nb
+from rating.online_table import OnlineSessions
 from reference_data.accounts import FOREVER_US, PLAN_SEPARATOR, STATES, Accounts
 from reference_data.changes import Changes
 from reference_data.tariffs.compile import Tariffs
@@ -86,33 +87,14 @@ _SPARE_SESSIONS = 1024  # rows free beyond what is asked for: more than one even
 OPENING_MOVEMENT = 0x4F50454E  # upper half of the movement id of an account's opening posting; the lower is the account
 
 
-def aligned(rows: int, words: int) -> I64:
-    """Zeroed int64 matrix on its own pages, huge ones where the system has them: records never straddle lines."""
-    size = max(rows * words * 8, mmap.PAGESIZE)
-    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE") and size >= 1 << 21:
-        pages.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(pages, np.int64, rows * words).reshape(rows, words)
-
-
-def give_back(part: I64) -> None:
-    """Let the system have the pages of rows of an `aligned` matrix, which read as zero from now on."""
-    pages: object = part
-    while isinstance(pages, np.ndarray):
-        pages = pages.base
-    pages = pages.obj if isinstance(pages, memoryview) else pages
-    if isinstance(pages, mmap.mmap) and part.nbytes >= 1 << 21:
-        start = part.ctypes.data - np.frombuffer(pages, np.uint8).ctypes.data
-        pages.madvise(mmap.MADV_DONTNEED, start, part.nbytes)
-
-
 @dataclass
 class BalanceBook:
     """State of the accounts, one row each; the layout is in `rating.kernels.layout`.
 
     records (n, 16), profile (n, 8), life (n, 2), index (capacity, 2) account id to row, nodes (k, 3) older plans,
     friends (capacity, 4) see `rating.friends`, spill (s, 6) buckets beyond the record, sessions (capacity, 16),
-    scalars (10,), holds (capacity, 32) what is held for sessions that go on, applied: digests of command ids. plans:
+    scalars (10,), holds (capacity, 32) what is held for sessions that go on, online: those sessions in real time,
+    applied: digests of command ids. plans:
     names; several plans at once are one, joined by PLAN_SEPARATOR. changes: what commands changed in the inventory.
     """
 
@@ -126,6 +108,7 @@ class BalanceBook:
     scalars: I64 = field(default_factory=lambda: np.zeros(SCALARS, np.int64))
     holds: I64 = field(default_factory=lambda: aligned(8, HOLD_WORDS))
     friends: I64 = field(default_factory=lambda: np.full((8, FRIEND_WORDS), -1, np.int64))
+    online: OnlineSessions = field(default_factory=OnlineSessions)
     timer_due_us: int = NO_CLOCK_US     # no account's time in a state is over before; by the rules of timer_version
     timer_version: str = ""
     all_active: bool | None = None      # whether every account is active; None: not looked at since a state changed
@@ -509,14 +492,16 @@ class BalanceBook:
         """What is left, held or not: a row of money for every account, and a row for every bucket; by both."""
         rows, ids, left, _, _ = self.buckets()
         money, count = self.records[:, MONEY].copy(), len(self)
-        for row, bucket_id, amount in zip(*(column.tolist() for column in self.held()), strict=True):
-            at = np.flatnonzero((rows == row) & (ids == bucket_id))
-            if bucket_id < 0:
-                money[row] += amount
-            elif at.size:
-                left[at[0]] += amount
-            else:  # it has expired: what is held of it will when it is given back
-                rows, ids, left = np.append(rows, row), np.append(ids, bucket_id), np.append(left, amount)
+        held_rows, held_ids, amounts = self.held()
+        np.add.at(money, held_rows[held_ids < 0], amounts[held_ids < 0])
+        of_units = held_ids >= 0
+        rows, ids, left = (np.concatenate(pair) for pair in (
+            (rows, held_rows[of_units]), (ids, held_ids[of_units]), (left, amounts[of_units])))
+        # A bucket that has expired is there once more: what is held of it will expire when it is given back.
+        keys, place = np.unique(np.stack([rows, ids], axis=1), axis=0, return_inverse=True)
+        whole = np.zeros(keys.shape[0], np.int64)
+        np.add.at(whole, place.ravel(), left)
+        rows, ids, left = keys[:, 0], keys[:, 1], whole
         label = np.array([currency_label(tariffs, name) for name in self.currencies] or [0], np.int64)
         cells = Cells.empty(BALANCE, count + rows.size, fill=ABSENT)
         cells["journal_position"] = journal_position
@@ -547,17 +532,3 @@ def zone_tables(names: list[str]) -> tuple[I64, I64, I64]:
     for array in (first, at, offset):
         array.setflags(write=False)
     return first, at, offset
-
-
-def grown(matrix: I64, rows: int) -> I64:
-    """A matrix with more rows, zeroed: in its own pages as long as they have room, else in others with a quarter to
-    spare. Pages that nobody has touched cost nothing, and an account more costs no copy of all."""
-    whole: object = matrix
-    while isinstance(whole, np.ndarray) and isinstance(whole.base, np.ndarray):
-        whole = whole.base
-    words = matrix.shape[1]
-    if isinstance(whole, np.ndarray) and whole.ctypes.data == matrix.ctypes.data and rows * words <= whole.size:
-        return whole.reshape(-1)[: rows * words].reshape(rows, words)
-    larger = aligned(rows + max(rows >> 2, 64), words)[:rows]
-    larger[: matrix.shape[0]] = matrix
-    return larger

@@ -105,12 +105,13 @@ class Answers:
 
 def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: Tariffs, book: BalanceBook,
            labels: Mapping[str, Sequence[str]] | None = None, wishes: Wishes | None = None,
-           legs_only: I64 | None = None) -> Charged:
+           legs_only: I64 | None = None, places: "Places | None" = None) -> Charged:
     """Price usage rows [start, stop) of `block` and debit them, or do with them what `wishes` of all its rows say.
 
     labels: names behind the block's label columns; prices look at "apn", "other_network" and "category". Those that
     charging adds index `tariffs.labels`. legs_only: of every event of the block, which was charged before, only the
-    legs of these bits (`keep_legs`). Raises InvariantError: charges and postings differ.
+    legs of these bits (`keep_legs`). places: `places_of` these, where the caller has them. Raises InvariantError:
+    charges and postings differ.
     """
     count = stop - start
     usage = np.ascontiguousarray(block.matrix)
@@ -122,7 +123,7 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
     notification = Cells.empty(NOTIFICATION, _worst_notifications(tariffs))
     rows_per_event = _rows_per_event(tariffs)
     progress = np.zeros(PROGRESS, np.int64)
-    plan_of, places = places_of(tariffs, book, labels)
+    plan_of, names = places or places_of(tariffs, book, labels)
     chosen = apart(CHOICE, min(CHUNK, count))
     scratch = np.zeros((MAX_CANDIDATES, CANDIDATE_WORDS), np.int64)
     walk = np.zeros(WALK, np.int64)
@@ -135,7 +136,7 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
 
     def select(low: int, high: int, of: I64, found: I64) -> None:
         select_nb(usage, low, high, tariffs.tables, tariffs.slots, tariffs.leaves, book.index, book.profile,
-                  book.nodes, book.friends, plan_of, places, of, found)
+                  book.nodes, book.friends, plan_of, names, of, found)
 
     for low in range(start, stop, CHUNK):
         high = min(low + CHUNK, stop)
@@ -154,7 +155,7 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
             left = rows - int(progress[G_NEXT])
             posting.make_room(int(progress[G_POSTED]), _LIKELY_POSTINGS * left + _WORST_POSTINGS)
             fold_nb(usage, choice, rows, tariffs.tables, journal_position, book.records, book.profile,
-                    book.spill, book.sessions, book.scalars, book.zones, book.holds, places[0], scratch, walk, marks,
+                    book.spill, book.sessions, book.scalars, book.zones, book.holds, names[0], scratch, walk, marks,
                     rated.matrix, posting.matrix, notification.matrix, progress, (book.nodes, plan_of, tariffs.rolls))
             if progress[G_NEXT] < rows:  # it stopped for room: of postings, of notifications, or of spilled buckets
                 notification = _roomier(notification, int(progress[G_NOTIFIED]), _worst_notifications(tariffs))
@@ -215,8 +216,10 @@ def _worst_notifications(tariffs: Tariffs) -> int:
     return int(np.diff(tariffs.tables[COUNTER_THRESHOLD_FIRST]).max(initial=0)) * MAX_COUNTERS
 
 
-def places_of(tariffs: Tariffs, book: BalanceBook, labels: Mapping[str, Sequence[str]] | None
-              ) -> tuple[I64, tuple[I64, I64, I64, I64]]:
+Places = tuple[I64, tuple[I64, I64, I64, I64]]
+
+
+def places_of(tariffs: Tariffs, book: BalanceBook, labels: Mapping[str, Sequence[str]] | None) -> Places:
     """What `select_nb` takes as plan_of and places: names of the book and the batch as places in the tariff."""
     plan = {name: i for i, name in enumerate(tariffs.labels["plan"])}
     plan_of = np.full((len(book.plans), MAX_PLANS), -1, np.int64)

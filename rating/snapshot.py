@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from rating.book import NEVER_US, NO_CLOCK_US, BalanceBook, aligned, grown, zone_tables
+from rating.arrays import aligned, grown
+from rating.book import NEVER_US, NO_CLOCK_US, BalanceBook, zone_tables
 from rating.days import begin_days
 from rating.friends import friends_to_arrow, restore_friends
 from rating.holds import holds_to_arrow, restore_holds
@@ -49,6 +50,7 @@ from rating.kernels.layout import (
     X_LO,
 )
 from rating.kernels.sessions import rehash_nb
+from rating.online_table import OnlineSessions
 from reference_data.changes import COLUMNS as CHANGE_COLUMNS
 from reference_data.changes import Changes
 from schemas.columns import I64
@@ -78,7 +80,8 @@ class SlicedTable:
 
 
 def to_arrow(book: BalanceBook) -> dict[str, pa.Table]:
-    """Tables `accounts`, `buckets`, `plans`, `sessions`, `commands`, `friends`, `holds`, `scalars`, `changes`.
+    """Tables `accounts`, `buckets`, `plans`, `sessions`, `commands`, `friends`, `holds`, `scalars`, and those of
+    sessions in real time, `online_sessions`, `online_services`, `online_scalars`; `changes`.
 
     Accounts are in the order of opening, the rest in the order of what names it.
     """
@@ -110,6 +113,7 @@ def small_tables(book: BalanceBook) -> dict[str, pa.Table]:
         "accounts": accounts, "buckets": buckets, "plans": _plans(book),
         "commands": pa.table({"digest": pa.array(sorted(book.applied), pa.binary(16))}),
         "friends": friends_to_arrow(book), "holds": holds_to_arrow(book), "changes": _changes(book.changes),
+        **book.online.tables(),
         "scalars": pa.table({name: [int(book.scalars[i])] for name, i in _SCALARS.items()})}
     return {name: t.replace_schema_metadata(_METADATA) for name, t in tables.items()}
 
@@ -159,6 +163,7 @@ def from_arrow(tables: dict[str, pa.Table]) -> BalanceBook:
         restore_holds(book, tables["holds"])
     if "changes" in tables:  # not before identities were changed by commands
         book.changes.extend({name: _column(tables["changes"], "identity_" + name) for name in CHANGE_COLUMNS})
+    book.online = OnlineSessions.from_tables(tables)
     _restore_sessions(book, tables["sessions"])
     book.applied = set(tables["commands"]["digest"].to_pylist())
     return book

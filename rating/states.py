@@ -16,10 +16,24 @@ from schemas.rated import ACCOUNT_STATE
 
 PRE_ACTIVE, ACTIVE = STATES.index("pre_active"), STATES.index("active")
 _KINDS = len(Service) * len(Direction)
+_MOST_KNOWN = 8
+_FEW = 4096  # events: looking at their accounts' states costs less than at all accounts'
+
+
+_known: dict[str, I64] = {}  # by content of the tariffs; of the last ones
 
 
 def refusal_codes(tariffs: Tariffs) -> I64:
     """(version label, state, service * 3 + direction): the code that refuses it, ABSENT where it is permitted."""
+    codes = _known.get(tariffs.content_hash)
+    if codes is None:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        codes = _known[tariffs.content_hash] = _refusal_codes(tariffs)
+    return codes
+
+
+def _refusal_codes(tariffs: Tariffs) -> I64:
     codes = np.full((len(tariffs.labels["tariff_version"]), len(STATES), _KINDS), ABSENT, np.int64)
     for version in tariffs.versions:
         label = tariffs.labels["tariff_version"].index(version.name)
@@ -28,6 +42,7 @@ def refusal_codes(tariffs: Tariffs) -> I64:
                 for direction in Direction:
                     if (service, direction) not in rule.permits:
                         codes[label, STATES.index(name), service * len(Direction) + direction] = rule.refusal
+    codes.setflags(write=False)
     return codes
 
 
@@ -38,7 +53,8 @@ def apply_states(book: BalanceBook, tariffs: Tariffs, rated: Cells, journal_posi
     ends. Charge legs are nobody's usage: they are not refused, and wake nobody.
     """
     codes = refusal_codes(tariffs)
-    if not len(rated) or (book.only_active() and (codes[:, ACTIVE] == ABSENT).all()):
+    active = book.only_active() if len(rated) > _FEW else book.all_active
+    if not len(rated) or (active and (codes[:, ACTIVE] == ABSENT).all()):
         return Cells.empty(ACCOUNT_STATE)
     own = np.flatnonzero(rated["leg"] == 0)
     whole, rated = rated, rated.where(rated["leg"] == 0)

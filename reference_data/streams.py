@@ -16,6 +16,7 @@ from schemas.columns import ABSENT
 from schemas.errors import ReferenceDataError
 
 DAY_S = 86_400
+MOST_WINDOW_S = 150  # messages are found by stretches of time twice as long
 
 
 class Filter(IntEnum):
@@ -57,6 +58,20 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     messages: int = 1_000_000
 
 
+class Matching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How usage of a stream is matched with what was charged online (docs/charged_once.md).
+
+    wait_s: record time for which a container waits behind its end for an online session that is still open.
+    tolerance_s: by so much the clocks of gateway and charging may differ. window_s: of messages, which have a time and
+    no session. horizon_s: for so long online usage is known; older records are suspended as too old.
+    """
+
+    wait_s: int = 7200
+    tolerance_s: int = 2
+    window_s: int = 60
+    horizon_s: int = 31 * DAY_S
+
+
 class FileName(msgspec.Struct, frozen=True):
     """What a file's name says: ABSENT where it says nothing."""
 
@@ -81,6 +96,21 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
     filter: list[str] = []
     charge_node: ChargeNode | None = None
     limits: Limits = Limits()
+    # Unset, not false, by default: the content hash of reference data without it is as it was.
+    online: Matching | bool | msgspec.UnsetType = msgspec.UNSET
+
+    @cached_property
+    def matching(self) -> Matching | None:
+        """How its usage is matched with usage charged online; None where it is not charged online."""
+        if isinstance(self.online, Matching):
+            return self.online
+        return Matching() if self.online is True else None
+
+    @cached_property
+    def remembered_s(self) -> int:
+        """Record time for which its records are known: of those that come later nothing can be said."""
+        matching = self.matching
+        return self.duplicate_horizon_s if matching is None else min(self.duplicate_horizon_s, matching.horizon_s)
 
     @cached_property
     def patterns(self) -> tuple[str, ...]:
@@ -179,6 +209,14 @@ def load_streams(path: Path) -> Streams:
                 refuse(key, getattr(stream, key), "zero or more")
         if stream.merge.timeout_s < 1:
             refuse("merge.timeout_s", stream.merge.timeout_s, "at least a second")
+        matching = stream.matching
+        if matching is not None:
+            if stream.merge.counters == "totals" or stream.format.startswith("radius"):
+                refuse("online", stream.online, "no counters of totals: only what a partial counts can be matched")
+            if min(matching.wait_s, matching.tolerance_s, matching.window_s, matching.horizon_s) < 0:
+                refuse("online", stream.online, "zero or more")
+            if matching.window_s > MOST_WINDOW_S:
+                refuse("online.window_s", matching.window_s, f"at most {MOST_WINDOW_S}")
         if min(stream.limits.duration_s, stream.limits.octets, stream.limits.messages) < 1:
             refuse("limits", stream.limits, "positive numbers")
         if max(stream.limits.duration_s, stream.limits.octets, stream.limits.messages) > 1 << 53:

@@ -6,6 +6,7 @@ back to a small store when the last view of them is gone, whoever held it.
 """
 
 import mmap
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class _Lease:
 
 def matrix(shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """Uninitialised int64 array in C order; a large one on pages that were used before, where some fit."""
-    size = 8 * int(np.prod(shape, dtype=np.int64))
+    size = 8 * prod(shape)
     if size < LARGE:
         return np.empty(shape, np.int64)
     fitting = sorted((pages for pages in tuple(_store) if size <= len(pages) <= 2 * size), key=len)

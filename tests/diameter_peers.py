@@ -87,10 +87,10 @@ class Client:
     """python-diameter, connected."""
 
     def __init__(self, port: int, application: int = 4, host: str = CLIENT, on_request: Any = None,
-                 server: str = OCS.host) -> None:
-        self.node = Node(host, REALM, ip_addresses=["127.0.0.1"], vendor_ids=[10415])
+                 server: str = OCS.host, realm: str = REALM) -> None:
+        self.node = Node(host, realm, ip_addresses=["127.0.0.1"], vendor_ids=[10415])
         self.node.wakeup_interval = 1
-        self.peer = self.node.add_peer(f"aaa://{server}:{port};transport=tcp", REALM, ip_addresses=["127.0.0.1"],
+        self.peer = self.node.add_peer(f"aaa://{server}:{port};transport=tcp", realm, ip_addresses=["127.0.0.1"],
                                        is_persistent=True)
         self.application = SimpleThreadingApplication(application, is_auth_application=True,
                                                       request_handler=on_request)

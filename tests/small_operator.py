@@ -1,6 +1,7 @@
 """A small operator for tests: its folder on disk, and decoded containers as a decoder would write them."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,18 @@ import pyarrow.parquet as pq
 import yaml
 
 from mediation.duplicates import DuplicateIndex
+from mediation.matching import OnlineMemory
 from mediation.mediate import Mediated, Slice, mediate
 from mediation.memory import MediationMemory
+from mediation.online_usage import OnlineIndex, OnlineMerge
 from mediation.partials import PartialDelta
 from reference_data.snapshot import Snapshot, load_snapshot
 from schemas.codes import Direction, NumberType, RecordType, Service
 from schemas.columns import ABSENT, U8, Cells
 from schemas.decoded import DECODED
 from schemas.digits import pack
+from schemas.matching import AWAITING
+from schemas.online import GRANT
 from schemas.usage import HELD, OPEN_SESSION
 
 TOKEN_KEY = (0x0706050403020100, 0x0F0E0D0C0B0A0908)
@@ -185,6 +190,27 @@ class Node:
         self.tables: list[tuple[pa.Table, pa.Table]] = []
         self.state: dict[str, Any] = json.loads(json.dumps(self.memory.state()))
         self.results: list[Mediated] = []
+        self.grants = Cells.empty(GRANT)  # what the ledger says was charged online
+        self.waiting: list[pa.Table] = []
+        self.online_runs: list[str] = []
+        self.memory.online = self._online()
+
+    def _online(self) -> OnlineMemory:
+        def between(start: int, stop: int) -> Iterator[Cells]:
+            position = self.grants["journal_position"]
+            yield self.grants.where((position >= start) & (position < stop))
+
+        return OnlineMemory(OnlineIndex(self.folder, self.online_runs), between)
+
+    def charged_online(self, *rows: dict[str, int]) -> int:
+        """Rows of `grant` that the ledger gets, each a position of the journal; returns the position behind them."""
+        cells = Cells.empty(GRANT, len(rows), fill=ABSENT)
+        for i, row in enumerate(rows):
+            cells["journal_position"][i] = len(self.grants) + i
+            for name, value in row.items():
+                cells[name][i] = value
+        self.grants = Cells.concat(GRANT, [self.grants, cells])
+        return len(self.grants)
 
     def mediate(self, *slices: Slice, **more: Any) -> Mediated:
         self.version += 1
@@ -196,6 +222,11 @@ class Node:
             (self.folder / result.key_run.name).write_bytes(result.key_run.payload)
             self.memory.duplicates.settle(result.key_run.name)
             self.runs.append(result.key_run.name)
+        self.waiting.append(result.awaiting.to_arrow(labels))
+        if result.online_run is not None:
+            (self.folder / result.online_run.name).write_bytes(result.online_run.payload)
+            self.memory.online.index.settle(result.online_run.name)
+            self.online_runs.append(result.online_run.name)
         self.results.append(result)
         return result
 
@@ -204,11 +235,23 @@ class Node:
         if compacted:
             everything, labels = self.memory.partials(), self.memory.lexicon.labels
             self.tables = [(everything.held.to_arrow(labels), everything.sessions.to_arrow(labels))]
-        self.memory = MediationMemory(DuplicateIndex(self.folder, self.runs))
+            self.waiting = [self.memory.online.whole().to_arrow(labels)]
+            self._merge_online()
+        self.memory = MediationMemory(DuplicateIndex(self.folder, self.runs), online=self._online())
         labels = self.memory.lexicon.labels
         deltas = [PartialDelta(Cells.from_arrow(HELD, held, labels), Cells.from_arrow(OPEN_SESSION, sessions, labels))
                   for held, sessions in self.tables]
-        self.memory.restore(self.state, deltas, self.snapshot)
+        self.memory.restore(self.state, deltas, self.snapshot,
+                            [Cells.from_arrow(AWAITING, table, labels) for table in self.waiting])
+
+    def _merge_online(self) -> None:
+        """All runs of online usage as one."""
+        index = self.memory.online.index
+        if len(index.names) > 1:
+            plan = OnlineMerge(index.names)
+            name = f"merged-{self.version}.run"
+            (self.folder / name).write_bytes(b"".join(bytes(part) for part in index.merge(plan, 0)))
+            self.online_runs = [name]
 
     def names(self, cells: Cells, column: str) -> list[str]:
         """A column of codes or labels by name."""

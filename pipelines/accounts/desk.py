@@ -4,20 +4,20 @@ A command is checked here (kind, size, numbers into tokens, the vault first), th
 """
 
 import json
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from types import TracebackType
-from typing import Protocol
+from typing import Final, Protocol
 
-import numpy as np
 import pyarrow as pa
 
-from pipelines.commands import MAX_LINE_OCTETS, tokenised
+from pipelines.commands import MAX_LINE_OCTETS, sightings_among, tokenised
 from pipelines.durable import Disk
 from pipelines.home import Home, Input
 from pipelines.keys import Keys
 from pipelines.run import Run, RunOptions
+from pipelines.serve.node import CommandOutcome
 from rating.book import BalanceBook
 from rating.commands import KINDS
 from rating.commands.context import read_time
@@ -27,16 +27,10 @@ from schemas.codes import Identity
 from schemas.errors import ChargingError, LedgerError
 from schemas.timepoint import EARLIEST_US, END_US
 
-DONE, REPEATED, REFUSED = "done", "repeated", "refused"
+DONE: Final = "done"
+REPEATED: Final = "repeated"
+REFUSED: Final = "refused"
 NOT_SENT = ("clock", "period_close", "open_balance")  # they have jobs of their own
-
-
-@dataclass(frozen=True)
-class CommandOutcome:
-    """What became of a command. why: of one that was refused, in words; no personal number is in it."""
-
-    status: str
-    why: str = ""
 
 
 class Desk(Protocol):
@@ -84,7 +78,7 @@ class HomeDesk(Run):
 
     @property
     def book(self) -> BalanceBook:
-        return self._node.book
+        return self._owner.book
 
     def send(self, command: Mapping[str, object]) -> CommandOutcome:
         """Carry out one command; durable when this returns. Raises ChargingError: it is none."""
@@ -92,23 +86,23 @@ class HomeDesk(Run):
         if digest_of(private) in self.book.applied:
             return CommandOutcome(REPEATED)
         self._sent = True
-        why = self._node.carry_out(private)
-        return CommandOutcome(REFUSED, why) if why else CommandOutcome(DONE)
+        why = self._owner.carry_out(private, time.time_ns() // 1000)
+        return CommandOutcome(REFUSED, why=why) if why else CommandOutcome(DONE)
 
     def try_out(self, command: Mapping[str, object]) -> CommandOutcome:
         """What would become of it. The book is changed: send nothing after that."""
         private, known = self._private(command, remember=False), len(self.book.applied)
         why = self._node.try_command(private).refusal
-        return CommandOutcome(REFUSED, why) if why else CommandOutcome(
+        return CommandOutcome(REFUSED, why=why) if why else CommandOutcome(
             DONE if len(self.book.applied) > known else REPEATED)
 
     def _private(self, command: Mapping[str, object], remember: bool = True) -> dict[str, object]:
         check_command(command)
         private, seen = tokenised(command, self.token_key)
-        if seen and remember:
-            token, identity, value = (np.array(column, np.int64) for column in zip(*seen, strict=True))
-            if self._vault.remember(token, identity, value).collisions.size:
-                raise LedgerError("a number whose token stands for another one", "one number a token")
+        brought = sightings_among(seen)
+        if brought is not None and remember and self._vault.remember(
+                brought.token, brought.identity, brought.value).collisions.size:
+            raise LedgerError("a number whose token stands for another one", "one number a token")
         return private
 
 

@@ -104,8 +104,11 @@ def print_json(value: Any) -> None:
 
 def print_record(record: SourceRecord, reveal: bool) -> None:
     """Where a record lies and what it says."""
-    console.print(f"[bold]record[/] {escape(record.source)}/{escape(record.file_name)} (file {record.file_id}), "
-                  f"octets {record.offset:,} to {record.offset + record.length - 1:,}")
+    if record.file_id:
+        console.print(f"[bold]record[/] {escape(record.source)}/{escape(record.file_name)} (file {record.file_id}), "
+                      f"octets {record.offset:,} to {record.offset + record.length - 1:,}")
+    else:
+        console.print(f"[bold]request[/] over {escape(record.source)}, journal position {record.offset:,}")
     if record.note:
         console.print(f"  [yellow]{escape(record.note)}[/]", highlight=False)
     if record.raw is not None and reveal:

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from pipelines.accounts.desk import CommandOutcome, HomeDesk
+from pipelines.accounts.desk import HomeDesk
 from pipelines.ledger import Ledger
+from pipelines.serve.node import CommandOutcome
 from rating.book import BalanceBook
 from reference_data.snapshot import Snapshot
 

@@ -4,6 +4,9 @@ Each batch that mediation has committed becomes one group of journal entries: it
 that names the usage file. The BLOCK is there even when the batch has no usage, so that the last BLOCK tells which
 commits of mediation the journal has. Then, in numbered steps: 1 append the group and sync, 2 charge, 3 commit what
 was charged with the journal position, 4 from time to time take a snapshot and trim the journal below it.
+
+What is charged in real time (`pipelines.serve`) comes in ticks, groups of their own that end with an ONLINE entry, and
+batches then come in slices, each a group with a BLOCK of some rows. Folding is the same here and there.
 """
 
 import json
@@ -15,6 +18,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.charging.folded import Folded, check_moved
+from pipelines.charging.groups import block_of, groups_of, live_entry, own_commands, read_fields
 from pipelines.collect import COMMANDS
 from pipelines.corrections.correction import KIND as CORRECT
 from pipelines.corrections.correction import Correction, corrected_book, read_correction
@@ -22,8 +27,9 @@ from pipelines.corrections.kept import OPENED, opened_rows
 from pipelines.corrections.withdrawn import renumber, withdrawn_events
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
-from pipelines.journal import Block, Command, Entry, Journal
+from pipelines.journal import Block, Clock, Command, Entry, Journal, Online
 from pipelines.ledger import Ledger, Rows, StagedFile
+from pipelines.online_entry import decode_requests
 from pipelines.set_aside_legs import (
     ALL,
     LegIds,
@@ -38,17 +44,17 @@ from pipelines.set_aside_legs import (
 from pipelines.snapshots import Snapshots
 from rating.book import BalanceBook
 from rating.charging import Charged, charge
-from rating.commands import Origin, apply_command
+from rating.commands import Origin, apply_command, is_applied
 from rating.friends import befriend
-from rating.laws import check_movements
+from rating.online import OnlineDesk, Served
 from rating.snapshot import from_arrow, to_items
 from reference_data.accounts import Accounts
+from reference_data.changes import Changes
 from reference_data.snapshot import Snapshot
-from schemas.codes import SuspenseAction
+from schemas.codes import Reason, SuspenseAction
 from schemas.columns import Cells
 from schemas.errors import LedgerError
-from schemas.identity_change import IDENTITY_CHANGE
-from schemas.rated import ACCOUNT_STATE, LEG_SUSPENSE, NOTIFICATION, POSTING, RATED
+from schemas.rated import RATED
 from schemas.usage import SUSPENSE, USAGE
 
 NO_FILE = bytes(32)
@@ -57,7 +63,9 @@ OPENING = "open_accounts"
 LEGS = "charge_legs"
 CLOSE_AFTER, REMEMBER = "close_after", "remember_sessions"  # of the operator's file, once they are others than before
 OWN_COMMANDS = "own_commands"  # file of a commit: commands of no command file, [position, content] a line
-CHARGED, BALANCES = "append", "balances"  # kinds of commits
+SERVING = "serving"  # from here on requests are answered under this reference data: nothing else may replay them
+CHARGED, BALANCES, ONLINE = "append", "balances", "online"  # kinds of commits; online: ticks and slices, many at once
+COMMIT_ROWS = 200_000  # of ticks that are committed together at a restart
 SNAPSHOT_EVENTS = 5_000_000  # events between snapshots; replay of so many takes seconds
 
 
@@ -69,6 +77,16 @@ class Committed:
     usage: Cells
     usage_sha256: bytes = NO_FILE
     commands: Sequence[bytes] = field(default=())
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What commands and requests came to. outcomes: of each command, whether its id had been applied before, and why
+    it was refused, as a reason and in words. answers: None without requests."""
+
+    folded: Folded
+    outcomes: list[tuple[bool, Reason, str]]
+    answers: Cells | None
 
 
 class ChargingNode:
@@ -99,6 +117,11 @@ class ChargingNode:
         self._committer = ThreadPoolExecutor(1, "commit-charging")
         self._running: Future[None] | None = None
         self.journaled_version = int(self._stream.state.get("mediation_version", 0))
+        self._journaled_row = int(self._stream.state.get("mediation_row", -1))  # of that version's usage; -1: all
+        self._read_usage: tuple[int, tuple[Cells, bytes]] = (-1, (Cells.empty(USAGE), NO_FILE))
+        self._desk: tuple[BalanceBook, OnlineDesk] | None = None
+        self._current: tuple[Changes, Snapshot] | None = None
+        self._refusal = ""
         self._again = withdrawn_events(ledger)
         self.book = self._recover()
 
@@ -112,45 +135,115 @@ class ChargingNode:
         batch = Committed(self.journaled_version, Cells.empty(USAGE), commands=[opening])
         self.charge(*self.journal(batch), batch.usage)
 
+    def tell(self, kind: str, **fields: object) -> None:
+        """Journal and commit a command of the node to itself."""
+        command = {"id": f"{kind.replace('_', '-')}-{self.position}", "kind": kind, **fields}
+        batch = Committed(self.journaled_version, Cells.empty(USAGE), commands=[json.dumps(command).encode()])
+        self.charge(*self.journal(batch), batch.usage)
+
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """Names behind the label columns of requests and of what is charged."""
+        return self._labels
+
     def _keep_spans(self) -> None:
         """Journal when cycles close by themselves, and how long sessions are remembered, where the operator has changed
         it: replay must close and forget as life did."""
         operator = self._reference.operator
         for kind, seconds, before in ((CLOSE_AFTER, operator.close_after_s, self.book.closes_after_s),
                                       (REMEMBER, operator.remember_sessions_s, self.book.remembers_sessions_s)):
-            if seconds == before:
-                continue
-            command = {"id": f"{kind.replace('_', '-')}-{self.position}", "kind": kind, "seconds": seconds}
-            batch = Committed(self.journaled_version, Cells.empty(USAGE), commands=[json.dumps(command).encode()])
-            self.charge(*self.journal(batch), batch.usage)
+            if seconds != before:
+                self.tell(kind, seconds=seconds)
 
     @property
     def settled(self) -> bool:
         """Whether balances and a snapshot were written after all that is charged, as a run does at its end."""
         ops = [entry.op for entry in self._ledger.logs()["charging"].entries
-               if entry.op in (CHARGED, CORRECT, BALANCES)]
+               if entry.op in (CHARGED, CORRECT, BALANCES, ONLINE)]
         return ops[-1:] == [BALANCES] and self._snapshots.positions()[-1:] == [self.position]
+
+    @property
+    def journal_file(self) -> Journal:
+        """For whoever appends in its stead."""
+        return self._journal
 
     def pending(self) -> Iterator[tuple[int, list[Entry]]]:
         """Groups that the journal has and the ledger has not: they are charged before anything new."""
-        yield from list(self._groups(self.position, None))
+        yield from list(groups_of(self._journal.read(self.position)))
+
+    def catch_up(self) -> int:
+        """Charge what the journal has and the ledger has not, many ticks at once. Returns events rated."""
+        rated, ticks, progress = 0, Folded(), self.progress_of_ledger()
+        stop = self.position
+        for first, entries in self.pending():
+            if block_of(entries) is None:
+                ticks.add_all(self.fold(first, entries, Cells.empty(USAGE)))
+                stop = first + len(entries)
+                if ticks.rows < COMMIT_ROWS:
+                    continue
+            if stop > self.position:
+                rated += self._commit_ticks(stop, ticks, progress)
+                ticks = Folded()
+            if block_of(entries) is not None:
+                rated += self.charge(first, entries, self.usage_for(entries))
+                progress = self.progress_of_ledger()
+        if stop > self.position:
+            rated += self._commit_ticks(stop, ticks, progress)
+        return rated + self.finish_slices()
+
+    def _commit_ticks(self, stop: int, ticks: Folded, progress: Mapping[str, int]) -> int:
+        rows = {name: cells for name, cells in ticks.tables().items() if len(cells)}
+        self.commit_online(stop, rows, progress, ticks.commands)
+        return int((rows["rated"]["leg"] == 0).sum()) if "rated" in rows else 0
 
     def journal(self, batch: Committed) -> tuple[int, list[Entry]]:
         """Step 1. Returns the position of the group and its entries; durable when this returns."""
         entries: list[Entry] = [Command(payload) for payload in batch.commands]
         entries.append(Block(batch.version, batch.usage_sha256, 0, len(batch.usage)))
         first = self._journal.append(entries)
-        self.journaled_version = batch.version
+        self.journaled(entries)
         return first, entries
 
-    def carry_out(self, command: Mapping[str, object]) -> str:
-        """Journal one command and commit what it did, or that it was refused. Returns why, "" where it was not.
+    def carry_out(self, command: Mapping[str, object], received_us: int) -> str:
+        """Journal one live command where no node serves, and commit what it did. Returns why it was refused, or "".
 
         Only kinds of `rating.commands`, tokens in place of numbers: whoever sends it sees to both.
         """
-        batch = Committed(self.journaled_version, Cells.empty(USAGE), commands=[json.dumps(command).encode()])
+        batch = Committed(self.journaled_version, Cells.empty(USAGE), commands=[live_entry(command, received_us)])
         self.charge(*self.journal(batch), batch.usage)
-        return self._refusals[-1] if self._refusals else ""
+        return self._refusal
+
+    @property
+    def current(self) -> Snapshot:
+        """The reference data, with what commands have changed of it: what requests are resolved by."""
+        changes = self.book.changes
+        if self._current is None or self._current[0] is not changes:  # it is another book then
+            self._current = changes, replace(self._reference, changes=changes)
+        return self._current[1]
+
+    def journaled(self, entries: Sequence[Entry]) -> None:
+        """Keep what the last block says of how far the journal has got with what mediation committed."""
+        block = block_of(entries)
+        if block is not None and not (block.version == self.journaled_version and block.file_sha256 == NO_FILE):
+            self.journaled_version, self._journaled_row = block.version, block.to_row
+
+    def unfinished(self) -> tuple[Block, Cells] | None:
+        """The rest of a version's usage where the journal has only slices of it: a block for it, and all its usage."""
+        if self._journaled_row < 0 or not self.journaled_version:
+            return None
+        usage, sha256 = self.usage_of(self.journaled_version)
+        if self._journaled_row >= len(usage):
+            return None
+        return Block(self.journaled_version, sha256, self._journaled_row, len(usage)), usage
+
+    def finish_slices(self) -> int:
+        """Journal and charge what `unfinished` says is missing. Returns events rated."""
+        rest = self.unfinished()
+        if rest is None:
+            return 0
+        first = self._journal.append([rest[0]])
+        self.journaled([rest[0]])
+        return self.charge(first, [rest[0]], rest[1])
 
     def correct(self, base: int, digest: str, facts: Mapping[str, Any]) -> int:
         """Journal and commit a correction that was computed when the journal ended at `base`. Returns its position.
@@ -169,14 +262,7 @@ class ChargingNode:
 
     def backouts(self, after: int) -> Iterator[tuple[int, Correction]]:
         """Backouts that are committed at journal position `after` or later, oldest first."""
-        for entry in self._ledger.logs()["charging"].entries:
-            first, _ = entry.positions.get("journal", (-1, -1))
-            if entry.op == CORRECT and first >= after:
-                for file in entry.added:
-                    if file.table == OWN_COMMANDS:
-                        command = _read(json.loads(self._ledger.read_bytes(file).splitlines()[0])[1].encode())
-                        if command["facts"]["kind"] == "backout":
-                            yield first, read_correction(self._corrections, command["sha256"])
+        return backouts(self._ledger, self._corrections, after)
 
     def charge(self, first: int, entries: Sequence[Entry], usage: Cells, ahead: bool = False) -> int:
         """Steps 2 and 3: fold the group over the book, commit what it did. Returns events rated.
@@ -184,33 +270,23 @@ class ChargingNode:
         ahead: step 3 may go on when this returns, so that the next group is folded meanwhile; the next one, and
         whatever asks for the ledger's position, waits for it by `finish`.
         """
-        own = _own_commands(first, entries)
-        if own and _read(own[0][1]).get("kind") == CORRECT:
+        own = own_commands(first, entries)
+        if own and read_fields(own[0][1]).get("kind") == CORRECT:
             self.finish()
             return self._charge_correction(first, entries, own)
         known = len(self.book)
-        parts = self._fold(first, entries, usage)
-        self._refusals = [part.refusal for part in parts if part.refusal]
-        for part in parts:
-            renumber(part.rated, self._again)
+        folded = self.fold(first, entries, usage)
         reached("charge.folded")
-        rows = {"rated": Cells.concat(RATED, [p.rated for p in parts]),
-                "posting": Cells.concat(POSTING, [p.posting for p in parts]),
-                "suspense": Cells.concat(SUSPENSE, [p.suspense for p in parts])}
-        for name, columns in (("notification", NOTIFICATION), ("account_state", ACCOUNT_STATE),
-                              ("leg_suspense", LEG_SUSPENSE), ("identity_change", IDENTITY_CHANGE)):
-            more = Cells.concat(columns, [getattr(p, name) for p in parts])
-            if len(more):
-                rows[name] = more
+        rows, kept = folded.tables(), own or folded.commands
         opened = opened_rows(self._operator, self.book.account_ids[known:], self._reference.friends) \
             if own and self._operator is not None and len(self.book) > known \
-            and _read(own[0][1]).get("kind") == OPENING else None
+            and read_fields(own[0][1]).get("kind") == OPENING else None
         self.finish()
         if ahead and self._threads > 1:
-            self._running = self._committer.submit(self._commit, first, entries, rows, own, opened)
+            self._running = self._committer.submit(self._commit, first, entries, rows, kept, opened)
         else:
-            self._commit(first, entries, rows, own, opened)
-        self._events_since_snapshot += len(usage)
+            self._commit(first, entries, rows, kept, opened)
+        self._events_since_snapshot += sum(e.to_row - e.from_row for e in entries if isinstance(e, Block))
         if self._events_since_snapshot >= SNAPSHOT_EVENTS:
             self.take_snapshot()
         return int((rows["rated"]["leg"] == 0).sum())
@@ -221,31 +297,60 @@ class ChargingNode:
         if running is not None:
             running.result()
 
+    def commit_charged(self) -> None:
+        """As `finish`: what is charged is committed."""
+        self.finish()
+
     def _commit(self, first: int, entries: Sequence[Entry], rows: Mapping[str, Cells],
                 own: Sequence[tuple[int, bytes]], opened: bytes | None) -> None:
         """Step 3."""
+        online = any(isinstance(entry, (Online, Clock)) for entry in entries)
+        self.commit_rows(first, first + len(entries), rows, self._progress(entries), ONLINE if online else CHARGED, own,
+                         opened)
+
+    def commit_rows(self, first: int, stop: int, rows: Mapping[str, Cells], progress: Mapping[str, int], kind: str,
+                    own: Sequence[tuple[int, bytes]] = (), opened: bytes | None = None) -> None:
+        """Commit what journal entries [first, stop) did. progress: the stream's state when they were journaled."""
         staged = self._stream.stage_many({name: Rows(cells, self._labels) for name, cells in rows.items()},
                                          self._threads)
         if own:
             staged.append(self._stage_own(own))
         if opened is not None:
             staged.append(self._stream.stage_bytes("opened", OPENED, opened))
-        stop = first + len(entries)
-        self._stream.commit(staged, kind=CHARGED, positions={"journal": (first, stop)},
-                            state={"mediation_version": _version_of(entries)},
+        self._stream.commit(staged, kind=kind, positions={"journal": (first, stop)}, state=progress,
                             reference={"snapshot": self._reference.content_hash})
         self.position = stop
 
+    def commit_online(self, stop: int, rows: Mapping[str, Cells], progress: Mapping[str, int],
+                      commands: Sequence[tuple[int, bytes]] = ()) -> None:
+        """Step 3 for ticks and slices up to journal position `stop`, many at once. commands: that came live."""
+        self.commit_rows(self.position, stop, rows, progress, ONLINE, commands)
+
+    def progress(self) -> dict[str, int]:
+        """How far the journal has got with what mediation committed, as the stream's state has it."""
+        row = {"mediation_row": self._journaled_row} if self._journaled_row >= 0 else {}
+        return {"mediation_version": self.journaled_version, **row}
+
+    def progress_of_ledger(self) -> dict[str, int]:
+        """The same, at the newest commit."""
+        return {name: int(value) for name, value in self._stream.state.items()}
+
+    def _progress(self, entries: Sequence[Entry]) -> dict[str, int]:
+        """The same, of a group: what it was when that was journaled."""
+        block, before = block_of(entries), self.progress_of_ledger()
+        if block is None or (block.version == before.get("mediation_version") and block.file_sha256 == NO_FILE):
+            return before
+        return {"mediation_version": block.version, "mediation_row": block.to_row}
+
     def _charge_correction(self, first: int, entries: Sequence[Entry], own: Sequence[tuple[int, bytes]]) -> int:
         """As `charge`, for a group that is nothing but a correction."""
-        correction = self._apply_correction(_read(own[0][1]))
+        correction = self._apply_correction(read_fields(own[0][1]))
         reached("charge.corrected")
         staged = [self._stream.stage(name, table) for name in correction.names() for table in correction.tables(name)
                   if table.num_rows and name in LEDGER_TABLES]
         stop = first + len(entries)
         self._stream.commit([*staged, self._stage_own(own)], positions={"journal": (first, stop)}, kind=CORRECT,
-                            state={"mediation_version": _version_of(entries)},
-                            reference={"snapshot": self._reference.content_hash})
+                            state=self._progress(entries), reference={"snapshot": self._reference.content_hash})
         self.position = stop
         self._again = withdrawn_events(self._ledger)
         return 0
@@ -307,7 +412,12 @@ class ChargingNode:
         return replace(continued(charged, taken_back_before(self._ledger, legs)), leg_suspense=closed)
 
     def usage_of(self, version: int) -> tuple[Cells, bytes]:
-        """Usage and sha256 of what mediation committed in `version`, read back from the ledger."""
+        """Usage and sha256 of what mediation committed in `version`, read back from the ledger; the last is kept."""
+        if self._read_usage[0] != version:
+            self._read_usage = version, self._usage_of(version)
+        return self._read_usage[1]
+
+    def _usage_of(self, version: int) -> tuple[Cells, bytes]:
         entries = self._ledger.logs()["mediation"].entries
         if version > len(entries):
             raise LedgerError(f"the journal names commit {version} of mediation",
@@ -327,11 +437,24 @@ class ChargingNode:
         self._journal.trim(oldest, self.position)
         self._events_since_snapshot = 0
 
-    def commit_balances(self) -> None:
-        """Write the book's balances as a ledger table, replacing the ones before: what the roll-forward closes on."""
+    def write_snapshot(self, position: int, book: BalanceBook) -> int:
+        """Step 4 for a copy of the book as it was at `position`, which the ledger has reached. Returns the position
+        down to which the journal may be trimmed."""
+        self._snapshots.write(position, to_items(book))
+        return self._snapshots.retain()
+
+    def trim_journal(self, snapshot_position: int) -> None:
+        """Remove what neither a snapshot nor the ledger needs any more. By whoever appends to the journal."""
+        self._journal.trim(snapshot_position, self.position)
+
+    def commit_balances(self, book: BalanceBook | None = None) -> None:
+        """Write the book's balances as a ledger table, replacing the ones before: what the roll-forward closes on.
+
+        book: a copy of it, as it was at the ledger's position.
+        """
         self.finish()
         before = [file.path for file in self._stream.files("balance")]
-        cells = self.book.balances(self._reference.tariffs, self.position)
+        cells = (book or self.book).balances(self._reference.tariffs, self.position)
         staged = [self._stream.stage("balance", Rows(cells, self._labels))] if len(cells) else []
         self._stream.commit(staged, removed=before, state=self._stream.state, kind=BALANCES)
 
@@ -344,69 +467,133 @@ class ChargingNode:
         found = self._snapshots.newest(self.position)
         start = 0 if found is None else found.position
         self.book = BalanceBook.create() if found is None else from_arrow(dict(found.items))
-        for first, group in self._groups(start, self.position):
-            version = _version_of(group)
-            self._check_reference(first)
-            self._fold(first, group, self.usage_of(version)[0])
-            self.journaled_version = version
-        for _, group in self._groups(self.position, None):
-            self.journaled_version = _version_of(group)
+        made_with = self._made_with()
+        for first, group in groups_of(self._journal.read(start, self.position)):
+            self._check_reference(first, made_with)
+            self.fold(first, group, self.usage_for(group))
+            self.journaled(group)
+        for _, group in groups_of(self._journal.read(self.position)):
+            self.journaled(group)
         return self.book
 
-    def _check_reference(self, position: int) -> None:
+    def usage_for(self, group: Sequence[Entry]) -> Cells:
+        """The usage file that a group's block names; none for a tick."""
+        block = block_of(group)
+        if block is None or block.file_sha256 == NO_FILE:
+            return Cells.empty(USAGE)
+        return self.usage_of(block.version)[0]
+
+    def _made_with(self) -> list[tuple[int, int, str]]:
+        """(first, stop, hash of the reference data) of every commit that charged, newest first."""
+        return [(*entry.positions["journal"], entry.reference.get("snapshot", ""))
+                for entry in reversed(self._ledger.logs()["charging"].entries) if "journal" in entry.positions]
+
+    def _check_reference(self, position: int, made_with: list[tuple[int, int, str]]) -> None:
         """What the ledger has of a group holds under the reference data that charged it; replay must have the same.
 
-        Raises LedgerError.
+        made_with: as `_made_with` gives it; what lies behind the position is taken off. Raises LedgerError.
         """
-        for entry in reversed(self._ledger.logs()["charging"].entries):
-            start, stop = entry.positions.get("journal", (0, 0))
-            if start <= position < stop:
-                made_with = entry.reference.get("snapshot", "")
-                if made_with != self._reference.content_hash:
-                    raise LedgerError(f"journal position {position} was charged with reference data {made_with[:12]}, "
-                                      "and no snapshot of the book is newer", f"that, not "
-                                      f"{self._reference.content_hash[:12]}",
-                                      "run once with the reference data as it was, then with the new one")
-                return
+        while made_with and made_with[-1][1] <= position:
+            made_with.pop()
+        if made_with and made_with[-1][0] <= position and made_with[-1][2] != self._reference.content_hash:
+            raise LedgerError(f"journal position {position} was charged with reference data {made_with[-1][2][:12]}, "
+                              "and no snapshot of the book is newer", f"that, not {self._reference.content_hash[:12]}",
+                              "run once with the reference data as it was, then with the new one")
 
-    def _groups(self, start: int, stop: int | None) -> Iterator[tuple[int, list[Entry]]]:
-        """Groups of entries, each ending with its BLOCK, with the position of their first."""
-        group: list[Entry] = []
-        for position, entry in self._journal.read(start, stop):
-            group.append(entry)
-            if isinstance(entry, Block):
-                yield position - len(group) + 1, group
-                group = []
-
-    def _fold(self, first: int, entries: Sequence[Entry], usage: Cells) -> list[Charged]:
+    def fold(self, first: int, entries: Sequence[Entry], usage: Cells) -> Folded:
         """Apply entries to the book in order. Same entries, same book, same parts."""
-        tariffs = self._reference.tariffs
-        parts: list[Charged] = []
-        moved: list[Charged] = []  # commands come before the block of their group
+        tariffs, folded = self._reference.tariffs, Folded()
+        moved: list[Charged] = []  # commands come before the block or the requests of their group
         for place, entry in enumerate(entries, first):
             if isinstance(entry, Block):
-                parts.append(charge(usage, entry.from_row, entry.to_row, place, tariffs, self.book, self._labels))
-            elif isinstance(entry, Command):
-                command = _read(entry.content)
-                if "line" in command:  # of a file: what it says can be none of the node's own
-                    moved.append(apply_command(command["command"], place, tariffs, self.book,
-                                               self._origin(*command["line"]), check=False,
-                                               inventory=self._reference.inventory))
-                elif command.get("kind") == OPENING:
-                    moved.append(self._open(command, place))
-                elif command.get("kind") == CLOSE_AFTER:
-                    self.book.close_after(int(command["seconds"]))
-                elif command.get("kind") == REMEMBER:
-                    self.book.remember_sessions(int(command["seconds"]))
-                elif command.get("kind") == LEGS:
-                    parts.append(self._charge_legs(command, place))
-                elif command.get("kind") == CORRECT:
-                    self._apply_correction(command)
-                else:
-                    moved.append(apply_command(command, place, tariffs, self.book, self._origin(), check=False,
-                                               inventory=self._reference.inventory))
-        check_movements(Cells.concat(POSTING, [m.posting for m in moved]))
-        return [*moved, *parts]
+                folded.add(charge(usage, entry.from_row, entry.to_row, place, tariffs, self.book, self._labels))
+            elif isinstance(entry, Online):
+                received_us, requests = decode_requests(entry.content, self._labels)
+                if len(requests):
+                    self._keep(folded, self.desk.serve(requests, received_us, place))
+            elif isinstance(entry, Clock):
+                self._keep(folded, self.desk.clock(entry.time_us, place))
+            else:
+                self._carry_out(read_fields(entry.content), place, folded, moved)
+        check_moved(moved)
+        whole = Folded()
+        whole.add(*moved)
+        whole.add_all(folded)
+        for part in whole.parts:
+            renumber(part.rated, self._again)
+        return whole
+
+    def tick(self, first: int, commands: Sequence[Mapping[str, object]], requests: Cells, received_us: int) -> "Tick":
+        """Apply what came live, as replay will from its journal entries: commands, each an entry, then requests."""
+        outcomes, moved, folded, answers = list[tuple[bool, Reason, str]](), list[Charged](), Folded(), None
+        for place, command in enumerate(commands, first):
+            known = is_applied(command, self.book)
+            charged, reason = self.live(command, place)
+            moved.append(charged)
+            outcomes.append((known, reason, charged.refusal))
+            if not known:
+                folded.add_command(place, live_entry(command, received_us, charged.refusal))
+        if moved:
+            check_moved(moved)
+            folded.add(*moved)
+        if len(requests):
+            served = self.desk.serve(requests, received_us, first + len(commands))
+            self._keep(folded, served)
+            answers = served.answers
+        for part in folded.parts:
+            renumber(part.rated, self._again)
+        return Tick(folded, outcomes, answers)
+
+    @staticmethod
+    def _keep(folded: Folded, served: Served) -> None:
+        folded.add(served.charged)
+        folded.add_grants(served.grants)
+
+    @property
+    def desk(self) -> OnlineDesk:
+        """What answers requests from this book."""
+        if self._desk is None or self._desk[0] is not self.book:  # recovery and corrections put another in its place
+            self._desk = self.book, OnlineDesk(self.book, self._reference.tariffs,
+                                               self._reference.operator.online_rules, self._labels)
+        return self._desk[1]
+
+    def _carry_out(self, command: dict[str, Any], place: int, folded: Folded, moved: list[Charged]) -> None:
+        """One command: what others say into `moved`, as what opens accounts; what the node says to itself changes the
+        book, or charges."""
+        tariffs = self._reference.tariffs
+        if "line" in command:  # of a file: what it says can be none of the node's own
+            moved.append(apply_command(command["command"], place, tariffs, self.book, self._origin(*command["line"]),
+                                       check=False, inventory=self._reference.inventory))
+        elif "live" in command:
+            known = is_applied(command["command"], self.book)
+            moved.append(self.live(command["command"], place)[0])
+            if not known:
+                folded.add_command(place, live_entry(command["command"], command["live"], moved[-1].refusal))
+        elif command.get("kind") == OPENING:
+            moved.append(self._open(command, place))
+        elif command.get("kind") == SERVING:
+            self._must_be(command, place, "answered requests with")
+        elif command.get("kind") == CLOSE_AFTER:
+            self.book.close_after(int(command["seconds"]))
+        elif command.get("kind") == REMEMBER:
+            self.book.remember_sessions(int(command["seconds"]))
+        elif command.get("kind") == LEGS:
+            folded.add(self._charge_legs(command, place))
+        elif command.get("kind") == CORRECT:
+            self._apply_correction(command)
+        else:
+            moved.append(apply_command(command, place, tariffs, self.book, self._origin(), check=False,
+                                       inventory=self._reference.inventory))
+
+    def live(self, command: Mapping[str, object], place: int) -> tuple[Charged, Reason]:
+        """Carry out a command that came live. Why it was refused is told to whoever asked, and is no row of suspense:
+        there is nothing to mend but to ask again."""
+        charged = apply_command(command, place, self._reference.tariffs, self.book, self._origin(), check=False,
+                                inventory=self._reference.inventory)
+        self._refusal = charged.refusal
+        if not len(charged.suspense):
+            return charged, Reason.OK
+        return replace(charged, suspense=Cells.empty(SUSPENSE)), Reason(int(charged.suspense["reason"][0]))
 
     def _origin(self, source: str = COMMANDS, *place: int) -> Origin:
         return Origin(self._labels["source"].index(source), *place)
@@ -419,30 +606,26 @@ class ChargingNode:
             befriend(self.book, self._reference.friends, self.book.account_ids[known:])
         return postings
 
-    def _open(self, command: dict[str, Any], place: int) -> Charged:
+    def _must_be(self, command: dict[str, Any], place: int, did: str) -> None:
+        """The command names the reference data that we have. Raises LedgerError."""
         if command["reference"] != self._reference.content_hash:
-            raise LedgerError(f"journal position {place} opened accounts of reference data {command['reference'][:12]}",
+            raise LedgerError(f"journal position {place} {did} reference data {command['reference'][:12]}",
                               f"that, not {self._reference.content_hash[:12]}",
                               "run once with the reference data as it was, then with the new one")
+
+    def _open(self, command: dict[str, Any], place: int) -> Charged:
+        self._must_be(command, place, "opened accounts of")
         postings = self._open_new(place)
         return Charged(Cells.empty(RATED), postings, Cells.empty(SUSPENSE))
 
 
-def _read(content: bytes) -> dict[str, Any]:
-    """A command's fields; none where it cannot be read, so that it is refused and never an exception."""
-    try:
-        fields = json.loads(content)
-    except (ValueError, RecursionError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
-
-
-def _own_commands(first: int, entries: Sequence[Entry]) -> list[tuple[int, bytes]]:
-    """Commands that the node gave to itself, with their positions: always one, alone with the block of its group."""
-    if len(entries) != 2 or not isinstance(entries[0], Command) or "line" in _read(entries[0].content):
-        return []
-    return [(first, entries[0].content)]
-
-
-def _version_of(entries: Sequence[Entry]) -> int:
-    return next(entry.version for entry in reversed(entries) if isinstance(entry, Block))
+def backouts(ledger: Ledger, corrections: Path, after: int) -> Iterator[tuple[int, Correction]]:
+    """Backouts that a ledger has committed at journal position `after` or later, oldest first."""
+    for entry in ledger.logs()["charging"].entries:
+        first, _ = entry.positions.get("journal", (-1, -1))
+        if entry.op == CORRECT and first >= after:
+            for file in entry.added:
+                if file.table == OWN_COMMANDS:
+                    command = read_fields(json.loads(ledger.read_bytes(file).splitlines()[0])[1].encode())
+                    if command["facts"]["kind"] == "backout":
+                        yield first, read_correction(corrections, command["sha256"])

@@ -2,6 +2,7 @@
 --
 -- Proves law 3: in + recycled = rated + waiting + suspended + duplicate + filtered + matched + merged + held +
 -- withdrawn.
+-- What was charged in real time came in no container: see online_charged.sql.
 -- Counts containers, the unit that can be priced on its own: a call, a message, one rating group of one partial.
 -- kind: law            tolerance: zero
 --
@@ -16,7 +17,7 @@
 -- filtered      not to be charged: witnesses, attempts, roles
 -- matched       charged online already
 -- merged        went into another container's event
--- held          wait for the rest of their session
+-- held          wait for the rest of their session, or for online usage of it
 -- withdrawn     of a delivery that was backed out: no longer rated or held
 -- difference    must be zero
 WITH counted AS (
@@ -37,7 +38,8 @@ WITH counted AS (
     UNION ALL SELECT source, 'filtered', count(*) FROM filtered GROUP BY source
     UNION ALL SELECT source, 'matched', count(*) FROM matched GROUP BY source
     UNION ALL SELECT source, 'merged', count(*) FROM merged GROUP BY source
-    UNION ALL SELECT source, 'held', count(*) FROM held GROUP BY source),
+    UNION ALL SELECT source, 'held', count(*) FROM held GROUP BY source
+    UNION ALL SELECT source, 'held', count(*) FROM awaiting WHERE NOT decided GROUP BY source),
 by_source AS (
     SELECT source,
            coalesce(sum(n) FILTER (class = 'records'), 0) AS records,
@@ -52,7 +54,7 @@ by_source AS (
            coalesce(sum(n) FILTER (class = 'merged'), 0) AS merged,
            coalesce(sum(n) FILTER (class = 'held'), 0) AS held,
            coalesce(sum(n) FILTER (class = 'withdrawn'), 0) AS withdrawn
-    FROM counted WHERE source <> 'commands'
+    FROM counted WHERE source <> 'commands' AND source NOT IN (SELECT source FROM "grant")
     GROUP BY ROLLUP (source))
 SELECT *, containers + recycled - rated - waiting - suspended - duplicate - filtered - matched - merged - held
        - withdrawn AS difference

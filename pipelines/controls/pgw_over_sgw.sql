@@ -24,6 +24,9 @@ WITH seen AS (
            event_time_us, uplink_octets, downlink_octets, merged_count FROM matched
            WHERE record_type IN ('pgw', 'sgw')
     UNION SELECT record_type, file_id, record_offset, container_index, gateway_address, charging_id, imsi_token,
+           event_time_us, uplink_octets, downlink_octets, merged_count FROM awaiting
+           WHERE NOT decided AND record_type IN ('pgw', 'sgw')
+    UNION SELECT record_type, file_id, record_offset, container_index, gateway_address, charging_id, imsi_token,
            event_time_us, uplink_octets, downlink_octets, merged_count FROM suspense
            WHERE record_type IN ('pgw', 'sgw') AND charging_id IS NOT NULL
              AND reason NOT IN ('key_conflict', 'overlapping_partial')),

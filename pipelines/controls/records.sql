@@ -15,12 +15,13 @@
 WITH origins AS (
     SELECT source, file_id, record_offset, record_length FROM usage
     UNION SELECT source, file_id, record_offset, record_length FROM suspense
-          WHERE record_type IS DISTINCT FROM 'command'
+          WHERE record_type IS DISTINCT FROM 'command' AND source NOT IN (SELECT source FROM "grant")
     UNION SELECT source, file_id, record_offset, record_length FROM duplicate
     UNION SELECT source, file_id, record_offset, record_length FROM filtered
     UNION SELECT source, file_id, record_offset, record_length FROM matched
     UNION SELECT source, file_id, record_offset, record_length FROM merged
     UNION SELECT source, file_id, record_offset, record_length FROM held
+    UNION SELECT source, file_id, record_offset, record_length FROM awaiting WHERE NOT decided
     UNION SELECT source, file_id, record_offset, record_length FROM withdrawn),
 stretches AS (
     SELECT DISTINCT file_id, record_offset, record_length FROM settled

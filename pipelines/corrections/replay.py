@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.charging.groups import is_own
 from pipelines.charging.node import CLOSE_AFTER, LEGS, OPENING, REMEMBER
 from pipelines.collect import COMMANDS
 from pipelines.corrections.history import Group, History, is_correction
@@ -102,7 +103,7 @@ class Replay:
         if content.get("kind") == LEGS and "line" not in content:
             self._charge_legs(group, position, LegIds.of_json(content["legs"]))
             return
-        command = content["command"] if "line" in content else content
+        command = content if is_own(content) else content["command"]
         if command.get("kind") in IDENTITY_KINDS:  # usage was resolved when it came; no balance knows of it
             return
         account = command.get("account_id", ABSENT)

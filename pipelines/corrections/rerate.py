@@ -104,7 +104,7 @@ class Correcting(Run):
 
     def commit(self, prepared: Prepared) -> None:
         if prepared.digest:
-            self._node.correct(prepared.base, prepared.digest, prepared.facts)
+            self._owner.correct(prepared.base, prepared.digest, prepared.facts)
             self._forget_backed_out()
             self._settle()
 

@@ -98,6 +98,7 @@ def write_operator(folder: Path, people: Population, when: Period, wrong_row: bo
                                      "time_zone": TIME_ZONE, "currency": tariffs.CURRENCY, "lanes": LANES})
     _yaml(folder / "number_plan.yaml", _number_plan())
     _yaml(folder / "streams.yaml", streams())
+    _yaml(folder / "serve.yaml", _served())
     tariffs.write_tariffs(folder / "tariffs", when, wrong_row)
     began = when.start_s - 365 * 86_400
     _write_accounts(folder, people)
@@ -109,6 +110,14 @@ def write_operator(folder: Path, people: Population, when: Period, wrong_row: bo
 
 def _yaml(path: Path, content: object) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
+
+
+def _served() -> dict[str, object]:
+    """What `tarifa serve` listens for: a packet gateway, a message centre, an application server, on this machine."""
+    realm = "tarifa.example"
+    peers = [{"host": f"{name}.{realm}", "realm": realm} for name in ("pgw-01", "smsc-01", "scscf-01")]
+    return {"identity": {"host": f"ocs.{realm}", "realm": realm},
+            "gy": {"listen": "127.0.0.1:3868", "peers": peers}}
 
 
 def _number_plan() -> dict[str, object]:

@@ -10,8 +10,6 @@ it never lacks one that was.
     vault/audit.log       who looked, and who erased
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -26,12 +24,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pipelines.durable import AppendFile, Disk, reached, replace_file
 from pipelines.keys import Keys
+from pipelines.lock import take_lock
 from pipelines.vault.audit_log import AuditLog, erased_tokens
 from pipelines.vault.entries import U64, Entries
 from pipelines.vault.files import Run, read_log, seal_frame, write_run
 from pipelines.vault.kernels import comparison_nb, unseen_nb
 from schemas.columns import I64
-from schemas.errors import LedgerError, StaleWriterError
+from schemas.errors import LedgerError
 
 VERSION = 1
 SMALL_RUNS = 8  # so many small runs are merged into one
@@ -60,7 +59,7 @@ class Vault:
         secret = hashlib.sha256(b"tarifa vault comparison 1" + keys.vault_key).digest()
         self._comparison_key = tuple(np.frombuffer(secret, "<u8", 2))
         if write:
-            self._lock = _take_lock(folder)
+            self._lock = take_lock(folder, "vault", 0o600)
         try:
             self._load()
         except BaseException:
@@ -356,12 +355,3 @@ def _ranked(token: I64) -> tuple[I64, I64, I64]:
 
 def _digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-def _take_lock(folder: Path) -> int:
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    with contextlib.suppress(OSError):
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return handle
-    os.close(handle)
-    raise StaleWriterError(f"vault {folder} is open for writing in another process", remedy="stop that process first")

@@ -32,8 +32,8 @@ A command is a mapping: id (text), time (ISO), kind, and what the kind needs:
 An id that was applied before changes nothing and writes nothing. What cannot be carried out goes to suspense.
 """
 
-from rating.commands.apply import KINDS, apply_command
+from rating.commands.apply import KINDS, apply_command, is_applied
 from rating.commands.context import Origin
 from rating.commands.identities import IDENTITY_KINDS
 
-__all__ = ["IDENTITY_KINDS", "KINDS", "Origin", "apply_command"]
+__all__ = ["IDENTITY_KINDS", "KINDS", "Origin", "apply_command", "is_applied"]

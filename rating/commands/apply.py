@@ -49,7 +49,7 @@ def apply_command(command: Mapping[str, object], journal_position: int, tariffs:
     before what commands changed in it; asked by commands that change who holds what.
     """
     origin = origin or Origin()
-    digest = hashlib.sha256(str(command.get("id", "")).encode(errors="surrogatepass")).digest()[:16]
+    digest = _digest(command)
     if digest in book.applied:
         return Charged(Cells.empty(RATED), Cells.empty(POSTING), Cells.empty(SUSPENSE))
     movement_id = (int.from_bytes(digest[:8], "little", signed=True), int.from_bytes(digest[8:], "little", signed=True))
@@ -79,6 +79,15 @@ def apply_command(command: Mapping[str, object], journal_position: int, tariffs:
     if check:
         check_movements(charged.posting)
     return charged
+
+
+def is_applied(command: Mapping[str, object], book: BalanceBook) -> bool:
+    """Whether a command of this id was carried out before: then it does nothing any more."""
+    return _digest(command) in book.applied
+
+
+def _digest(command: Mapping[str, object]) -> bytes:
+    return hashlib.sha256(str(command.get("id", "")).encode(errors="surrogatepass")).digest()[:16]
 
 
 def _suspended(reason: Reason, movement: tuple[int, int], time_us: int | None, account: int, origin: Origin) -> Cells:

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.snapshots import Snapshots
-from rating.book import BalanceBook, aligned, give_back
+from rating.arrays import aligned, give_back
+from rating.book import BalanceBook
 from rating.kernels.layout import B_SESSIONS, X_HI, X_LO, X_TIME
 from rating.snapshot import from_arrow, same_state, to_arrow, to_items
 

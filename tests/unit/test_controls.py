@@ -18,7 +18,7 @@ from pipelines.run import run
 from pipelines.sample.generate import generate
 from schemas.errors import LedgerError
 
-LAWS = ("charging_complete", "conservation", "duplicate_files", "money", "records", "roll_forward",
+LAWS = ("charging_complete", "conservation", "duplicate_files", "money", "online_charged", "records", "roll_forward",
         "roll_forward_accounts", "zero_sum")
 FINDINGS = ("file_sequence_gaps", "pgw_over_sgw", "record_sequence_gaps")
 

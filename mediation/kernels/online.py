@@ -1,0 +1,331 @@
+"""Containers against what was charged online: which rows of the index concern each, and what they cover.
+
+Rows of the index are row-major (m, WIDTH), sorted by key; the words are named below. A container asks with up to
+KEYS keys. Times are UTC microseconds; ABSENT is -1.
+"""
+
+import numpy as np
+from numba import types
+
+from schemas.hashing import absorb_hi_nb, absorb_lo_nb, bytes_hash_nb
+from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, I64_OUT, U8_IN, kernel
+
+ABSENT = -1
+# Words of a row. KIND: what it says; BY: under which sort of key; WITNESS: kind of CDR that a share was taken by.
+(KEY, SINCE, UNTIL, KIND, BY, SESSION_HI, SESSION_LO, RATING_GROUP, SERVICE_IDENTIFIER, GATEWAY, SERVICE_ID, MSISDN,
+ IMSI, DIRECTION, QUANTITY, EVENT_HI, EVENT_LO, WITNESS) = range(18)
+WIDTH = 18
+REPORT, WORD, CLOSED, TAKEN = range(4)  # usage, a request without, the session's end, a share that a CDR has taken
+BY_CHARGING_ID, BY_REFERENCE, BY_PARTY = range(3)
+KEYS = 4  # by charging id, by reference, by party in two stretches of time
+# What is asked of a container.
+(A_START, A_END, A_QUANTITY, A_RATING_GROUP, A_SERVICE_IDENTIFIER, A_GATEWAY, A_SERVICE_ID, A_MSISDN, A_IMSI,
+ A_DIRECTION, A_WITNESS, A_MARK, A_WAIT, A_TOLERANCE, A_WINDOW) = range(15)
+ASKED = 15
+CHARGED, MATCHED, PART, WAITS = range(4)
+SLOTS = 8  # stretches of online reports that one container may take shares of
+
+
+@kernel(types.void(I64_IN, I64_IN, I64_OUT))
+def reference_keys_nb(hi, lo, keys):
+    """One word for a 128-bit key; neither half may be ABSENT to mean one."""
+    for i in range(keys.size):
+        keys[i] = absorb_hi_nb(absorb_hi_nb(BY_REFERENCE, hi[i]), lo[i])
+
+
+@kernel(types.void(I64_IN, I64_IN, I64_IN, types.int64, I64_OUT))
+def mixed_keys_nb(first, second, third, by, keys):
+    """One word for three."""
+    for i in range(keys.size):
+        keys[i] = absorb_lo_nb(absorb_lo_nb(absorb_lo_nb(by, first[i]), second[i]), third[i])
+
+
+@kernel(types.void(U8_IN, I64_IN, types.uint64, types.uint64, I64_OUT, I64_OUT))
+def text_keys_nb(buffer, text, hi_seed, lo_seed, hi, lo):
+    """128-bit keys of the texts that references point at (offset << 16 | length); ABSENT twice for none."""
+    for i in range(text.size):
+        hi[i] = lo[i] = ABSENT
+        if text[i] != ABSENT:
+            start, length = text[i] >> 16, text[i] & 0xFFFF
+            hi[i] = bytes_hash_nb(buffer, start, length, hi_seed)
+            lo[i] = bytes_hash_nb(buffer, start, length, lo_seed)
+
+
+@kernel(types.void(CELLS_IN, I64_IN, I64_OUT, I64_OUT))
+def stretches_nb(rows, keys, first, stop):
+    """Rows of a run that each of some sorted, different keys has: [first, stop)."""
+    at, count = 0, rows.shape[0]
+    for k in range(keys.size):
+        low, step = at, 1  # gallop, since keys are sorted as rows are
+        while low + step < count and rows[low + step, KEY] < keys[k]:
+            low += step
+            step *= 2
+        high = min(low + step, count)
+        while low < high:
+            middle = (low + high) // 2
+            if rows[middle, KEY] < keys[k]:
+                low = middle + 1
+            else:
+                high = middle
+        at = low
+        first[k] = at
+        while at < count and rows[at, KEY] == keys[k]:
+            at += 1
+        stop[k] = at
+
+
+@kernel(types.void(CELLS_IN, I64_IN, I64_IN, I64_OUT, CELLS_OUT))
+def copy_nb(rows, first, stop, at, out):
+    """Copy stretches of a run behind what is there: `at` (k,) is where each key's next row goes, and moves on."""
+    for k in range(first.size):
+        for row in range(first[k], stop[k]):
+            for word in range(WIDTH):
+                out[at[k], word] = rows[row, word]
+            at[k] += 1
+
+
+@kernel(None)
+def _same_party_nb(row, asked, i, unknown):
+    """Whether row and container are of one subscriber; `unknown` where nothing that both have says so."""
+    if row[SERVICE_ID] != ABSENT and asked[A_SERVICE_ID, i] != ABSENT:
+        return row[SERVICE_ID] == asked[A_SERVICE_ID, i]
+    if row[MSISDN] != ABSENT and asked[A_MSISDN, i] != ABSENT:
+        return row[MSISDN] == asked[A_MSISDN, i]
+    if row[IMSI] != ABSENT and asked[A_IMSI, i] != ABSENT:
+        return row[IMSI] == asked[A_IMSI, i]
+    return unknown
+
+
+@kernel(None)
+def _concerns_nb(row, asked, i):
+    """Whether a row under one of the container's keys is of its usage."""
+    if row[KIND] == TAKEN and row[WITNESS] != asked[A_WITNESS, i]:
+        return False
+    if row[DIRECTION] != ABSENT and asked[A_DIRECTION, i] != ABSENT and row[DIRECTION] != asked[A_DIRECTION, i]:
+        return False
+    if row[BY] == BY_PARTY:
+        return abs(row[UNTIL] - asked[A_START, i]) <= asked[A_WINDOW, i] and _same_party_nb(row, asked, i, False)
+    if row[BY] == BY_REFERENCE:
+        if not _same_party_nb(row, asked, i, True):
+            return False
+    elif row[GATEWAY] != ABSENT and asked[A_GATEWAY, i] != ABSENT:
+        if row[GATEWAY] != asked[A_GATEWAY, i]:
+            return False
+    elif not _same_party_nb(row, asked, i, False):
+        return False
+    if row[KIND] == CLOSED:
+        return True
+    group, service = asked[A_RATING_GROUP, i], asked[A_SERVICE_IDENTIFIER, i]
+    if row[RATING_GROUP] == ABSENT:
+        # Usage that was reported without a rating group is all that the session had.
+        if row[KIND] == WORD and group != ABSENT:
+            return False
+    elif row[RATING_GROUP] != group and (group != ABSENT or row[BY] == BY_CHARGING_ID):
+        return False
+    return row[SERVICE_IDENTIFIER] == ABSENT or service == ABSENT or row[SERVICE_IDENTIFIER] == service
+
+
+@kernel(None)
+def _before_nb(rows, a, b):
+    """Order of reports: since, until, event."""
+    for word in (SINCE, UNTIL, EVENT_HI, EVENT_LO):
+        if rows[a, word] != rows[b, word]:
+            return rows[a, word] < rows[b, word]
+    return False
+
+
+@kernel(None)
+def _overlap_nb(since, until, start, end):
+    """Whether two stretches of time have more in common than a border; a moment, when it lies in the other."""
+    if since == until or start == end:
+        return since <= end and start <= until
+    return since < end and start < until
+
+
+@kernel(None)
+def _open_nb(rows, chosen, count, asked, i):
+    """Whether an online session that asked for this usage may still report it: begun, not closed, and not heard of
+    since the container's end."""
+    for a in range(count):
+        row = rows[chosen[a]]
+        if row[KIND] == TAKEN or row[KIND] == CLOSED or row[SINCE] > asked[A_END, i]:
+            continue
+        last, closed = row[UNTIL], False
+        for b in range(count):
+            other = rows[chosen[b]]
+            if other[SESSION_HI] == row[SESSION_HI] and other[SESSION_LO] == row[SESSION_LO]:
+                if other[KIND] == CLOSED:
+                    closed = True
+                elif other[KIND] != TAKEN:
+                    last = max(last, other[UNTIL])
+        if not closed and last < asked[A_END, i] - asked[A_TOLERANCE, i]:
+            return True
+    return False
+
+
+@kernel(None)
+def _sort_nb(rows, order, count):
+    for a in range(1, count):  # nearly sorted already
+        moving, b = order[a], a
+        while b > 0 and _before_nb(rows, moving, order[b - 1]):
+            order[b] = order[b - 1]
+            b -= 1
+        order[b] = moving
+
+
+@kernel(None)
+def _reach_back_nb(rows, order, count):
+    """A report of nothing used says so since the session's word before on the same service: from there on it is
+    covered. Changes rows; returns whether it did."""
+    changed = False
+    for a in range(1, count):
+        row = order[a]
+        if rows[row, KIND] != REPORT or rows[row, QUANTITY] != 0 or rows[row, SINCE] != rows[row, UNTIL]:
+            continue
+        since = np.int64(ABSENT)
+        for b in range(count):
+            other = order[b]
+            if (rows[other, KIND] == REPORT or rows[other, KIND] == WORD) and \
+                    rows[other, UNTIL] < rows[row, UNTIL] and rows[other, SESSION_HI] == rows[row, SESSION_HI] and \
+                    rows[other, SESSION_LO] == rows[row, SESSION_LO] and \
+                    rows[other, RATING_GROUP] == rows[row, RATING_GROUP] and \
+                    rows[other, SERVICE_IDENTIFIER] == rows[row, SERVICE_IDENTIFIER]:
+                since = max(since, rows[other, UNTIL])
+        if since != ABSENT:
+            rows[row, SINCE] = since
+            changed = True
+    return changed
+
+
+@kernel(None)
+def _gather_nb(asked, keys, first, stop, rows, base, newest, before, order, i):
+    """Places of the rows that concern a container, in order of time; returns how many."""
+    count = 0
+    for k in range(KEYS):
+        key = keys[k, i]
+        if key == ABSENT:
+            continue
+        for row in range(first[key], stop[key]):
+            if _concerns_nb(rows[row], asked, i):
+                order[count] = row
+                count += 1
+        link = newest[key]
+        while link != ABSENT:
+            if _concerns_nb(rows[base + link], asked, i):
+                order[count] = base + link
+                count += 1
+            link = before[link]
+    _sort_nb(rows, order, count)
+    if _reach_back_nb(rows, order, count):
+        _sort_nb(rows, order, count)
+    return count
+
+
+@kernel(None)
+def _cover_nb(asked, rows, order, count, i, slots):
+    """Stretches of uninterrupted online reports that the container has time in common with, at most SLOTS, in order:
+    first report, since, until, and what of their quantity no CDR has taken yet. Returns (how many, whether the last
+    one has all of it in it)."""
+    start, end, tolerance = asked[A_START, i], asked[A_END, i], asked[A_TOLERANCE, i]
+    found, a = 0, 0
+    while a < count:
+        report = order[a]
+        a += 1
+        if rows[report, KIND] != REPORT:
+            continue
+        since, until, left = rows[report, SINCE], rows[report, UNTIL], rows[report, QUANTITY]
+        message = rows[report, BY] == BY_PARTY
+        while not message and a < count and (rows[order[a], KIND] != REPORT
+                                             or rows[order[a], SINCE] <= until + tolerance):
+            if rows[order[a], KIND] == REPORT:
+                until = max(until, rows[order[a], UNTIL])
+                left += rows[order[a], QUANTITY]
+            a += 1
+        inside = start >= since - tolerance and end <= until + tolerance
+        if not message and not inside and not _overlap_nb(since, until, start, end):
+            continue
+        for b in range(count):
+            other = rows[order[b]]
+            if other[KIND] != TAKEN:
+                continue
+            if message:
+                if other[EVENT_HI] == rows[report, EVENT_HI] and other[EVENT_LO] == rows[report, EVENT_LO]:
+                    left -= other[QUANTITY]
+            elif _overlap_nb(since, until, other[SINCE], other[UNTIL]):
+                left -= other[QUANTITY]
+        if message:  # one for one, the earliest that is left
+            if left <= 0:
+                continue
+            inside = left >= asked[A_QUANTITY, i]
+        slots[found, 0], slots[found, 1], slots[found, 2], slots[found, 3] = report, since, until, max(left, 0)
+        found += 1
+        if inside:
+            return found, True
+        if found == SLOTS:
+            break
+    return found, False
+
+
+@kernel(None)
+def _take_nb(asked, keys, first, stop, rows, base, newest, before, taken, took, slots, slot, part, i):
+    """Note that the container has taken a share of a stretch: for those behind it, and to be kept."""
+    place, report = base + took, slots[slot, 0]
+    for word in range(WIDTH):
+        rows[place, word] = rows[report, word]
+    rows[place, KIND], rows[place, QUANTITY], rows[place, WITNESS] = TAKEN, part, asked[A_WITNESS, i]
+    if rows[report, BY] != BY_PARTY:
+        since, until = slots[slot, 1], slots[slot, 2]
+        rows[place, SINCE] = min(max(asked[A_START, i], since), until)
+        rows[place, UNTIL] = max(min(asked[A_END, i], until), since)
+        if rows[report, RATING_GROUP] != ABSENT:
+            rows[place, RATING_GROUP] = asked[A_RATING_GROUP, i]
+            rows[place, SERVICE_IDENTIFIER] = asked[A_SERVICE_IDENTIFIER, i]
+    for word in range(WIDTH):
+        taken[took, word] = rows[place, word]
+    for k in range(KEYS):
+        key = keys[k, i]
+        if key != ABSENT and first[key] < stop[key] and rows[first[key], KEY] == rows[place, KEY]:
+            before[took] = newest[key]
+            newest[key] = took
+            break
+
+
+@kernel(types.int64(CELLS_IN, CELLS_IN, I64_IN, I64_IN, CELLS_OUT, types.int64, I64_OUT, I64_OUT, I64_OUT, CELLS_OUT,
+                    I64_OUT, I64_OUT, CELLS_OUT, CELLS_OUT))
+def match_nb(asked, keys, first, stop, rows, base, order, newest, before, slots, verdict, share, event, taken):
+    """What becomes of containers, in their order.
+
+    asked (ASKED, n); keys (KEYS, n) places in first and stop (k,), ABSENT for none: [first, stop) are the rows of a
+    key. rows (base + SLOTS * n, WIDTH): from `base` on, room for shares taken here. order: scratch, as many as rows.
+    newest (k,) ABSENT, before (SLOTS * n,): chains of shares taken here. slots (SLOTS, 4): scratch.
+    Out: verdict (n,); share (n,) of the quantity, charged online; event (2, n) the report that begins what covers it;
+    taken (SLOTS * n, WIDTH) rows to be kept. Returns how many there are.
+    """
+    took = 0
+    for i in range(verdict.size):
+        quantity = asked[A_QUANTITY, i]
+        verdict[i], share[i] = CHARGED, 0
+        event[0, i] = event[1, i] = ABSENT
+        count = _gather_nb(asked, keys, first, stop, rows, base, newest, before, order, i)
+        found, whole = _cover_nb(asked, rows, order, count, i, slots)
+        if not whole and asked[A_MARK, i] < asked[A_END, i] + asked[A_WAIT, i] and \
+                _open_nb(rows, order, count, asked, i):
+            verdict[i] = WAITS
+            continue
+        need = quantity
+        for slot in range(found):
+            last = whole and slot == found - 1
+            part = need if last and rows[slots[slot, 0], BY] != BY_PARTY else min(need, slots[slot, 3])
+            if part == 0 and not (last or quantity == 0):
+                continue
+            if event[0, i] == ABSENT and event[1, i] == ABSENT:
+                event[0, i], event[1, i] = rows[slots[slot, 0], EVENT_HI], rows[slots[slot, 0], EVENT_LO]
+            _take_nb(asked, keys, first, stop, rows, base, newest, before, taken, took, slots, slot, part, i)
+            took += 1
+            need -= part
+            share[i] += part
+            if need == 0:
+                break
+        if event[0, i] != ABSENT or event[1, i] != ABSENT:
+            verdict[i] = MATCHED if need == 0 else PART
+    return took

@@ -1,0 +1,187 @@
+"""One HTTP request: who asks, for what, with which body; answered or refused. An RSGI application."""
+
+import asyncio
+import logging
+import time
+from typing import Any, Protocol
+
+from pipelines.nchf.access import CONVERGED, OFFLINE, SPENDING, Door, NchfSettings
+from pipelines.nchf.charging import Charging
+from pipelines.nchf.problems import (
+    INVALID_API,
+    NOT_FOUND,
+    PROBLEM,
+    SYSTEM_FAILURE,
+    TIMED_OUT,
+    ProblemError,
+)
+from pipelines.nchf.requests import Api
+from pipelines.nchf.spending import SpendingLimits
+
+_LOG = logging.getLogger("tarifa.nchf")
+_JSON = [("content-type", "application/json")]
+_MOST_REFERENCE = 255
+# First segments of a path: scope, API, version, name of the collection.
+_CHARGING = {"nchf-convergedcharging": (CONVERGED, Api.CONVERGED, "v3", "chargingdata"),
+             "nchf-offlineonlycharging": (OFFLINE, Api.OFFLINE, "v1", "offlinechargingdata")}
+_SPENDING = "nchf-spendinglimitcontrol"
+
+
+class Scope(Protocol):
+    """What is known before the body has come (granian's RSGI scope)."""
+
+    proto: str
+    method: str
+    path: str
+    scheme: str
+    authority: str | None
+    headers: Any
+
+
+class Exchange(Protocol):
+    """Body and response (granian's RSGI protocol)."""
+
+    def __call__(self) -> Any: ...
+    def __aiter__(self) -> Any: ...
+    def response_empty(self, status: int, headers: list[tuple[str, str]]) -> None: ...
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None: ...
+
+
+class NchfApp:
+    """Routes, and nothing else: what it says is said by `Charging` and `SpendingLimits`."""
+
+    def __init__(self, charging: Charging, settings: NchfSettings, spending: SpendingLimits | None = None) -> None:
+        self.charging, self.settings, self.spending = charging, settings, spending
+        self.limits = charging.limits
+        self.door = Door(settings)
+        self.stopping = False
+        self.open = 0
+        self.answered: dict[int, int] = {}
+        self.reading: dict[Any, float] = {}  # bodies that are awaited, and since when
+
+    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
+        self.open += 1
+        try:
+            status, headers, body = await self._answer(scope, exchange)
+        except ProblemError as error:
+            status, headers, body = error.status, [("content-type", PROBLEM), *error.headers], error.body()
+        except asyncio.CancelledError:  # the body did not come in time
+            late = ProblemError(408, TIMED_OUT)
+            status, headers, body = 408, [("content-type", PROBLEM)], late.body()
+        except Exception:  # our mistake: it costs this request alone, and is told without what was in it
+            _LOG.exception("a request to %s failed", scope.path.partition("/chargingdata/")[0][:64])
+            wrong = ProblemError(500, SYSTEM_FAILURE)
+            status, headers, body = 500, [("content-type", PROBLEM)], wrong.body()
+        finally:
+            self.open -= 1
+        self.answered[status] = self.answered.get(status, 0) + 1
+        if body is None:
+            exchange.response_empty(status, headers)
+        else:
+            exchange.response_bytes(status, headers, body)
+
+    async def _answer(self, scope: Scope, exchange: Exchange) -> tuple[int, list[tuple[str, str]], bytes | None]:
+        path = scope.path
+        if len(path) > self.limits.path_octets:
+            raise ProblemError(414)
+        parts = path.split("/")
+        name = parts[1] if len(parts) > 1 else ""
+        known = _CHARGING.get(name)
+        if known is None:
+            if name == _SPENDING and self.spending is not None and parts[2:4] == ["v1", "subscriptions"]:
+                return await self._spending(scope, exchange, parts[4:])
+            raise ProblemError(404, INVALID_API)
+        permission, api, version, collection = known
+        consumer = self.door.consumer(scope.headers.get("authorization"), permission)
+        if len(parts) < 4 or parts[2] != version:
+            raise ProblemError(404, INVALID_API)
+        if parts[3] != collection or len(parts) not in (4, 6):
+            raise ProblemError(404, NOT_FOUND)
+        operation = "create" if len(parts) == 4 else parts[5]
+        if operation not in ("create", "update", "release") or (len(parts) == 6 and not
+                                                                0 < len(parts[4]) <= _MOST_REFERENCE):
+            raise ProblemError(404, NOT_FOUND)
+        if scope.method != "POST":
+            raise ProblemError(405, headers=(("allow", "POST"),))
+        body = await self._body(scope, exchange)
+        if operation == "update":
+            return 200, _JSON, await self.charging.update(body, api, consumer, parts[4])
+        if operation == "create":
+            created = await self.charging.create(body, api, consumer)
+            place = f"{self._root(scope)}/{name}/{version}/{collection}/{created.reference}"
+            return 201, [*_JSON, ("location", place)], created.body
+        await self.charging.release(body, api, parts[4])
+        return 204, [], None
+
+    async def _spending(self, scope: Scope, exchange: Exchange, rest: list[str]
+                        ) -> tuple[int, list[tuple[str, str]], bytes | None]:
+        assert self.spending is not None
+        consumer = self.door.consumer(scope.headers.get("authorization"), SPENDING)
+        if not rest:
+            if scope.method != "POST":
+                raise ProblemError(405, headers=(("allow", "POST"),))
+            identifier, said = await self.spending.subscribe(await self._body(scope, exchange), consumer)
+            place = f"{self._root(scope)}/{_SPENDING}/v1/subscriptions/{identifier}"
+            return 201, [*_JSON, ("location", place)], said
+        if len(rest) != 1 or not 0 < len(rest[0]) <= _MOST_REFERENCE:
+            raise ProblemError(404, NOT_FOUND)
+        if scope.method == "PUT":
+            return 200, _JSON, await self.spending.modify(rest[0], await self._body(scope, exchange), consumer)
+        if scope.method == "DELETE":
+            await self.spending.unsubscribe(rest[0], consumer)
+            return 204, [], None
+        raise ProblemError(405, headers=(("allow", "PUT, DELETE"),))
+
+    def _root(self, scope: Scope) -> str:
+        if self.settings.api_root is not None:
+            return self.settings.api_root.rstrip("/")
+        host = scope.authority or scope.headers.get("host") or f"{self.settings.host}:{self.settings.port}"
+        return f"{scope.scheme}://{host}"
+
+    async def _body(self, scope: Scope, exchange: Exchange) -> bytes:
+        """The body, within its limit and in time."""
+        headers = scope.headers
+        kind = headers.get("content-type")
+        if kind is None or not _is_json(kind):
+            raise ProblemError(415, detail="application/json")
+        encoding = headers.get("content-encoding")
+        if encoding is not None and encoding != "identity":
+            raise ProblemError(415, detail="no content encoding", headers=(("accept-encoding", "identity"),))
+        size = headers.get("content-length")
+        if size is None:
+            return await self._unmeasured(exchange)
+        if not size.isdigit() or int(size) > self.limits.body_octets:
+            raise ProblemError(413, detail=f"more than {self.limits.body_octets} octets")
+        coming = exchange()
+        self.reading[coming] = time.monotonic()
+        try:
+            body: bytes = await coming
+        finally:
+            del self.reading[coming]
+        return body
+
+    async def _unmeasured(self, exchange: Exchange) -> bytes:
+        """A body that comes in chunks of which nobody said how many there are."""
+        parts, total = [], 0
+        try:
+            async with asyncio.timeout(self.limits.body_s):
+                async for part in exchange:
+                    total += len(part)
+                    if total > self.limits.body_octets:
+                        raise ProblemError(413, detail=f"more than {self.limits.body_octets} octets")
+                    parts.append(part)
+        except TimeoutError:
+            raise ProblemError(408, TIMED_OUT) from None
+        return b"".join(parts)
+
+    def sweep(self) -> None:
+        """Give up bodies that do not come."""
+        late = time.monotonic() - self.limits.body_s
+        for coming in [c for c, since in self.reading.items() if since < late]:
+            coming.cancel()
+
+
+def _is_json(content_type: str) -> bool:
+    kind, _, parameters = content_type.partition(";")
+    return kind.strip().lower() == "application/json" and (
+        not parameters or parameters.strip().lower().replace('"', "") in ("", "charset=utf-8"))

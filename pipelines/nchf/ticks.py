@@ -1,0 +1,97 @@
+"""Requests of many connections as one block for the node: what came in one turn of the loop goes together.
+
+The next block fills while the node makes the one before durable; a single request waits for nobody.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from pipelines.nchf.columns import Columns
+from pipelines.nchf.requests import Rows
+from pipelines.nchf.service import ChargingNode
+from schemas.columns import Cells
+from schemas.errors import InvariantError
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A block's answers, as lists: plain numbers are read faster from those."""
+
+    columns: dict[str, list[int]]
+
+    def __getitem__(self, name: str) -> list[int]:
+        return self.columns[name]
+
+
+_READ = ("message_code", "result_code", "repeated", "granted", "final_action", "validity_s", "threshold", "holding_s",
+         "change_us")
+
+
+class Ticks:
+    """Gathers rows and asks the node."""
+
+    def __init__(self, node: ChargingNode, columns: Columns, most_rows: int) -> None:
+        self.node, self.columns, self.most_rows = node, columns, most_rows
+        self.rows = Rows.begin()
+        self.blocks = self.failures = 0
+        self._waiting: list[asyncio.Future[Answered]] = []
+        self._scheduled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def ask(self) -> "asyncio.Future[Answered]":
+        """The answers of the block that now fills, to which rows have just been appended."""
+        loop = self._loop
+        if loop is None:  # asking for it each time is a call of the system
+            loop = self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answered] = loop.create_future()
+        self._waiting.append(future)
+        if self.rows.count >= self.most_rows:
+            self._send()
+        elif not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._turn)
+        return future
+
+    def _turn(self) -> None:
+        # Once more round the loop: what the sockets brought meanwhile goes along.
+        assert self._loop is not None
+        self._loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        self._scheduled = False
+        if self._waiting:
+            rows, self.rows = self.rows, Rows.begin()
+            waiting, self._waiting = self._waiting, []
+            assert self._loop is not None
+            task = self._loop.create_task(self._serve(rows, waiting))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, rows: Rows, waiting: "list[asyncio.Future[Answered]]") -> None:
+        self.blocks += 1
+        try:
+            cells = self.columns.cells(rows, self.node.reference)
+            answers: Cells = await self.node.request(cells)
+            if len(answers) != rows.count:
+                raise InvariantError(f"{len(answers)} answers to {rows.count} requests", "one for each")
+            answered = Answered({name: answers[name].tolist() for name in _READ})
+        except Exception as error:  # whether it charged is not known: nobody is told that it did, and all ask again
+            self.failures += 1
+            for future in waiting:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for future in waiting:
+            if not future.done():
+                future.set_result(answered)
+
+    def forget_loop(self) -> None:
+        """For tests, which have a loop each."""
+        self._loop = None
+
+    async def drain(self) -> None:
+        """Until the node has answered all that was asked."""
+        self._send()
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))

@@ -1,0 +1,133 @@
+"""Requests of one tick as octets, for the journal: columns that say something, each as narrow as its values allow.
+
+    header   format u8, 0 u8, columns u16, rows u32, received (microseconds UTC) i64
+    column   name: octets u8, UTF-8; octets of a value u8 (0: all rows say the same); least value i64
+    label    after columns whose values are names (such as sources): names u16, each octets u16, UTF-8
+    values   column by column: value less the least value, unsigned, little endian; 8 octets: the value itself
+
+Columns that are ABSENT in every row are left out. Names travel with the entry, since the numbers of labels are a
+process's own; so do names of columns, since releases add some. What it costs grows with columns, not with rows.
+"""
+
+import struct
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from schemas.columns import ABSENT, I64, Cells, Labels
+from schemas.errors import LedgerError
+from schemas.online import REQUEST
+
+FORMAT = 1
+MOST_ROWS = 1 << 20
+_HEADER, _LEAST = struct.Struct("<BBHIq"), struct.Struct("<Bq")
+_WIDTHS = ((1 << 8, 1), (1 << 16, 2), (1 << 32, 4))
+_TYPES = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<i8"}
+
+
+def encode_requests(requests: Cells, received_us: int, labels: Labels) -> bytes:
+    """REQUEST cells as octets. labels: names behind the label columns."""
+    rows = len(requests)
+    if not rows:
+        return _HEADER.pack(FORMAT, 0, 0, 0, received_us)
+    matrix = requests.matrix
+    lows, highs = matrix.min(axis=1), matrix.max(axis=1)
+    present = np.flatnonzero((lows != ABSENT) | (highs != ABSENT)).tolist()
+    heads, values = [_HEADER.pack(FORMAT, 0, len(present), rows, received_us)], []
+    names = _column_names()
+    for place, low, high in zip(present, lows[present].tolist(), highs[present].tolist(), strict=True):
+        label, head = names[place]
+        column = matrix[place]
+        written = b""
+        if label:
+            column, written = _named(column, labels[label])
+            low, high = int(column.min()), int(column.max())
+        if low == high:
+            width = 0
+        else:
+            width = next((octets for beyond, octets in _WIDTHS if high - low < beyond), 8)
+            values.append(column.tobytes() if width == 8 else (column - low).astype(_TYPES[width]).tobytes())
+        heads += (head, _LEAST.pack(width, low), written)
+    return b"".join(heads + values)
+
+
+def decode_requests(content: bytes, labels: dict[str, list[str]]) -> tuple[int, Cells]:
+    """(received_us, REQUEST cells) of what `encode_requests` wrote. Extends `labels` as needed.
+
+    Raises LedgerError: another format, a column that this release does not know, or octets that do not fit.
+    """
+    try:
+        return _decode(content, labels)
+    except (struct.error, ValueError, IndexError, KeyError) as error:
+        raise LedgerError(f"requests in the journal cannot be read: {error}",
+                          remedy="use the release that wrote them, or a newer one") from error
+
+
+def _decode(content: bytes, labels: dict[str, list[str]]) -> tuple[int, Cells]:
+    form, _, columns, rows, received_us = _HEADER.unpack_from(content)
+    if form != FORMAT:
+        raise ValueError(f"format {form}; {FORMAT} expected")
+    if rows > MOST_ROWS:
+        raise ValueError(f"{rows} rows; {MOST_ROWS} at most")
+    requests, at, described = Cells.empty(REQUEST, rows, fill=ABSENT), _HEADER.size, []
+    for _ in range(columns):
+        name, at = _text(content, at, "<B")
+        width, low = _LEAST.unpack_from(content, at)
+        at += _LEAST.size
+        place = REQUEST.index(name)
+        known = None
+        if REQUEST.columns[place].kind == "label":
+            known, at = _labels(content, at, labels.setdefault(name, []))
+        described.append((place, width, low, known))
+    for place, width, low, known in described:
+        column = requests.matrix[place]
+        if width == 0:
+            column[:] = low
+        else:
+            found = np.frombuffer(content, _TYPES[width], rows, at)
+            column[:] = found if width == 8 else found.astype(np.int64) + low
+            at += width * rows
+        if known is not None:
+            column[:] = known[column]
+    if at != len(content):
+        raise ValueError(f"{len(content)} octets, {at} expected")
+    return received_us, requests
+
+
+@cache
+def _column_names() -> tuple[tuple[str, bytes], ...]:
+    """Of every column: its name where its values are labels, else nothing; and how its name is written."""
+    return tuple((c.name if c.kind == "label" else "", bytes([len(c.name)]) + c.name.encode())
+                 for c in REQUEST.columns)
+
+
+def _named(column: I64, names: Sequence[str]
+           ) -> tuple[I64, bytes]:
+    """A column of labels as places in a list of its own, and that list; ABSENT stays."""
+    used, places = np.unique(column, return_inverse=True)
+    absent = int(used[0] == ABSENT)
+    written = [names[label].encode() for label in used[absent:].tolist()]
+    return places - absent, struct.pack("<H", len(written)) + b"".join(
+        struct.pack("<H", len(name)) + name for name in written)
+
+
+def _labels(content: bytes, at: int, names: list[str]) -> tuple[I64, int]:
+    """What each place of a column's own list is among `names`, ABSENT for -1, which comes last."""
+    (count,) = struct.unpack_from("<H", content, at)
+    at += 2
+    found = []
+    for _ in range(count):
+        name, at = _text(content, at, "<H")
+        if name not in names:
+            names.append(name)
+        found.append(names.index(name))
+    return np.array([*found, ABSENT], np.int64), at
+
+
+def _text(content: bytes, at: int, length: str) -> tuple[str, int]:
+    (octets,) = struct.unpack_from(length, content, at)
+    at += struct.calcsize(length)
+    if at + octets > len(content):
+        raise ValueError("a name leaves the entry")
+    return content[at:at + octets].decode(), at + octets

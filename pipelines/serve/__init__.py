@@ -1,0 +1,1 @@
+"""Charging in real time: the node that answers, its front ends, and what runs behind them."""

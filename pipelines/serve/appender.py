@@ -1,0 +1,106 @@
+"""What makes ticks durable: one thread that appends to the journal, everything that waits in one go.
+
+While the disk works on one group the next ticks fill, and all of them are the next group: the slower the disk, the
+larger its groups. Numbers that were seen for the first time are durable in the vault before the journal names their
+tokens.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mediation.tokens import Sightings
+from pipelines.journal import Entry, Journal
+from pipelines.vault import Vault
+from schemas.errors import LedgerError
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A group of entries and what is to be called on the loop once it is durable; or a function for this thread."""
+
+    entries: Sequence[Entry] = ()
+    sightings: Sequence[Sightings] = ()
+    done: Callable[[], None] | None = None
+    call: Callable[[], None] | None = None
+
+
+class Appender:
+    """Owns journal and vault while it runs. `failed` is called on the loop, once, with what went wrong."""
+
+    def __init__(self, journal: Journal, vault: Vault, failed: Callable[[BaseException], None]) -> None:
+        self._journal, self._vault, self._failed = journal, vault, failed
+        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def append(self, entries: Sequence[Entry], sightings: Sequence[Sightings], done: Callable[[], None]) -> None:
+        """Make entries durable, in the order of calls; then `done` is called on the loop."""
+        self._queue.put(_Work(entries, sightings, done))
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Call a function between groups, on the thread that owns the journal."""
+        self._queue.put(_Work(call=function))
+
+    def remember(self, token: Any, identity: Any, value: Any, texts: Any) -> "asyncio.Future[Any]":
+        """Keep sightings of another process: `Vault.remember`, in turn."""
+        loop, found = self._loop, self._loop.create_future()
+
+        def work() -> None:
+            remembered = self._vault.remember(token, identity, value, texts)
+            loop.call_soon_threadsafe(lambda: None if found.done() else found.set_result(remembered))
+
+        self.call(work)
+        return found
+
+    def stop(self) -> None:
+        """Wait until everything is durable, or has failed."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                work = self._queue.get()
+                group = []
+                while work is not None and work.call is None:
+                    group.append(work)
+                    try:
+                        work = self._queue.get_nowait()
+                    except queue.Empty:
+                        break
+                if group:
+                    self._durable(group)
+                    if work is group[-1]:
+                        continue
+                if work is None:
+                    return
+                if work.call is not None:
+                    work.call()
+        except BaseException as error:  # whoever waits for an answer gets none
+            self._loop.call_soon_threadsafe(self._failed, error)
+
+    def _durable(self, group: Sequence[_Work]) -> None:
+        seen = [s for work in group for s in work.sightings if len(s)]
+        if seen:
+            self._remember(Sightings.concat(seen))
+        self._journal.append([entry for work in group for entry in work.entries])
+        self._loop.call_soon_threadsafe(_all, [work.done for work in group if work.done is not None])
+
+    def _remember(self, seen: Sightings) -> None:
+        texts = [seen.text.get(row) for row in range(len(seen))] if seen.text else None
+        found = self._vault.remember(np.ascontiguousarray(seen.token), seen.identity, seen.value, texts)
+        if found.collisions.size:
+            raise LedgerError(f"{found.collisions.size} tokens stand for other values already", "one value a token",
+                              "ask for help: in 63 bits this does not happen by chance")
+
+
+def _all(done: Sequence[Callable[[], None]]) -> None:
+    for each in done:
+        each()

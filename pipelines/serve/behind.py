@@ -1,0 +1,150 @@
+"""What goes on behind the answers: commit 2 of what was charged, and snapshots of the book, on a thread of its own.
+
+Ticks go on meanwhile. Only what is durable in the journal is committed; a snapshot is a copy of the book, taken
+between two ticks, and is written once the ledger has come as far.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from pipelines.charging import ChargingNode
+from pipelines.charging.folded import Folded
+from rating.book import BalanceBook
+
+
+class Behind:
+    """Commits and snapshots, one at a time, in order. `call` calls a function on the thread that owns the journal."""
+
+    def __init__(self, charging: ChargingNode, call: Callable[[Callable[[], None]], None], commit_rows: int,
+                 snapshot_rows: int) -> None:
+        self._charging, self._call = charging, call
+        self._commit_rows, self._snapshot_rows = commit_rows, snapshot_rows
+        self._folded = Folded()
+        self._stop, self._progress = charging.position, charging.progress()
+        self._rows_since, self._wanted, self._closing = 0, 0, False
+        self._thread = ThreadPoolExecutor(1, "commit-online")
+        self._running: Future[Any] | None = None
+        self._writing: Future[Any] | None = None
+        self._writer = ThreadPoolExecutor(1, "snapshot")
+        self.last_commit_s, self.last_snapshot_s, self.last_copy_s, self.commits = 0.0, 0.0, 0.0, 0
+
+    @property
+    def rows(self) -> int:
+        """Rows that wait to be committed."""
+        return self._folded.rows
+
+    def add(self, folded: Folded, stop: int, progress: dict[str, int]) -> None:
+        """A group of the journal has become durable; `stop` is the position behind it."""
+        self._folded.add_all(folded)
+        self._rows_since += folded.rows
+        self._stop, self._progress = stop, progress
+        if self._folded.rows >= self._commit_rows:
+            self.commit()
+
+    def commit(self) -> bool:
+        """Begin to commit what waits, unless that is still done with what came before. Raises what went wrong then."""
+        if self._running is not None and not self._running.done():
+            return False
+        self._raise()
+        if self._folded.rows or self._charging.position < self._wanted:
+            self._begin()
+        return True
+
+    def settle(self) -> "Future[Any]":
+        """Commit what waits and then the balances that it came to; nothing may be under way. Returns when: a future."""
+        book = copy_of(self._charging.book)
+        before = self._running
+        folded, self._folded = self._folded, Folded()
+        stop, progress = self._stop, self._progress
+
+        def work() -> None:
+            if before is not None:
+                before.result()
+            self._work(folded, stop, progress)
+            self._charging.commit_balances(book)
+
+        self._running = self._thread.submit(work)
+        return self._running
+
+    def _begin(self) -> None:
+        folded, self._folded = self._folded, Folded()
+        self._running = self._thread.submit(self._work, folded, self._stop, self._progress)
+
+    def _work(self, folded: Folded, stop: int, progress: dict[str, int]) -> None:
+        started = time.perf_counter()
+        rows = {name: cells for name, cells in folded.tables().items() if len(cells)}
+        self._charging.commit_online(stop, rows, progress, folded.commands)
+        self.last_commit_s = time.perf_counter() - started
+        self.commits += 1
+
+    def snapshot_due(self) -> bool:
+        """Whether enough has come since the last one, and that one is written."""
+        return self._rows_since >= self._snapshot_rows and (self._writing is None or self._writing.done())
+
+    def snapshot(self, position: int) -> None:
+        """Copy the book as it is, at journal position `position`, and write the copy when the ledger is there."""
+        if self._writing is not None:
+            self._writing.result()
+        started = time.perf_counter()
+        book = copy_of(self._charging.book)
+        self.last_copy_s = time.perf_counter() - started
+        self._rows_since, self._wanted = 0, position
+        self._writing = self._writer.submit(self._write, position, book)
+
+    def _write(self, position: int, book: BalanceBook) -> None:
+        started = time.perf_counter()
+        while self._charging.position < position:  # commits come every second
+            time.sleep(0.02)
+            if self._closing:
+                return
+        oldest = self._charging.write_snapshot(position, book)
+        self._call(lambda: self._charging.trim_journal(oldest))
+        self.last_snapshot_s = time.perf_counter() - started
+
+    def finish(self) -> None:
+        """Commit everything, and wait until it is; raises what went wrong."""
+        self._raise()
+        self._begin()
+        self._raise()
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+    def close(self) -> None:
+        """Wait for what is running, however it ends."""
+        self._closing = True
+        self._thread.shutdown()
+        self._writer.shutdown()
+
+    def _raise(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            running.result()
+        if self._writing is not None and self._writing.done():
+            self._writing.result()
+
+
+def copy_of(book: BalanceBook) -> BalanceBook:
+    """A book that the next tick does not change."""
+    copied = object.__new__(type(book))
+    for name in (f.name for f in dataclasses.fields(book)):
+        setattr(copied, name, _copied(getattr(book, name)))
+    return copied
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, tuple):
+        return tuple(_copied(each) for each in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        copied = object.__new__(type(value))
+        for name in (f.name for f in dataclasses.fields(value)):
+            object.__setattr__(copied, name, _copied(getattr(value, name)))
+        return copied
+    return value.copy() if isinstance(value, (list, set, dict)) else value

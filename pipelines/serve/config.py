@@ -1,0 +1,102 @@
+"""What is served, where and to whom: `serve.yaml` in the operator's folder."""
+
+import ipaddress
+import re
+import ssl
+from pathlib import Path
+
+import msgspec
+
+from reference_data.yaml_file import read_yaml
+from schemas.errors import ReferenceDataError
+
+FILE = "serve.yaml"
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?)*", re.IGNORECASE)
+
+
+class Names(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Diameter host and realm, of ourselves or of a peer."""
+
+    host: str
+    realm: str
+
+
+class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """PEM files, beside serve.yaml unless absolute. clients: certificates that clients must come under (mutual TLS)."""
+
+    certificate: str
+    key: str
+    clients: str = ""
+
+
+class Gy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Diameter credit control. listen: address and port; peers: who may connect; initial, update: requests without
+    answer from which on those are answered "too busy"."""
+
+    peers: list[Names]
+    listen: str = "127.0.0.1:3868"
+    tls: Tls | None = None
+    initial: int = 10_000
+    update: int = 18_000
+
+
+class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """serve.yaml. identity: who we are. What has no section is not served. nchf, api: see their front ends."""
+
+    identity: Names
+    gy: Gy | None = None
+    nchf: dict[str, object] | None = None
+    api: dict[str, object] | None = None
+    commit_s: float = 1.0
+
+
+def load_serve(operator: Path) -> Serve:
+    """Raises ReferenceDataError, naming the key."""
+    path = operator / FILE
+    if not path.exists():
+        raise ReferenceDataError(f"no {FILE} in {operator}", "what is served, where and to whom",
+                                 "write it as docs/online.md says, or generate a sample operator")
+    serve = read_yaml(path, Serve)
+    peers = serve.gy.peers if serve.gy is not None else []
+    for place, names in (("identity", serve.identity), *((f"gy.peers[{i}]", p) for i, p in enumerate(peers))):
+        for key in ("host", "realm"):
+            value = getattr(names, key)
+            if not _NAME.fullmatch(value) or len(value) > 255:
+                raise ReferenceDataError(f"{FILE}, {place}.{key}: {value!r}", "a name of letters, digits, - and dots")
+    if not 0.05 <= serve.commit_s <= 3600:
+        raise ReferenceDataError(f"{FILE}, commit_s: {serve.commit_s}", "0.05 to 3600 seconds")
+    if serve.gy is not None:
+        address(serve.gy.listen, "gy.listen", serve.gy.tls is not None and bool(serve.gy.tls.clients))
+    return serve
+
+
+def address(listen: str, key: str, authenticated: bool) -> tuple[str, int]:
+    """(host, port) of `listen`. Raises ReferenceDataError: no such address, or one that others reach although nothing
+    proves who they are."""
+    host, _, port = listen.rpartition(":")
+    try:
+        found = ipaddress.ip_address(host.strip("[]"))
+        number = int(port)
+    except ValueError:
+        found, number = None, -1
+    if found is None or not 0 <= number < 1 << 16:
+        raise ReferenceDataError(f"{FILE}, {key}: {listen!r}", 'an IP address and a port, such as "127.0.0.1:3868"')
+    if not found.is_loopback and not authenticated:
+        raise ReferenceDataError(f"{FILE}, {key}: {listen!r} can be reached by others, and nothing proves who they are",
+                                 "a loopback address, or tls with clients", "name the certificates of your peers")
+    return str(found), number
+
+
+def tls_context(tls: Tls, operator: Path) -> ssl.SSLContext:
+    """A server's context. Raises ReferenceDataError: a file that cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(operator / tls.certificate, operator / tls.key)
+        if tls.clients:
+            context.load_verify_locations(operator / tls.clients)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as error:
+        raise ReferenceDataError(f"{FILE}, tls: {error}", "PEM files of a certificate, its key and, for clients, "
+                                 "of who signs them") from error
+    return context

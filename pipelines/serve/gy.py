@@ -1,0 +1,203 @@
+"""Gy and Ro: Credit-Control-Requests to requests of the node, its answers to Credit-Control-Answers.
+
+Knows the protocol and no balance. What a tick of the Diameter server brings is one request of the node; in between
+are two kernels and the parties' numbers, so that the work grows with ticks and hardly with messages.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from mediation.online import identify
+from mediation.resolve import resolve
+from pipelines.diameter import encode
+from pipelines.diameter.columns import MONEY
+from pipelines.diameter.encode import Answers, Texts
+from pipelines.diameter.results import Command, Result
+from pipelines.diameter.server import DiameterServer
+from pipelines.diameter.ticks import choose
+from pipelines.serve.currency_numbers import CURRENCY_NUMBERS
+from pipelines.serve.kernels import gy
+from pipelines.serve.node import CommandOutcome, OnlineNode
+from pipelines.serve.open_sessions import OpenSessions
+from rating.kernels.layout import F_TRAITS, TRAIT_CURRENCY
+from reference_data.online import OnlineRules
+from schemas.codes import Service
+from schemas.columns import ABSENT, I64, U8, Cells
+from schemas.online import REQUEST, RequestKind
+from schemas.parties import PARTIES
+
+SOURCE = "gy"
+_FAILURE = {"terminate": 0, "continue": 1, "retry_and_terminate": 2}
+_URL, _SIP_URI = 2, 3  # Redirect-Address-Type
+_SERVICES_TOLD = (Result.SUCCESS, Result.LIMITED_SUCCESS)
+
+
+class GyFrontEnd:
+    """The handler of a `DiameterServer`: give it `handle`, then `serve_with` the server."""
+
+    def __init__(self, node: OnlineNode, sessions: OpenSessions | None = None) -> None:
+        self._node = node
+        self.sessions = sessions or OpenSessions()
+        self._source = node.lexicon.label("source", SOURCE)
+        self._home = np.array(node.reference.operator.home_plmn_numbers, np.int64)
+        self._texts = Texts()
+        self._rules = _rule_table(node.rules, self._texts)
+        self._server: DiameterServer | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        node.on_command.append(self._changed)
+
+    def serve_with(self, server: DiameterServer) -> None:
+        """Where requests of our own go out: RAR and ASR."""
+        self._server = server
+
+    async def handle(self, messages: Cells, units: Cells, buffer: U8) -> Answers:
+        """Answers to what a tick received; durable when this returns."""
+        wrong = np.where(messages["command"] == Command.CREDIT_CONTROL, 0, int(Result.APPLICATION_UNSUPPORTED))
+        if wrong.any():
+            return await self._apart(messages, units, buffer, wrong)
+        requests, route, parties = self._requests(messages, units)
+        sightings = identify(requests, parties, buffer, self._node.reference, self._node.keys.token_key,
+                             self._node.lexicon)
+        requests["apn"] = self._node.lexicon.apns.labels(buffer, messages["apn_text"][route[gy.R_MESSAGE]])
+        if (requests["money_nanos"] != ABSENT).any() or (units["requested"] & MONEY).any():
+            wrong = self._foreign_money(messages, units, requests, route)
+            if wrong.any():
+                return await self._apart(messages, units, buffer, wrong)
+        answers = await self._node.request(requests, sightings)
+        given, services = encode.answers(len(messages)), encode.grants(len(requests))
+        count = gy.answers_nb(requests.matrix, answers.matrix, route, self._currencies(requests), self._rules,
+                              given.matrix, services.matrix)
+        self._keep(messages, requests, answers, route, buffer)
+        return Answers(given, services.slice(0, count), texts=self._texts.array())
+
+    def _requests(self, messages: Cells, units: Cells) -> tuple[Cells, I64, I64]:
+        """REQUEST rows, where each came from, and its parties."""
+        room = len(messages) + len(units)
+        requests = Cells.empty(REQUEST, room, fill=ABSENT)
+        parties, route = np.full((len(PARTIES), room), ABSENT, np.int64), np.full((gy.ROUTE, room), ABSENT, np.int64)
+        rows = gy.requests_nb(messages.matrix, units.matrix, time.time_ns() // 1000, self._home, requests.matrix,
+                              parties, route)
+        requests = requests.slice(0, rows)
+        requests["source"] = self._source
+        return requests, np.ascontiguousarray(route[:, :rows]), parties[:, :rows]
+
+    async def _apart(self, messages: Cells, units: Cells, buffer: U8, wrong: I64) -> Answers:
+        """Answers where some messages are refused here, each with its own result code."""
+        given = encode.answers(len(messages))
+        given["result_code"] = wrong
+        good = wrong == 0
+        if not good.any():
+            return Answers(given)
+        rest = await self.handle(*choose(messages, units, good), buffer)
+        given.matrix[:, good] = rest.messages.matrix
+        rest.grants["message_row"] = np.flatnonzero(good)[rest.grants["message_row"]]
+        if len(rest.grants):  # rows of units are those of the chosen
+            kept = np.flatnonzero(good[units["message_row"]])
+            named = rest.grants["unit_row"] != ABSENT
+            rest.grants["unit_row"][named] = kept[rest.grants["unit_row"][named]]
+        return Answers(given, rest.grants, texts=rest.texts)
+
+    def _foreign_money(self, messages: Cells, units: Cells, requests: Cells, route: I64) -> I64:
+        """5004 for messages whose money is of another currency than their account's, or no amount that can be."""
+        resolve(requests, self._node.reference)
+        currency, wrong = self._currencies(requests, all_of=True), np.zeros(len(messages), np.int64)
+        for row in np.flatnonzero(route[gy.R_UNIT] != ABSENT).tolist():
+            unit = int(route[gy.R_UNIT, row])
+            if int(units["requested"][unit]) & MONEY:
+                named = int(units["requested_currency"][unit])
+                if int(requests["money_nanos"][row]) == ABSENT or \
+                        (named not in (ABSENT, int(currency[row])) and currency[row] != ABSENT):
+                    wrong[route[gy.R_MESSAGE, row]] = Result.INVALID_AVP_VALUE
+        return wrong
+
+    def _currencies(self, requests: Cells, all_of: bool = False) -> I64:
+        """ISO 4217 number of each row's account; only events are told what they cost."""
+        found, book = np.full(len(requests), ABSENT, np.int64), self._node.book
+        wanted = np.flatnonzero((requests["kind"] == RequestKind.EVENT) | all_of)
+        if wanted.size and len(book):
+            rows = book.rows_of(requests["account_id"][wanted])
+            numbers = np.array([CURRENCY_NUMBERS.get(name, ABSENT) for name in book.currencies], np.int64)
+            known = rows >= 0
+            found[wanted[known]] = numbers[book.profile[rows[known], F_TRAITS] >> TRAIT_CURRENCY & 0xFFF]
+        return found
+
+    # requests of our own
+
+    def _keep(self, messages: Cells, requests: Cells, answers: Cells, route: I64, buffer: U8) -> None:
+        """Remember by whom open sessions are held, and which of their services have had their final units."""
+        final = answers["final_action"] > 0
+        known = self.sessions
+        kinds, hi, lo = requests["kind"].tolist(), requests["session_hi"].tolist(), requests["session_lo"].tolist()
+        codes, accounts = answers["message_code"].tolist(), requests["account_id"].tolist()
+        rating, finals, owners = requests["rating_group"].tolist(), final.tolist(), route[gy.R_MESSAGE].tolist()
+        for row, kind in enumerate(kinds):
+            if kind == RequestKind.EVENT:
+                continue
+            key = (hi[row], lo[row])
+            if kind == RequestKind.TERMINATION:
+                known.end(key)
+            elif codes[row] in _SERVICES_TOLD or finals[row]:
+                if key not in known:
+                    message = owners[row]
+                    known.begin(key, accounts[row], *(_text(buffer, int(messages[name][message])) for name in (
+                        "session_text", "origin_host_text", "origin_realm_text")))
+                known.note(key, rating[row], finals[row])
+
+    def _changed(self, command: Mapping[str, object], outcome: CommandOutcome) -> None:
+        """An account changed: sessions that ran out of credit ask again; all of one that was closed end."""
+        if outcome.status != "done" or self._server is None:
+            return
+        accounts = {a for a in (command.get("account_id"), command.get("to_account_id"), command.get(
+            "shared_account_id")) if isinstance(a, int)}
+        if not accounts:
+            return
+        state = command.get("state") if command.get("kind") == "state" else None
+        chosen = self.sessions.of(accounts, self._node.book, only_final=state is None)
+        if chosen:
+            self._send(Command.ABORT_SESSION if state == "terminated" else Command.RE_AUTH, chosen)
+
+    def _send(self, command: Command, chosen: list[tuple[int, int]]) -> None:
+        assert self._server is not None
+        texts, requests = Texts(), encode.requests(len(chosen))
+        requests["command"], requests["application"] = command, 4
+        if command == Command.RE_AUTH:
+            requests["reauth_type"] = 0
+        for row, key in enumerate(chosen):
+            session = self.sessions[key]
+            requests["session_text"][row] = texts.add(session.session)
+            requests["destination_host_text"][row] = texts.add(session.host)
+            requests["destination_realm_text"][row] = texts.add(session.realm)
+        for key, told in zip(chosen, self._server.send(requests, texts.array()), strict=True):
+            task = asyncio.ensure_future(self._told(key, told))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _told(self, key: tuple[int, int], answer: "asyncio.Future[int]") -> None:
+        if await answer == Result.UNKNOWN_SESSION_ID:
+            self.sessions.end(key)  # its client has forgotten it: supervision gives back what it holds
+
+
+def _rule_table(rules: OnlineRules, texts: Texts) -> I64:
+    """What answers say of each service, beside what was granted."""
+    table = np.full((len(Service), gy.RULES), ABSENT, np.int64)
+    for service in Service:
+        rule = rules.of(service)
+        table[service, gy.L_FAILOVER] = int(rule.failover)
+        table[service, gy.L_FAILURE] = _FAILURE[rule.failure_handling]
+        if rule.redirect_url:
+            table[service, gy.L_REDIRECT_TYPE] = _SIP_URI if rule.redirect_url.startswith(("sip:", "sips:")) else _URL
+            table[service, gy.L_REDIRECT] = texts.add(rule.redirect_url)
+        if rule.filter:
+            is_rule = rule.filter.startswith(("permit ", "deny "))
+            table[service, gy.L_RESTRICTION if is_rule else gy.L_FILTER] = texts.add(rule.filter)
+    return table
+
+
+def _text(buffer: U8, reference: int) -> bytes:
+    if reference == ABSENT:
+        return b""
+    start = reference >> 16
+    return buffer[start:start + (reference & 0xFFFF)].tobytes()

@@ -1,0 +1,164 @@
+"""A node with its front ends, from start to stop: what `tarifa serve` runs.
+
+Start: 1 the home is opened and recovered, 2 the node begins, 3 front ends listen. Stop, by a signal: 1 front ends
+take no more and answer what they have, 2 the node commits, leaves balances and a snapshot, 3 the home is given back.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Protocol
+
+from pipelines.diameter.base import Identity
+from pipelines.diameter.dictionary import CREDIT_CONTROL
+from pipelines.diameter.overload import BeginnersFirst
+from pipelines.diameter.server import DiameterServer
+from pipelines.durable import Disk, put_if_absent
+from pipelines.home import Home, Input
+from pipelines.serve.config import Gy, Serve, address, load_serve, tls_context
+from pipelines.serve.gy import GyFrontEnd
+from pipelines.serve.handoff import HandOff
+from pipelines.serve.log import Log
+from pipelines.serve.node import OnlineNode, Pace
+from pipelines.serve.open_sessions import OpenSessions
+from schemas.errors import LedgerError
+
+REPORT_S = 60.0
+
+
+class FrontEnd(Protocol):
+    """Something that listens."""
+
+    name: str
+
+    async def start(self) -> str:
+        """Listen; returns the address."""
+
+    async def stop(self) -> None:
+        """Answer what was received, and close."""
+
+    def check(self) -> None:
+        """Raise what went wrong, if something did."""
+
+
+class GyService:
+    """Diameter credit control before a node."""
+
+    name = "gy"
+
+    def __init__(self, node: OnlineNode, serve: Serve, gy: Gy) -> None:
+        self._gy, self._operator = gy, node.source.operator
+        self._sessions = OpenSessions(node.home.root / "serve" / "final_units.jsonl")
+        self.front = GyFrontEnd(node, self._sessions)
+        identity = Identity(serve.identity.host.lower(), serve.identity.realm.lower(), origin_state(node.home),
+                            applications=(CREDIT_CONTROL,))
+        self.server = DiameterServer(
+            identity, frozenset((p.host.lower(), p.realm.lower()) for p in gy.peers), self.front.handle,
+            shed=BeginnersFirst(gy.initial, gy.update, lambda: node.waiting))
+        self.front.serve_with(self.server)
+
+    async def start(self) -> str:
+        """Listen; returns the address."""
+        host, port = address(self._gy.listen, "gy.listen", True)
+        tls = None if self._gy.tls is None else tls_context(self._gy.tls, self._operator)
+        return f"{host}:{await self.server.start(host, port, tls)}"
+
+    async def stop(self) -> None:
+        """Answer what was received, and close."""
+        await self.server.stop()
+        self._sessions.save()
+
+    def check(self) -> None:
+        """Raise what went wrong; keep what a restart is to know."""
+        if self.server.failure is not None:
+            raise self.server.failure
+        self._sessions.save()
+
+
+def origin_state(home: Home) -> int:
+    """Origin-State-Id: made with the home and never changed, since no session is ever lost with a process."""
+    path = home.root / "serve" / "origin_state"
+    disk = Disk()
+    if not path.exists():
+        disk.make_dir(path.parent)
+        put_if_absent(disk, path, b"%d\n" % int(time.time()), "serve.origin_state")
+    try:
+        return int(path.read_text())
+    except ValueError:
+        raise LedgerError(f"{path} is damaged", "a whole number", "remove it: clients then drop their sessions"
+                          ) from None
+
+
+def front_ends(node: OnlineNode, serve: Serve) -> list[FrontEnd]:
+    """Those that serve.yaml has a section for."""
+    found: list[FrontEnd] = [HandOff(node)]
+    if serve.gy is not None:
+        found.append(GyService(node, serve, serve.gy))
+    return found
+
+
+async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event | None = None,
+                      started: Callable[[OnlineNode, list[FrontEnd]], Awaitable[None]] | None = None) -> None:
+    """Serve until a signal comes or `stop` is set. Raises what made the node fail."""
+    serve = load_serve(source.operator)
+    began = time.perf_counter()
+    node = OnlineNode(source, home, pace=Pace(commit_s=serve.commit_s))
+    stop = stop or asyncio.Event()
+    running: list[FrontEnd] = []
+    try:
+        log("recovered", seconds=round(node.recovered_s, 3), events=node.recovered_events, accounts=len(node.book),
+            open_sessions=node.book.online.open, position=node.position, reference=node.reference.content_hash[:12])
+        await node.start()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            with suppress(ValueError, RuntimeError):  # not the main thread
+                asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+        for each in front_ends(node, serve):
+            running.append(each)
+            log("listening", front_end=each.name, address=await each.start())
+        log("ready", seconds=round(time.perf_counter() - began, 3))
+        if started is not None:
+            await started(node, running)
+        await _until(stop, node, running, log)
+    finally:
+        try:
+            await _stop(node, running, log)
+        finally:
+            node.close()
+
+
+async def _until(stop: asyncio.Event, node: OnlineNode, running: list[FrontEnd], log: Log) -> None:
+    """Look after what runs, once a second."""
+    reported = time.monotonic()
+    waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(node.failed.wait())]
+    try:
+        while not any(w.done() for w in waits):
+            await asyncio.wait(waits, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+            for each in running:
+                each.check()
+            if time.monotonic() - reported >= REPORT_S:
+                reported = time.monotonic()
+                log("running", **node.figures())
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def _stop(node: OnlineNode, running: list[FrontEnd], log: Log) -> None:
+    began = time.perf_counter()
+    log("stopping")
+    wrong: BaseException | None = None
+    for each in running:
+        try:
+            await each.stop()
+        except BaseException as error:
+            wrong = wrong or error
+    try:
+        await node.stop()
+    except BaseException as error:
+        wrong = error
+    if wrong is not None:
+        log("failed", error=f"{type(wrong).__name__}: {wrong}")
+        raise wrong
+    log("stopped", seconds=round(time.perf_counter() - began, 3), position=node.position)

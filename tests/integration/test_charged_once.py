@@ -1,0 +1,120 @@
+"""Usage that was charged online, through a whole run: gateway records of it are matched, and only the rest is charged.
+
+Gateway records are encoded by asn1tools; what was charged online is written as the charging node writes it.
+"""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipelines.keys import Keys
+from schemas.codes import Direction, Service, Unit
+from schemas.digits import pack
+from schemas.hashing import token_nb
+from schemas.online import SUCCESS, RequestKind
+from tests.ber_records import encode, file_of, stamp, tbcd
+from tests.online_ledger import write_grants
+from tests.tiny_network import NOON, Network
+
+IMSI, GATEWAY = "001010000000001", 0x0A000001
+STREAM = {"name": "gateways", "sources": "pgw-*", "format": "ts32298-gprs", "online": True,
+          "file_name": r"pgw-\d+_(?P<sequence>\d+)_(?P<time>\d{14})\.dat"}
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Network:
+    made = Network(tmp_path)
+    made.reference.streams.append(dict(STREAM))
+    made.write()
+    (made.root / "inbox" / "pgw-01").mkdir()
+    made.run()  # opens the accounts
+    return made
+
+
+def service(group: int, start: int, stop: int, octets: int, moment: datetime = NOON) -> dict[str, object]:
+    """A container, from and to so many minutes past noon."""
+    return {"ratingGroup": group, "conditions": (b"\x80", 1), "firstUsage": stamp(moment + start * MINUTE, 0),
+            "lastUsage": stamp(moment + stop * MINUTE, 0), "timeUsage": (stop - start) * 60, "up": 0, "down": octets,
+            "reported": stamp(moment + stop * MINUTE, 0)}
+
+
+def gateway_record(charging_id: int, sequence: int, start: int, services: list[dict[str, object]], cause: int = 16,
+                   imsi: str = IMSI) -> bytes:
+    return encode("PacketRecord", "pgw", {
+        "recordType": 85, "imsi": tbcd(imsi), "gateway": ("v4", GATEWAY.to_bytes(4, "big")), "chargingId": charging_id,
+        "servingNodes": [], "apn": "internet", "opening": stamp(NOON + start * MINUTE, 0), "duration": 600,
+        "cause": cause, "sequence": sequence, "localSequence": charging_id * 100 + sequence,
+        "started": stamp(NOON, 0), "services": services})
+
+
+def deliver(network: Network, number: int, *records: bytes) -> None:
+    name = f"pgw-01_{number:06d}_{(NOON + number * 30 * MINUTE):%Y%m%d%H%M%S}.dat"
+    network.drop(name, file_of(list(records)), "pgw-01")
+
+
+def reports(network: Network, charging_id: int, group: int, *spans: tuple[int, int, int], closes: bool = True,
+            imsi: str = IMSI) -> list[dict[str, int]]:
+    """Rows of a session from noon: spans are (from, to, octets)."""
+    key = Keys.open(network.home.keys).token_key
+    token = int(token_nb(key[0], key[1], 1, pack(imsi)))
+    common = {"session_hi": charging_id, "session_lo": 7, "service": Service.DATA, "unit": Unit.OCTET,
+              "direction": Direction.ORIGINATING, "rating_group": group, "charging_id": charging_id,
+              "gateway_address": GATEWAY, "imsi_token": token, "account_id": 1, "service_id": 11,
+              "result_code": SUCCESS}
+    rows = [{"kind": RequestKind.INITIAL, "number": 0, "at": 0, "granted": 1 << 20}]
+    for number, (since, at, octets) in enumerate(spans, 1):
+        last = closes and number == len(spans)
+        rows.append({"kind": RequestKind.TERMINATION if last else RequestKind.UPDATE, "number": number, "at": at,
+                     "used": octets, "used_since_us": _us(since)})
+    found = []
+    for row in rows:
+        at = _us(row.pop("at"))
+        event = charging_id << 32 | group << 16 | row["number"]
+        found.append(common | row | {"event_id_hi": event, "event_id_lo": event, "event_time_us": at,
+                                     "received_us": at})
+    return found
+
+
+def _us(minute: int) -> int:
+    return int((NOON + minute * MINUTE).timestamp()) * 1_000_000
+
+
+def test_records_of_usage_charged_online_charge_nothing_again(network: Network) -> None:
+    write_grants(network.home, [*reports(network, 500, 10, (0, 10, 3 << 20), (10, 20, 2 << 20)),
+                                *reports(network, 500, 20, (0, 20, 1 << 20))])
+    deliver(network, 1, gateway_record(500, 1, 0, [service(10, 0, 10, 3 << 20), service(20, 0, 10, 600_000)]),
+            gateway_record(500, 2, 10, [service(10, 10, 20, 2 << 20), service(20, 10, 20, 448_576)], cause=0))
+    network.run()
+    assert network.ask("SELECT count(*), sum(quantity) FROM matched") == [(4, 6 << 20)]
+    assert network.ask("SELECT count(*) FROM rated") == [(0,)]
+    network.check_laws()
+
+
+def test_what_no_online_report_covers_is_charged(network: Network) -> None:
+    """Charging was unreachable from 10 to 20 past; rating group 30 was never asked for."""
+    write_grants(network.home, reports(network, 500, 10, (0, 10, 3 << 20), (20, 25, 1 << 20)))
+    deliver(network, 1, gateway_record(500, 1, 0, [
+        service(10, 0, 10, 3 << 20), service(10, 10, 20, 2 << 20), service(10, 20, 25, 1 << 20),
+        service(30, 0, 25, 1 << 20)], cause=0))
+    network.run()
+    assert network.ask("SELECT rating_group, quantity, charge_nanos > 0 FROM rated ORDER BY ALL") == [
+        (10, 2 << 20, True), (30, 1 << 20, True)]
+    assert network.ask("SELECT sum(quantity) FROM matched") == [(4 << 20,)]
+    network.check_laws()
+
+
+def test_it_waits_over_runs_for_what_is_reported_later(network: Network) -> None:
+    write_grants(network.home, reports(network, 500, 10, (0, 5, 1 << 20), closes=False))
+    deliver(network, 1, gateway_record(500, 1, 0, [service(10, 0, 10, 3 << 20)]))
+    network.run()
+    assert network.ask("SELECT count(*) FROM awaiting WHERE NOT decided") == [(1,)]
+    network.check_laws()
+    write_grants(network.home, reports(network, 500, 10, (0, 5, 1 << 20), (5, 10, 2 << 20))[-1:])
+    deliver(network, 2, gateway_record(501, 1, 0, [service(10, 0, 10, 1 << 20)]))
+    network.run()
+    assert network.ask("SELECT count(*) FROM awaiting WHERE NOT decided") == [(0,)]
+    assert network.ask("SELECT charging_id FROM matched") == [(500,)]
+    assert network.ask("SELECT charging_id FROM rated") == [(501,)]
+    network.check_laws()
