@@ -8,10 +8,9 @@ import time
 from collections.abc import Mapping
 from hashlib import sha256
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-import pyarrow as pa
-
+from pipelines.accounts.finding import defaults, show_account
 from pipelines.commands import MAX_LINE_OCTETS, sightings_among, tokenised
 from pipelines.durable import Disk
 from pipelines.home import Home, Input
@@ -21,9 +20,6 @@ from pipelines.serve.node import CommandOutcome
 from rating.book import BalanceBook
 from rating.commands import KINDS
 from rating.commands.context import read_time
-from reference_data.inventory import tokens_of
-from reference_data.snapshot import Snapshot
-from schemas.codes import Identity
 from schemas.errors import ChargingError, LedgerError
 from schemas.timepoint import EARLIEST_US, END_US
 
@@ -34,18 +30,15 @@ NOT_SENT = ("clock", "period_close", "open_balance")  # they have jobs of their 
 
 
 class Desk(Protocol):
-    """What commands and questions about accounts need."""
+    """What the command line needs of whoever has the home."""
 
-    @property
-    def reference(self) -> Snapshot: ...
+    def show(self, who: str, at_us: int) -> dict[str, Any]: ...
 
-    @property
-    def book(self) -> BalanceBook: ...
-
-    @property
-    def token_key(self) -> tuple[int, int]: ...
+    def defaults(self) -> dict[str, Any]: ...
 
     def send(self, command: Mapping[str, object]) -> CommandOutcome: ...
+
+    def try_out(self, command: Mapping[str, object]) -> CommandOutcome: ...
 
 
 class HomeDesk(Run):
@@ -89,6 +82,14 @@ class HomeDesk(Run):
         why = self._owner.carry_out(private, time.time_ns() // 1000)
         return CommandOutcome(REFUSED, why=why) if why else CommandOutcome(DONE)
 
+    def show(self, who: str, at_us: int) -> dict[str, Any]:
+        """The account that is meant: its number, or an MSISDN."""
+        return show_account(self.book, self.reference, self.token_key, who, at_us)
+
+    def defaults(self) -> dict[str, Any]:
+        """What a new account gets."""
+        return defaults(self.book, self.reference)
+
     def try_out(self, command: Mapping[str, object]) -> CommandOutcome:
         """What would become of it. The book is changed: send nothing after that."""
         private, known = self._private(command, remember=False), len(self.book.applied)
@@ -124,10 +125,3 @@ def digest_of(command: Mapping[str, object]) -> bytes:
     """What the book remembers of a command's id."""
     return sha256(str(command["id"]).encode(errors="surrogatepass")).digest()[:16]
 
-
-def token_of(number: str, identity: Identity, token_key: tuple[int, int]) -> int:
-    """Token of a number as people write it. Raises ChargingError."""
-    digits = number.removeprefix("+").replace(" ", "").replace("-", "")
-    if not digits.isascii() or not digits.isdecimal() or not 3 <= len(digits) <= 15:
-        raise ChargingError("a number that is none", "3 to 15 digits: an MSISDN with its country code, an IMSI whole")
-    return int(tokens_of(pa.array([digits]), identity, token_key)[0])

@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 
 from pipelines.accounts.desk import digest_of
+from pipelines.charging.groups import is_own
 from pipelines.charging.node import OWN_COMMANDS
 from pipelines.ledger import Ledger
 from pipelines.ledger.log import Log
@@ -48,7 +49,7 @@ _QUERIES = {
 class Command:
     """A command on the account: its place in the journal, its time, its kind, what it said.
 
-    Of files: nothing of that, but file and offset of the line.
+    Of files: nothing of that, but file and offset of the line. refused: why, of one that came live.
     """
 
     position: int
@@ -56,6 +57,7 @@ class Command:
     kind: str
     fields: Row
     line: tuple[int, int] = (-1, -1)
+    refused: str = ""
 
 
 class Past:
@@ -106,7 +108,7 @@ class Past:
         return sorted([*self._own(), *self._of_files()], key=lambda c: c.position)
 
     def _own(self) -> list[Command]:
-        """Those that were sent and not delivered as files: kept with the commit of charging."""
+        """Those that came live and not as files: kept with the commit of charging."""
         found = []
         account = self._values["account"]
         for entry in Log(self._ledger.store, "charging").refresh().entries:
@@ -115,12 +117,16 @@ class Past:
                     continue
                 for line in self._ledger.read_bytes(file).splitlines():
                     place, content = json.loads(line)
-                    command = json.loads(content)
+                    fields = json.loads(content)
+                    if is_own(fields):
+                        continue
+                    command = fields["command"]
                     if account in (command.get("account_id"), command.get("shared_account_id"),
                                    command.get("to_account_id")) and "time" in command:
                         at_us = _time(command)
                         if self._values["from"] <= at_us <= self._values["to"]:
-                            found.append(Command(place, at_us, str(command["kind"]), command))
+                            found.append(Command(place, at_us, str(command.get("kind")), command,
+                                                 refused=fields.get("refused", "")))
         return found
 
     def _of_files(self) -> list[Command]:

@@ -146,6 +146,10 @@ def _movements(postings: Sequence[Row], rated: Sequence[Row], commands: Sequence
     for command in commands:
         movement: Movement | None = movement_of(command.fields) if command.fields else None
         by = command.line if movement is None else movement
+        if command.refused:
+            found.append(Moment(command.position, command.at_us, "refusal",
+                                f"{_command_words(command)} was refused: {command.refused}"))
+            continue
         if by in refused:
             found.append(Moment(command.position, command.at_us, "refusal",
                                 f"{_command_words(command)} was refused: {refused.pop(by)}"))

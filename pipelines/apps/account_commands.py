@@ -2,21 +2,21 @@
 
 import json
 import uuid
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from pipelines.accounts.desk import REFUSED, REPEATED, HomeDesk, token_of
-from pipelines.accounts.view import AccountView, Viewer
+from pipelines.accounts.desk import REFUSED, REPEATED, HomeDesk
+from pipelines.accounts.served import ServedDesk
 from pipelines.apps.correct_commands import point
 from pipelines.apps.opening import BesideOption, JsonOption, now_us, places
 from pipelines.apps.options import HomeOption, LedgerOption, console
 from pipelines.apps.timeline_commands import timeline_command
-from schemas.codes import Identity
+from pipelines.serve.home_socket import connect
 from schemas.errors import ChargingError
-from schemas.money import format_money
 from schemas.timepoint import format_time
 
 WhoArgument = Annotated[str, typer.Argument(help="An MSISDN with its country code, or the number of an account.",
@@ -46,13 +46,14 @@ def register(app: typer.Typer) -> None:
 class _Job:
     """One command's desk: opened, asked, told what became of it."""
 
-    def __init__(self, home: Any, input_folder: Any, ledger: str, at: str = "", name: str = "", dry_run: bool = False
-                 ) -> None:
+    def __init__(self, home: Path | None, input_folder: Path | None, ledger: str, at: str = "", name: str = "",
+                 dry_run: bool = False) -> None:
         source, place = places(home, input_folder, ledger)
         self.given_us = now_us()
         self.at_us = point(source, at, self.given_us)
         self.name, self.dry_run = name or f"cli-{uuid.uuid4()}", dry_run
-        self.desk = HomeDesk(source, place)
+        served = connect(place.root)
+        self.desk: HomeDesk | ServedDesk = HomeDesk(source, place) if served is None else ServedDesk(served)
 
     def __enter__(self) -> "_Job":
         return self
@@ -60,17 +61,12 @@ class _Job:
     def __exit__(self, *error: Any) -> None:
         self.desk.__exit__(*error)
 
+    def show(self, who: str) -> dict[str, Any]:
+        """The account that has a number then, or that has this number itself. Raises ChargingError."""
+        return self.desk.show(who, self.at_us)
+
     def account(self, who: str) -> int:
-        """The account that has a number now, or that has this number itself. Raises ChargingError."""
-        if who.isdecimal() and self.desk.book.row_of(int(who)) >= 0:
-            return int(who)
-        holder = self.desk.book.changes.holder(
-            self.desk.reference.inventory, token_of(who, Identity.MSISDN, self.desk.token_key), Identity.MSISDN,
-            self.at_us)
-        if holder is None:
-            raise ChargingError(f"a number that nobody has at {format_time(self.at_us)}, and no account",
-                                "an MSISDN with its country code, or the number of an account")
-        return holder.account_id
+        return int(self.show(who)["account_id"])
 
     def send(self, kind: str, account_id: int, suffix: str = "", **more: Any) -> None:
         """Carry it out, and say so. Raises ChargingError: it was refused."""
@@ -80,17 +76,10 @@ class _Job:
             command["from"] = format_time(self.at_us)
         outcome = self.desk.try_out(command) if self.dry_run else self.desk.send(command)
         if outcome.status == REFUSED:
-            raise ChargingError(f"account {account_id}, {kind}: {outcome.why}")
+            raise ChargingError(f"account {account_id}, {kind}: {outcome.why or outcome.reason.name.lower()}")
         said = "was carried out before; nothing changes" if outcome.status == REPEATED else (
             "would be carried out; nothing was changed" if self.dry_run else "is carried out")
         console.print(f"account {account_id}: {kind} {said} (id {command['id']})", highlight=False, soft_wrap=True)
-
-    def currency(self, account_id: int) -> str:
-        return self.view(account_id).currency
-
-    def view(self, account_id: int) -> AccountView:
-        return Viewer(self.desk.reference.tariffs).account(self.desk.book, self.desk.book.row_of(account_id),
-                                                           self.at_us)
 
 
 def create_command(
@@ -113,13 +102,11 @@ def create_command(
         raise ChargingError("--id without the numbers of account and service", "--account N and --service N",
                             "the same command again must mean the same")
     with _Job(home, input_folder, ledger, at, name, dry_run) as job:
-        book, reference = job.desk.book, job.desk.reference
-        account = account_id if account_id is not None else int(book.account_ids.max(initial=0)) + 1
-        known = reference.inventory.service_ids
-        service = service_id if service_id is not None else max(
-            int(known[-1]) if known.size else 0, book.changes.newest_service()) + 1
-        job.send("account_create", account, currency=currency or reference.operator.currency, plan=plan, state=state,
-                 time_zone=time_zone or reference.operator.time_zone, payment=payment, credit_limit=credit_limit,
+        usual = job.desk.defaults()
+        account = account_id if account_id is not None else int(usual["account_id"])
+        service = service_id if service_id is not None else int(usual["service_id"])
+        job.send("account_create", account, currency=currency or usual["currency"], plan=plan, state=state,
+                 time_zone=time_zone or usual["time_zone"], payment=payment, credit_limit=credit_limit,
                  anchor_day=anchor_day)
         if msisdn or imsi:
             job.send("service_add", account, "/service", service_id=service, new_msisdn=msisdn or None,
@@ -132,22 +119,20 @@ def show_command(
 ) -> None:
     """State, plans, balances and family of an account."""
     with _Job(home, input_folder, ledger, at) as job:
-        view = job.view(job.account(who))
+        told = job.show(who)
     if as_json:
-        typer.echo(json.dumps(view.as_json(), indent=2))
+        typer.echo(json.dumps(told, indent=2))
         return
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_header=False)
-    for label, value in (
-            ("account", str(view.account_id)), ("state", view.state), ("plans", ", ".join(view.plans) or "none"),
-            ("payment", view.payment), ("balance", f"{format_money(view.money)} {view.currency}"),
-            ("held", format_money(view.held)), ("credit limit", format_money(view.credit_limit)),
-            ("available", format_money(view.available)),
-            ("shares with", "" if view.shares_with is None else f"account {view.shares_with}"),
-            ("shared by", f"{view.shared_by} accounts" if view.shared_by else ""),
-            *((f"bucket {b.name}", f"{b.words(b.amount)} {b.unit.name.lower()}"
-               + (f" until {format_time(b.to_us)}" if b.to_us else "")) for b in view.buckets)):
-        if value:
-            table.add_row(label, value)
+    rows = [("account", told["account_id"]), ("state", told["state"]), ("plans", ", ".join(told["plans"]) or "none"),
+            ("payment", told["payment"]), ("balance", f"{told['balance']} {told['currency']}"), ("held", told["held"]),
+            ("credit limit", told["credit_limit"]), ("available", told["available"])]
+    rows += [("shares with", f"account {told['shares_with']}")] if told["shares_with"] is not None else []
+    rows += [("shared by", f"{told['shared_by']} accounts")] if told["shared_by"] else []
+    rows += [(f"bucket {b['name']}", f"{b['amount']} {b['unit']}" + (f" until {b['to']}" if b["to"] else ""))
+             for b in told["buckets"]]
+    for label, value in rows:
+        table.add_row(label, str(value))
     console.print(table)
 
 
@@ -270,8 +255,8 @@ def top_up_command(
 ) -> None:
     """Money onto the balance, with what the tariff's `top_ups` add."""
     with _Job(home, input_folder, ledger, "", name, dry_run) as job:
-        account = job.account(who)
-        job.send("top_up", account, amount=amount, currency=job.currency(account))
+        told = job.show(who)
+        job.send("top_up", told["account_id"], amount=amount, currency=told["currency"])
 
 
 def adjust_command(
@@ -281,5 +266,5 @@ def adjust_command(
 ) -> None:
     """Correct the balance against the adjustment account."""
     with _Job(home, input_folder, ledger, "", name, dry_run) as job:
-        account = job.account(who)
-        job.send("adjust", account, amount=amount, currency=job.currency(account))
+        told = job.show(who)
+        job.send("adjust", told["account_id"], amount=amount, currency=told["currency"])

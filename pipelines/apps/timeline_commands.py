@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.accounts.desk import token_of
+from pipelines.accounts.finding import token_of
 from pipelines.accounts.history import Past
 from pipelines.accounts.timeline import Known, Timeline, timeline
 from pipelines.apps.correct_commands import point

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from pipelines.accounts.desk import HomeDesk
+from pipelines.accounts.desk import HomeDesk, check_command
 from pipelines.ledger import Ledger
-from pipelines.serve.node import CommandOutcome
+from pipelines.serve.node import CommandOutcome, OnlineNode
 from rating.book import BalanceBook
 from reference_data.snapshot import Snapshot
 
@@ -29,6 +29,21 @@ class ApiDesk(Protocol):
     async def command(self, command: Mapping[str, object]) -> CommandOutcome: ...
 
     async def ask(self, question: Callable[[BalanceBook], T]) -> T: ...
+
+
+class NodeDesk:
+    """A node's desk: in its own loop, where the book holds still between ticks."""
+
+    def __init__(self, node: OnlineNode) -> None:
+        self._node = node
+        self.reference, self.token_key, self.ledger = node.reference, node.keys.token_key, node.ledger
+
+    async def command(self, command: Mapping[str, object]) -> CommandOutcome:
+        check_command(command)
+        return await self._node.command(command)
+
+    async def ask(self, question: Callable[[BalanceBook], T]) -> T:
+        return question(self._node.book)
 
 
 class ThreadDesk:

@@ -8,6 +8,7 @@ import contextlib
 import ipaddress
 import logging
 import signal
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -89,20 +90,34 @@ def serve(source: Input, home: Home, listen: Listen) -> None:
     try:
         app, store = api_of(desk, home)
         try:
-            asyncio.run(_until_told(make_server(app, listen)))
+            asyncio.run(_until_told(make_server(app, listen), bind(listen)))
         finally:
             store.close()
     finally:
         desk.close()
 
 
-async def _until_told(server: Server) -> None:
+def bind(listen: Listen) -> socket.socket:
+    """The listening socket. Raises ChargingError; uvicorn's own would end the process."""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((listen.host, listen.port))
+    except OSError as error:
+        bound.close()
+        raise ChargingError(f"the address {listen.host}:{listen.port} cannot be listened on: {error.strerror}",
+                            "one that is free") from None
+    return bound
+
+
+async def _until_told(server: Server, bound: socket.socket) -> None:
     def stop() -> None:
         server.should_exit = True
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    await server.serve()
+    await server.serve(sockets=[bound])
 
 
 def _is_loopback(host: str) -> bool:

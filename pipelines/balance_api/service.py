@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from pipelines.accounts.desk import REFUSED, token_of
+from pipelines.accounts.desk import REFUSED
+from pipelines.accounts.finding import token_of
 from pipelines.accounts.history import Past, Row, movement_of
 from pipelines.accounts.view import AccountView, Viewer
 from pipelines.balance_api.desk import ApiDesk

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
 
+from pipelines.balance_api.front import BalanceFront
 from pipelines.diameter.base import Identity
 from pipelines.diameter.dictionary import CREDIT_CONTROL
 from pipelines.diameter.overload import BeginnersFirst
@@ -96,6 +97,8 @@ def front_ends(node: OnlineNode, serve: Serve) -> list[FrontEnd]:
     found: list[FrontEnd] = [HandOff(node)]
     if serve.gy is not None:
         found.append(GyService(node, serve, serve.gy))
+    if serve.api is not None:
+        found.append(BalanceFront(node, serve.api))
     return found
 
 
