@@ -248,7 +248,8 @@ class BalanceBook:
         points[:, N_FROM] = from_us[order]
         points[:, N_PLAN] = plan[order]
         points[:, N_NEXT] = np.where(np.append(-1, rows[:-1]) == rows, first + np.arange(order.size) - 1, -1)
-        self.nodes = np.concatenate([self.nodes, points])
+        self.nodes = grown(self.nodes, first + order.size)
+        self.nodes[first:] = points
         newest = np.append(rows[1:], -1) != rows
         self.profile[rows[newest], F_PLAN_FROM] = points[newest, N_FROM]
         self.profile[rows[newest], F_PLAN] = points[newest, N_PLAN]
@@ -261,9 +262,7 @@ class BalanceBook:
         profile = self.profile[row]
         if from_us >= profile[F_PLAN_FROM]:
             if from_us > profile[F_PLAN_FROM] and profile[F_PLAN_FROM] != NO_CLOCK_US:
-                older = np.array([[profile[F_PLAN_FROM], profile[F_PLAN], profile[F_PLAN_NEXT]]], np.int64)
-                self.nodes = np.concatenate([self.nodes, older])
-                profile[F_PLAN_NEXT] = self.nodes.shape[0] - 1
+                profile[F_PLAN_NEXT] = self._add_node(profile[F_PLAN_FROM], profile[F_PLAN], profile[F_PLAN_NEXT])
             profile[F_PLAN_FROM], profile[F_PLAN] = from_us, number
             return
         newer, at = -1, int(profile[F_PLAN_NEXT])
@@ -272,11 +271,18 @@ class BalanceBook:
         if at >= 0 and self.nodes[at, N_FROM] == from_us:
             self.nodes[at, N_PLAN] = number
             return
-        self.nodes = np.concatenate([self.nodes, np.array([[from_us, number, at]], np.int64)])
+        added = self._add_node(from_us, number, at)
         if newer < 0:
-            profile[F_PLAN_NEXT] = self.nodes.shape[0] - 1
+            profile[F_PLAN_NEXT] = added
         else:
-            self.nodes[newer, N_NEXT] = self.nodes.shape[0] - 1
+            self.nodes[newer, N_NEXT] = added
+
+    def _add_node(self, from_us: int, plan: int, older: int) -> int:
+        """A further change point, in room that is there: an account's new plan costs no copy of all others'."""
+        place: int = self.nodes.shape[0]
+        self.nodes = grown(self.nodes, place + 1)
+        self.nodes[place] = (from_us, plan, older)
+        return place
 
     def make_room(self, events: int) -> None:
         """Sessions for that many more events, at most three quarters full."""
