@@ -193,7 +193,8 @@ def parties_of(decoded: Cells, buffer: U8, snapshot: Snapshot, token_key: TokenK
     foreign = np.empty(rows, np.int64)
     holders = snapshot.inventory.holders
     parties.foreign_numbers_nb(values["served_number"], classes["served_number"], usage["msisdn_token"], plan.rules,
-                               holders.directory, holders.shift, holders.rows, foreign)
+                               holders.directory, holders.shift, holders.rows, snapshot.changes.slots,
+                               snapshot.changes.points, foreign)
     events.refuse_numbers_nb(decoded.matrix, classes["served_number"], other_class,
                              classes["forwarded_number"], reason)
     usage["other_class"] = np.where(other_class == numbers.BAD, ABSENT, other_class)

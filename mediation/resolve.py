@@ -1,4 +1,4 @@
-"""Usage events to accounts, by the inventory as of event time."""
+"""Usage events to accounts, by the inventory and what commands changed in it, as of event time."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def resolve(usage: Cells, snapshot: Snapshot, recorded_us: int = NOW) -> I64:
     recorded_us: what the inventory knew at that time; by default, what it knows now.
     """
     reason = np.empty(len(usage), np.int64)
-    holders = snapshot.inventory.holders
-    resolve_nb(usage.matrix, recorded_us, holders.directory, holders.shift, holders.rows, snapshot.operator.lanes,
-               reason)
+    holders, changes = snapshot.inventory.holders, snapshot.changes
+    resolve_nb(usage.matrix, recorded_us, holders.directory, holders.shift, holders.rows, changes.slots,
+               changes.points, snapshot.operator.lanes, reason)
     return reason

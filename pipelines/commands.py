@@ -8,26 +8,35 @@ What a kind needs beyond that is the business of `rating.commands`; here only wh
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from mediation.tokens import Sightings
 from pipelines.collect import COMMANDS, CollectedFile
 from pipelines.durable import Disk, reached
-from rating.commands import KINDS
+from rating.commands import IDENTITY_KINDS, KINDS
 from reference_data.inventory import tokens_of
 from schemas.audit import COMMAND
 from schemas.codes import Identity, Reason
 from schemas.columns import ABSENT, U8, Cells
+from schemas.digits import pack
 from schemas.timepoint import EARLIEST_US, END_US, SECOND_US, parse_time
 
 MAX_LINE_OCTETS = 64 << 10
-_WITH_NUMBERS = ("friend_add", "friend_remove")
 _NUMBER = re.compile(r"\+?[1-9][0-9]{2,14}")
+_IMSI = re.compile(r"[0-9]{6,15}")
+# Fields of a command that are personal numbers: what the journal gets in their place, and what they are.
+_FRIENDS = ("friend_add", "friend_remove")
+_NUMBERS = {"msisdn": ("msisdn_token", Identity.MSISDN), "new_msisdn": ("new_msisdn_token", Identity.MSISDN),
+            "imsi": ("imsi_token", Identity.IMSI), "new_imsi": ("new_imsi_token", Identity.IMSI)}
+NUMBER_FIELDS = ("number", *_NUMBERS)
+Seen = Sequence[tuple[int, Identity, int]]  # token, what it is, packed digits: for the vault
 
 
 @dataclass(frozen=True)
@@ -83,30 +92,64 @@ def to_journal(file: CollectedFile, commands: Iterable[Command], token_key: tupl
     """What the journal gets of some lines of a file: the place of the line, and its payload.
 
     The journal is replayed for ever: nothing may enter it that a later reader, or the charging node's own
-    commands, could take for something else. Nor may a number: of a friend it gets the token.
+    commands, could take for something else. Nor may a number: it gets the token.
     """
     return [b'{"line":%s,"command":%s}' % (json.dumps([file.source, file.file_id, c.offset, c.length]).encode(),
                                            _private(c, token_key)) for c in commands]
 
 
+def sightings_of(commands: Iterable[Command], token_key: tuple[int, int]) -> Seen:
+    """Numbers that commands bring, for the vault. The numbers of friends are none: nobody has to find them again."""
+    return [seen for c in commands if c.kind in IDENTITY_KINDS
+            for seen in tokenised(json.loads(c.payload, parse_float=str), token_key)[1]]
+
+
+def sightings_among(numbers: Seen) -> Sightings | None:
+    """Numbers as the vault is told of them; None for none."""
+    if not numbers:
+        return None
+    token, identity, value = (np.array(column, np.int64) for column in zip(*numbers, strict=True))
+    return Sightings(token, identity, value, {})
+
+
+def tokenised(fields: Mapping[str, Any], token_key: tuple[int, int]) -> tuple[dict[str, Any], Seen]:
+    """A command as the journal gets it, tokens in place of numbers, and the numbers, which the vault must have first.
+
+    A number that is none leaves no token: the command is refused for want of one.
+    """
+    private, seen = dict(fields), list[tuple[int, Identity, int]]()
+    if private.get("kind") in _FRIENDS and "number" in private:
+        private.pop("token", None)
+        _replace(private, "number", "token", Identity.MSISDN, token_key)
+    if private.get("kind") in IDENTITY_KINDS:
+        for name, (target, identity) in _NUMBERS.items():
+            if name in private:
+                private.pop(target, None)
+                value = _replace(private, name, target, identity, token_key)
+                if value is not None:
+                    seen.append((private[target], identity, value))
+    return private, seen
+
+
+def _replace(fields: dict[str, Any], name: str, target: str, identity: Identity, token_key: tuple[int, int]
+             ) -> int | None:
+    """Put the token of a number in its place. Returns the packed digits, None where it is no number."""
+    number = fields.pop(name)
+    if not isinstance(number, str) or not (_IMSI if identity == Identity.IMSI else _NUMBER).fullmatch(number):
+        fields[target] = None  # refused for want of one
+        return None
+    digits = number.removeprefix("+")
+    fields[target] = int(tokens_of(pa.array([digits]), identity, token_key)[0])
+    return pack(digits)
+
+
 def _private(command: Command, token_key: tuple[int, int]) -> bytes:
-    """The payload, with the token in place of the number of a friend."""
-    if command.kind not in _WITH_NUMBERS:
+    """The payload, with tokens in place of numbers."""
+    if command.kind not in (*_FRIENDS, *IDENTITY_KINDS):
         return command.payload
     fields = json.loads(command.payload, parse_float=str)
-    return json.dumps(without_numbers(fields, token_key)).encode() if "number" in fields else command.payload
-
-
-def without_numbers(fields: Mapping[str, object], token_key: tuple[int, int]) -> dict[str, object]:
-    """A command with the token in place of the number of a friend: numbers are in no journal."""
-    private = dict(fields)
-    if private.get("kind") not in _WITH_NUMBERS or "number" not in private:
-        return private
-    number = private.pop("number")
-    private.pop("token", None)  # refused for want of one
-    if isinstance(number, str) and _NUMBER.fullmatch(number):
-        private["token"] = int(tokens_of(pa.array([number.removeprefix("+")]), Identity.MSISDN, token_key)[0])
-    return private
+    private, _ = tokenised(fields, token_key)
+    return command.payload if private == fields else json.dumps(private).encode()
 
 
 def _read(line: bytes, offset: int) -> Command:

@@ -7,6 +7,7 @@ the batch is read again.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,11 @@ from mediation.partials import PartialDelta
 from mediation.tokens import Sightings
 from pipelines.charging import Committed
 from pipelines.collect import Collector
-from pipelines.commands import command_cells, read_commands, to_journal
+from pipelines.commands import Seen, command_cells, read_commands, sightings_among, sightings_of, to_journal
 from pipelines.corrections.correction import Correction
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
+from pipelines.identity_changes import CommittedChanges
 from pipelines.ledger import Ledger, Rows, StagedFile
 from pipelines.ledger.log import Positions
 from pipelines.ledger.sql import open_duckdb
@@ -60,7 +62,8 @@ class Mediator:
                  token_key: tuple[int, int], lexicon: Lexicon, disk: Disk | None = None, threads: int = 1) -> None:
         """Open, and remember what the newest commit remembers. threads: that encode and sync the files of a commit."""
         self._stream = ledger.stream("mediation")
-        self._ledger, self._reference, self._vault, self._token_key = ledger, reference, vault, token_key
+        self._ledger, self._files, self._vault, self._token_key = ledger, reference, vault, token_key
+        self._changes = CommittedChanges(ledger)
         self._lexicon, self._disk, self._threads = lexicon, disk or Disk(), threads
         local = ledger.store.local_folder
         self._runs_folder = local if local is not None else home.state
@@ -87,15 +90,21 @@ class Mediator:
 
     def prepare(self, batch: Batch) -> Batch:
         """Normalise the batch's slices; by one thread, in collection order, and ahead of `mediate` or not at all."""
-        batch.slices = [prepare(piece, self._reference, self._lexicon, self._token_key) if isinstance(piece, Slice)
+        batch.changes_position, batch.reference = reference = self._reference()
+        batch.slices = [prepare(piece, reference[1], self._lexicon, self._token_key) if isinstance(piece, Slice)
                         else piece for piece in batch.slices]
         return batch
+
+    def _reference(self) -> tuple[int, Snapshot]:
+        """What the operator's files say and what charging has committed of changes, and up to where."""
+        position, changes = self._changes.newest()
+        return position, replace(self._files, changes=changes)
 
     def mediate(self, batch: Batch) -> tuple[Batch, Committed]:
         """Steps 1 to 4 for one batch."""
         version = self._stream.version + 1
-        result = mediate(batch.slices, self._reference, self._memory, self._token_key, version,
-                         clock_us=batch.clock_us)  # 1
+        changes, reference = (batch.changes_position, batch.reference) if batch.reference else self._reference()
+        result = mediate(batch.slices, reference, self._memory, self._token_key, version, clock_us=batch.clock_us)  # 1
         reached("mediate.mediated")
         extra: dict[str, pa.Table | Rows] = {}
         if batch.finished:
@@ -106,13 +115,21 @@ class Mediator:
         return batch, self._commit(  # 2 to 4
             result, extra, "append", {"collected": (batch.start, batch.stop)}, _state(result.state, batch.open_file),
             [] if batch.command_file is None else to_journal(batch.command_file, batch.commands,
-                                                                self._token_key), "mediate.sighted")
+                                                                self._token_key), "mediate.sighted", changes,
+            sightings_of(batch.commands, self._token_key))
 
     def _commit(self, result: Mediated, extra: Mapping[str, pa.Table | Rows], kind: str, positions: Positions,
-                state: dict[str, Any], commands: Sequence[bytes], sighted: str) -> Committed:
-        """Steps 2 to 4 for what was mediated, and `extra` tables in the same commit. sighted: crash point behind 2."""
+                state: dict[str, Any], commands: Sequence[bytes], sighted: str, changes: int, numbers: Seen = ()
+                ) -> Committed:
+        """Steps 2 to 4 for what was mediated, and `extra` tables in the same commit. sighted: crash point behind 2.
+
+        changes: journal position up to which it was resolved. numbers: those that commands bring.
+        """
         def remember() -> None:
             self._remember(result.sightings)  # 2
+            brought = sightings_among(numbers)
+            if brought is not None:
+                self._remember(brought)
             reached(sighted)
 
         key_run, online_run = result.key_run, result.online_run
@@ -126,7 +143,8 @@ class Mediator:
         online = next((file for file in staged if file.entry.table == ONLINE_RUNS), None)
         usage = next((file for file in staged if file.entry.table == "usage"), None)
         version = self._stream.commit(staged, positions=positions, state=state, kind=kind,  # 4
-                                      reference={"snapshot": self._reference.content_hash})
+                                      reference={"snapshot": self._files.content_hash,
+                                                 **({"changes": str(changes)} if changes else {})})
         if run is not None and key_run is not None:
             self._have_run(run.entry.path, lambda: bytes(key_run.payload))
             self._memory.duplicates.settle(key_run.name, run.entry.path)
@@ -146,12 +164,14 @@ class Mediator:
         Changes what mediation remembers: `recycle` must follow, or this mediator be closed.
         """
         rows = Cells.from_arrow(USAGE, events, self._lexicon.labels)
-        return mediate(slices, self._reference, self._memory, self._token_key, self._stream.version + 1, events=rows)
+        _, reference = self._reference()
+        return mediate(slices, reference, self._memory, self._token_key, self._stream.version + 1, events=rows)
 
     def recycle(self, result: Mediated, actions: pa.Table) -> Committed:
         """Steps 2 to 4 for what `try_again` gave: one commit with the actions, no position moved."""
         return self._commit(result, {"settled": actions}, RECYCLE, {},
-                            {"memory": result.state, "open_file": self.open_file}, (), "recycle.sighted")
+                            {"memory": result.state, "open_file": self.open_file}, (), "recycle.sighted",
+                            self._reference()[0])
 
     def write_off(self, actions: pa.Table) -> None:
         """Rows of suspense are given up: nothing but the actions that say so."""
@@ -255,7 +275,7 @@ class Mediator:
 
     def _tables(self, result: Mediated) -> dict[str, Rows]:
         suspense = result.suspense
-        suspense["estimate_nanos"] = estimate_nanos(suspense["service"], suspense["quantity"], self._reference.tariffs)
+        suspense["estimate_nanos"] = estimate_nanos(suspense["service"], suspense["quantity"], self._files.tariffs)
         rows = {table: getattr(result, table) for table in TABLES}
         rows.update(zip(STATE_TABLES, (result.partials.held, result.partials.sessions), strict=True))
         return {table: Rows(cells, self._lexicon.labels) for table, cells in rows.items()}
@@ -297,7 +317,7 @@ class Mediator:
                 deltas.append(PartialDelta(parts["held"], parts["open_session"]))
         waiting = [Cells.from_arrow(AWAITING, self._ledger.read_table(file), self._lexicon.labels)
                    for file in self._stream.files(AWAITING_TABLE)]
-        self._memory.restore(state, deltas, self._reference, waiting)
+        self._memory.restore(state, deltas, self._files, waiting)
 
     def _merge_runs(self) -> None:
         """Keep the number of runs small: merges that are due, each a commit of its own."""
@@ -327,7 +347,7 @@ class Mediator:
 
     def _oldest_us(self) -> int:
         """The oldest key time that any stream may still bring."""
-        streams = {s.name: s.duplicate_horizon_s * 1_000_000 for s in self._reference.streams.streams}
+        streams = {s.name: s.duplicate_horizon_s * 1_000_000 for s in self._files.streams.streams}
         marks = self._memory.watermarks
         return min((marks[name] - horizon for name, horizon in streams.items() if name in marks), default=0)
 

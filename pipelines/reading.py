@@ -18,6 +18,7 @@ from mediation.mediate import Prepared, Slice
 from pipelines.collect import COMMANDS, CollectedFile, Collector
 from pipelines.commands import Command, read_commands
 from pipelines.durable import reached
+from rating.commands import IDENTITY_KINDS
 from reference_data.snapshot import Snapshot
 from reference_data.streams import Stream
 from schemas.audit import FILE_AUDIT, FileState
@@ -65,12 +66,19 @@ class Batch:
     command_file: CollectedFile | None = None
     commands: list[Command] = field(default_factory=list)
     clock_us: int | None = None
+    reference: Snapshot | None = None   # what it is normalised and resolved by, once it is prepared
+    changes_position: int = 0           # and up to which change of the inventory
     record_count: int = 0
     octets: int = 0
 
     @property
     def container_count(self) -> int:
         return sum(s.container_count for s in self.slices)
+
+    @property
+    def changes_identities(self) -> bool:
+        """Whether it has commands that change how the batches behind it are resolved."""
+        return any(command.kind in IDENTITY_KINDS for command in self.commands)
 
 
 class Reader:

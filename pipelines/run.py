@@ -26,7 +26,7 @@ from pipelines.mediating import Mediator
 from pipelines.reading import OFFSET_BITS, Reader
 from pipelines.serve.home_socket import connect
 from pipelines.served_home import ServedNode, ServedVault
-from pipelines.stages import chain
+from pipelines.stages import Gate, chain
 from pipelines.vault import Vault
 from rating.book import BalanceBook
 from rating.charging import Charged
@@ -148,13 +148,18 @@ class Run:
 
         workers, cpu_s, began_s = self._options.workers, dict[str, float](), time.thread_time()
         all_began_s = time.process_time()
+        gate = Gate()
         ordered = chain(collected(), workers, 8, "collect", cpu_s)
-        read = self._reader.batches(ordered, self._mediator.position, self._mediator.open_file)
+        read = gate.pass_on(self._reader.batches(ordered, self._mediator.position, self._mediator.open_file),
+                            lambda batch: batch.changes_identities)
         batches = chain(map(self._mediator.prepare, read), workers, 2, "read, normalise", cpu_s)
         committed = chain(map(self._mediator.mediate, batches), workers, 2, "mediate, commit 1", cpu_s)
-        for batch, done in committed:
+        for batch, done in gate.closing(committed):
             first, entries = self._node.journal(done)
             rated += self._node.charge(first, entries, done.usage, ahead=workers > 1)
+            if batch.changes_identities:
+                self._node.commit_charged()
+                gate.open()
             files += len(batch.finished)
             records += batch.record_count
             containers += batch.container_count

@@ -82,6 +82,10 @@ class ServedNode:
     def finish(self) -> None:
         """What is charged is durable."""
 
+    def commit_charged(self) -> None:
+        """Have everything committed: mediation sees what changed in the inventory by then."""
+        self.commit_balances()
+
     def commit_balances(self) -> None:
         """Have everything committed, and balances as they are then."""
         self.position = int(self._connection.ask(op="settle")["position"])

@@ -4,10 +4,11 @@ The kernels, compression, hashing and file I/O of the stages all release the GIL
 cores. Order is the order of the input: the number of threads changes when something happens, never what.
 """
 
+import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar, cast
 
 T = TypeVar("T")
@@ -55,6 +56,35 @@ def ahead(items: Iterable[T], depth: int = 2, name: str = "", meter: dict[str, f
     finally:
         stop.set()
         thread.join()
+
+
+class Gate:
+    """Holds a stage back behind an item that it must not overtake, until the end of the chain lets it go on."""
+
+    def __init__(self) -> None:
+        self._passed: queue.Queue[object] = queue.Queue()
+        self._closed = threading.Event()
+
+    def pass_on(self, items: Iterable[T], holds: Callable[[T], bool]) -> Iterator[T]:
+        """The items; behind one that `holds`, nothing before `open` was called for it."""
+        for item in items:
+            yield item
+            while holds(item) and not self._closed.is_set():
+                with contextlib.suppress(queue.Empty):
+                    self._passed.get(timeout=0.1)
+                    break
+
+    def closing(self, items: Iterable[T]) -> Iterator[T]:
+        """The items at the end of the chain; whatever ends it, nothing waits at the gate any more."""
+        try:
+            for item in items:  # noqa: UP028 - closing would close the chain first, which waits for who waits here
+                yield item
+        finally:
+            self._closed.set()
+
+    def open(self) -> None:
+        """The item that was held behind has had its effect."""
+        self._passed.put(None)
 
 
 def chain(items: Iterable[T], workers: int, depth: int = 2, name: str = "",

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from rating.arrays import aligned, give_back, grown
 from rating.days import begin_days
+from rating.kernels.added import index_more_nb
 from rating.kernels.expiry import compact_nb
 from rating.kernels.holds import rehash_holds_nb
 from rating.kernels.layout import (
@@ -70,6 +71,7 @@ from rating.kernels.maintain import find_account_nb, index_accounts_nb, rows_of_
 from rating.kernels.sessions import forget_nb, rehash_nb
 from rating.online_table import OnlineSessions
 from reference_data.accounts import FOREVER_US, PLAN_SEPARATOR, STATES, Accounts
+from reference_data.changes import Changes
 from reference_data.tariffs.compile import Tariffs
 from schemas.codes import LedgerAccount, PostingReason, Unit
 from schemas.columns import ABSENT, I64, Cells
@@ -93,7 +95,7 @@ class BalanceBook:
     friends (capacity, 4) see `rating.friends`, spill (s, 6) buckets beyond the record, sessions (capacity, 16),
     scalars (10,), holds (capacity, 32) what is held for sessions that go on, online: those sessions in real time,
     applied: digests of command ids. plans:
-    names; several plans at once are one, joined by PLAN_SEPARATOR.
+    names; several plans at once are one, joined by PLAN_SEPARATOR. changes: what commands changed in the inventory.
     """
 
     records: I64 = field(default_factory=lambda: aligned(0, RECORD_WORDS))
@@ -112,6 +114,8 @@ class BalanceBook:
     all_active: bool | None = None      # whether every account is active; None: not looked at since a state changed
     plan_due_us: int = NO_CLOCK_US      # no plan begins before, of those that begin after the clock
     applied: set[bytes] = field(default_factory=set)
+    changes: Changes = field(default_factory=Changes)
+    sharers: dict[int, int] | None = None  # how many share the row's balance; None: not looked at yet
     plans: list[str] = field(default_factory=list)
     currencies: list[str] = field(default_factory=list)
     time_zones: list[str] = field(default_factory=list)
@@ -161,7 +165,10 @@ class BalanceBook:
         first, count = len(self), new.size
         self.make_room(count)  # most will have a session or a counter: better now than in the midst of usage
         self.scalars[B_DUE] = self.plan_due_us = NO_CLOCK_US
+        all_active = self.all_active
         self.timers_due()
+        self.all_active = all_active and bool((accounts.state[new] == STATES.index("active")).all())
+        self.sharers = None if (accounts.shared_account_id[new] != ABSENT).any() else self.sharers
         self.records = grown(self.records, first + count)
         self.profile = grown(self.profile, first + count)
         self.life = grown(self.life, first + count)
@@ -178,7 +185,10 @@ class BalanceBook:
                                 | zone[accounts.time_zone[new]] << TRAIT_ZONE | accounts.payment[new] << TRAIT_PAYMENT)
         profile[:, [F_PLAN, F_PLAN_NEXT, F_SPILL]] = -1
         profile[:, F_PLAN_FROM] = NO_CLOCK_US
-        self.reindex()
+        if 2 * (first + count) > self.index.shape[0]:
+            self.reindex()
+        else:
+            index_more_nb(np.ascontiguousarray(profile[:, F_ACCOUNT]), first, self.index)
         shared = accounts.shared_account_id[new]
         profile[:, F_SHARED] = np.where(shared == ABSENT, -1, self.rows_of(shared))
         owner = self.rows_of(accounts.plan_account)
@@ -238,7 +248,8 @@ class BalanceBook:
         points[:, N_FROM] = from_us[order]
         points[:, N_PLAN] = plan[order]
         points[:, N_NEXT] = np.where(np.append(-1, rows[:-1]) == rows, first + np.arange(order.size) - 1, -1)
-        self.nodes = np.concatenate([self.nodes, points])
+        self.nodes = grown(self.nodes, first + order.size)
+        self.nodes[first:] = points
         newest = np.append(rows[1:], -1) != rows
         self.profile[rows[newest], F_PLAN_FROM] = points[newest, N_FROM]
         self.profile[rows[newest], F_PLAN] = points[newest, N_PLAN]
@@ -251,9 +262,7 @@ class BalanceBook:
         profile = self.profile[row]
         if from_us >= profile[F_PLAN_FROM]:
             if from_us > profile[F_PLAN_FROM] and profile[F_PLAN_FROM] != NO_CLOCK_US:
-                older = np.array([[profile[F_PLAN_FROM], profile[F_PLAN], profile[F_PLAN_NEXT]]], np.int64)
-                self.nodes = np.concatenate([self.nodes, older])
-                profile[F_PLAN_NEXT] = self.nodes.shape[0] - 1
+                profile[F_PLAN_NEXT] = self._add_node(profile[F_PLAN_FROM], profile[F_PLAN], profile[F_PLAN_NEXT])
             profile[F_PLAN_FROM], profile[F_PLAN] = from_us, number
             return
         newer, at = -1, int(profile[F_PLAN_NEXT])
@@ -262,11 +271,18 @@ class BalanceBook:
         if at >= 0 and self.nodes[at, N_FROM] == from_us:
             self.nodes[at, N_PLAN] = number
             return
-        self.nodes = np.concatenate([self.nodes, np.array([[from_us, number, at]], np.int64)])
+        added = self._add_node(from_us, number, at)
         if newer < 0:
-            profile[F_PLAN_NEXT] = self.nodes.shape[0] - 1
+            profile[F_PLAN_NEXT] = added
         else:
-            self.nodes[newer, N_NEXT] = self.nodes.shape[0] - 1
+            self.nodes[newer, N_NEXT] = added
+
+    def _add_node(self, from_us: int, plan: int, older: int) -> int:
+        """A further change point, in room that is there: an account's new plan costs no copy of all others'."""
+        place: int = self.nodes.shape[0]
+        self.nodes = grown(self.nodes, place + 1)
+        self.nodes[place] = (from_us, plan, older)
+        return place
 
     def make_room(self, events: int) -> None:
         """Sessions for that many more events, at most three quarters full."""
@@ -337,6 +353,20 @@ class BalanceBook:
         order = np.lexsort((ids, rows))
         return rows[order], ids[order], left[order], from_us[order], to_us[order]
 
+    def buckets_of(self, row: int) -> list[tuple[int, int, int, int]]:
+        """(bucket id, remaining, from, to) of one account's buckets; from and to of granted ones, else 0."""
+        record = self.records[row]
+        found = [(int(record[BUCKET_ID + slot]), int(record[slot]), 0, 0) for slot in range(1, SLOTS)
+                 if record[BUCKET_ID + slot]]
+        at = int(self.profile[row, F_SPILL])
+        while at >= 0:
+            if self.spill[at, S_BUCKET]:
+                bucket, left, from_us, to_us = (int(self.spill[at, word]) for word in
+                                                (S_BUCKET, S_REMAINING, S_FROM, S_TO))
+                found.append((bucket, left, from_us, to_us))
+            at = int(self.spill[at, S_NEXT])
+        return found
+
     def set_buckets(self, rows: I64, ids: I64, remaining: I64, from_us: I64 | None = None,
                     to_us: I64 | None = None) -> None:
         """Replace all buckets. The first seven of an account lie in its record; granted ones and the rest spill.
@@ -375,6 +405,22 @@ class BalanceBook:
     def money(self, row: int) -> int:
         """An account's main balance, nanos."""
         return int(self.records[row, MONEY])
+
+    def shared_by(self, row: int) -> int:
+        """How many accounts share this one's balance."""
+        if self.sharers is None:
+            shared = self.profile[:, F_SHARED]
+            heads, counts = np.unique(shared[shared >= 0], return_counts=True)
+            self.sharers = dict(zip(heads.tolist(), counts.tolist(), strict=True))
+        return self.sharers.get(row, 0)
+
+    def share(self, row: int, other: int) -> None:
+        """From now on an account shares another's balance; -1: nobody's."""
+        before = int(self.profile[row, F_SHARED])
+        for head, change in ((before, -1), (other, 1)):
+            if head >= 0 and self.sharers is not None:
+                self.sharers[head] = self.sharers.get(head, 0) + change
+        self.profile[row, F_SHARED] = other
 
     def timers_due(self) -> None:
         """A state or validity has changed: the next clock looks at all accounts."""

@@ -48,6 +48,7 @@ from rating.states import apply_states
 from reference_data.accounts import PLAN_SEPARATOR
 from reference_data.tariffs.compile import Tariffs
 from schemas.columns import ABSENT, I64, Cells
+from schemas.identity_change import IDENTITY_CHANGE
 from schemas.rated import ACCOUNT_STATE, LEG_SUSPENSE, NOTIFICATION, POSTING, RATED
 from schemas.tariff_tables import COUNTER_THRESHOLD_FIRST, ENTRY_COUNTER_FIRST, FAMILY_SCOPE, RATE_COUNTER, SCOPE_DAY
 
@@ -64,6 +65,7 @@ class Charged:
     Usage columns of rated are the block's own where every row of it was charged: it must not be changed any more. A
     charge leg is a further row of rated behind its event's; one that cannot be priced is in leg_suspense. The book was
     changed in place. turns: pieces into which sessions were cut to price them. answers: what became of wishes.
+    identity_change: what a command changed in the inventory. refusal: why a command was not carried out, in words.
     """
 
     rated: Cells
@@ -74,6 +76,8 @@ class Charged:
     account_state: Cells = field(default_factory=lambda: Cells.empty(ACCOUNT_STATE))
     leg_suspense: Cells = field(default_factory=lambda: Cells.empty(LEG_SUSPENSE))
     answers: "Answers | None" = None
+    identity_change: Cells = field(default_factory=lambda: Cells.empty(IDENTITY_CHANGE))
+    refusal: str = ""
 
 
 @dataclass(frozen=True)

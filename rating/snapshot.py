@@ -51,6 +51,8 @@ from rating.kernels.layout import (
 )
 from rating.kernels.sessions import rehash_nb
 from rating.online_table import OnlineSessions
+from reference_data.changes import COLUMNS as CHANGE_COLUMNS
+from reference_data.changes import Changes
 from schemas.columns import I64
 from schemas.errors import LedgerError
 
@@ -79,7 +81,7 @@ class SlicedTable:
 
 def to_arrow(book: BalanceBook) -> dict[str, pa.Table]:
     """Tables `accounts`, `buckets`, `plans`, `sessions`, `commands`, `friends`, `holds`, `scalars`, and those of
-    sessions in real time, `online_sessions`, `online_services`, `online_scalars`.
+    sessions in real time, `online_sessions`, `online_services`, `online_scalars`; `changes`.
 
     Accounts are in the order of opening, the rest in the order of what names it.
     """
@@ -110,7 +112,8 @@ def small_tables(book: BalanceBook) -> dict[str, pa.Table]:
     tables = {
         "accounts": accounts, "buckets": buckets, "plans": _plans(book),
         "commands": pa.table({"digest": pa.array(sorted(book.applied), pa.binary(16))}),
-        "friends": friends_to_arrow(book), "holds": holds_to_arrow(book), **book.online.tables(),
+        "friends": friends_to_arrow(book), "holds": holds_to_arrow(book), "changes": _changes(book.changes),
+        **book.online.tables(),
         "scalars": pa.table({name: [int(book.scalars[i])] for name, i in _SCALARS.items()})}
     return {name: t.replace_schema_metadata(_METADATA) for name, t in tables.items()}
 
@@ -130,7 +133,7 @@ def from_arrow(tables: dict[str, pa.Table]) -> BalanceBook:
     accounts = tables["accounts"]
     count = accounts.num_rows
     book.records, book.profile = grown(aligned(0, RECORD_WORDS), count), grown(aligned(0, PROFILE_WORDS), count)
-    book.life = aligned(count, LIFE_WORDS)
+    book.life = grown(aligned(0, LIFE_WORDS), count)
     book.life[:, L_SINCE] = _column(accounts, "since_us", NO_CLOCK_US)
     book.life[:, L_VALID] = _column(accounts, "valid_until_us", NEVER_US)
     currency, book.currencies = _places(accounts, "currency")
@@ -158,6 +161,8 @@ def from_arrow(tables: dict[str, pa.Table]) -> BalanceBook:
         restore_friends(book, tables["friends"])
     if "holds" in tables:  # not before reservations
         restore_holds(book, tables["holds"])
+    if "changes" in tables:  # not before identities were changed by commands
+        book.changes.extend({name: _column(tables["changes"], "identity_" + name) for name in CHANGE_COLUMNS})
     book.online = OnlineSessions.from_tables(tables)
     _restore_sessions(book, tables["sessions"])
     book.applied = set(tables["commands"]["digest"].to_pylist())
@@ -207,6 +212,12 @@ def _restore_sessions(book: BalanceBook, sessions: pa.Table) -> None:
         rows = np.stack([_column(part, name) for name in SESSION_COLUMNS], axis=1)
         count += int(rehash_nb(rows, book.sessions, NO_CLOCK_US))
     book.scalars[B_SESSIONS] = count
+
+
+def _changes(changes: Changes) -> pa.Table:
+    """Points in the order of the journal; what the ledger has beside them is not needed here."""
+    cells = changes.to_cells()
+    return pa.table({f"identity_{name}": cells[name] for name in CHANGE_COLUMNS})
 
 
 def _named(index: I64, names: list[str]) -> pa.Array:

@@ -113,6 +113,11 @@ class Inventory:
     ported: IntervalIndex
     networks: tuple[str, ...]
     content: tuple[tuple[str, int], ...]  # file name and hash of its rows
+    service_ids: I64          # of services.parquet, ascending
+
+    def has_service(self, service_id: int) -> bool:
+        """Whether services.parquet has it."""
+        return bool(_rows_of(self.service_ids, np.array([service_id], np.int64))[0] >= 0)
 
     def account_rows(self, account_id: I64) -> I64:
         """Row of `accounts` for each id; -1 where there is none."""
@@ -134,7 +139,7 @@ def load_inventory(folder: Path, token_key: tuple[int, int]) -> Inventory:
     services = _services(*read("services", SERVICES), accounts)
     holders = _holders(*read("resources", RESOURCES), services, token_key)
     ported, networks = _ported(*read("ported", PORTED), token_key)
-    return Inventory(accounts, plans, holders, ported, networks, tuple(content))
+    return Inventory(accounts, plans, holders, ported, networks, tuple(content), _frozen(services.rows[:, 4]))
 
 
 def _rows_of(sorted_ids: I64, ids: I64) -> I64:

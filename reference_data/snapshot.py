@@ -1,12 +1,13 @@
 """The reference snapshot: everything that was true, in immutable arrays, under one content hash."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 import pyarrow as pa
 
+from reference_data.changes import Changes
 from reference_data.friends import friends_content, load_friends
 from reference_data.inventory import Inventory, load_inventory
 from reference_data.number_plan import NumberPlan, load_number_plan
@@ -22,7 +23,8 @@ class Snapshot:
     """What a batch is mediated and charged under. `content_hash` names it in journal and ledger.
 
     deck_prefixes: every prefix that any tariff's deck distinguishes; a usage event keeps that much of a number.
-    friends: see `reference_data.friends`; None where nobody asked.
+    friends: see `reference_data.friends`; None where nobody asked. changes: what commands changed in the inventory
+    since, no part of the hash.
     """
 
     operator: Operator
@@ -33,6 +35,7 @@ class Snapshot:
     deck_prefixes: PrefixTrie
     content_hash: str
     friends: pa.Table | None = None
+    changes: Changes = field(default_factory=Changes)
 
 
 def load_snapshot(operator_dir: Path, token_key: tuple[int, int]) -> Snapshot:

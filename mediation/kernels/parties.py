@@ -3,11 +3,12 @@
 import numpy as np
 from numba import types
 
-from reference_data.kernels.intervals import FIRST, UNKNOWN, find_row_nb
+from reference_data.kernels.changes import known_nb
+from reference_data.kernels.intervals import FIRST, find_row_nb
 from reference_data.number_plan import COUNTRY, COUNTRY_DIGITS
 from schemas.codes import Direction, NumberClass
 from schemas.digits import digit_count_nb
-from schemas.jit import I64_IN, I64_OUT, kernel
+from schemas.jit import CELLS_IN, I64_IN, I64_OUT, kernel
 from schemas.prefix import prefix_leaf_nb
 
 ABSENT = -1
@@ -75,13 +76,12 @@ def networks_nb(number, number_class, token, time_us, slots, leaves, plan_label,
                 label[i] = plan_label[leaf >> 4]
 
 
-@kernel(types.void(I64_IN, I64_IN, I64_IN, I64_IN, I32_IN, types.int64, ROWS_IN, I64_OUT))
-def foreign_numbers_nb(number, number_class, token, rules, directory, shift, holders, foreign):
+@kernel(types.void(I64_IN, I64_IN, I64_IN, I64_IN, I32_IN, types.int64, ROWS_IN, CELLS_IN, CELLS_IN, I64_OUT))
+def foreign_numbers_nb(number, number_class, token, rules, directory, shift, holders, slots, points, foreign):
     """1 for a served number of another country that no service of ours ever held, else 0."""
     for i in range(number.size):
         foreign[i] = 0
         if number[i] > 0 and number_class[i] == _ORDINARY:
             behind = digit_count_nb(number[i]) - rules[COUNTRY_DIGITS]
             if behind <= 0 or number[i] >> 4 * behind != rules[COUNTRY]:
-                row = find_row_nb(token[i], np.int64(0), np.int64(0), directory, shift, holders)
-                foreign[i] = 1 if row == UNKNOWN else 0
+                foreign[i] = 0 if known_nb(token[i], directory, shift, holders, slots, points) else 1

@@ -5,27 +5,37 @@ from dataclasses import dataclass, field
 from rating.charging import Charged
 from rating.laws import check_movements
 from schemas.columns import Cells
+from schemas.identity_change import IDENTITY_CHANGE
 from schemas.online import GRANT
 from schemas.rated import ACCOUNT_STATE, LEG_SUSPENSE, NOTIFICATION, POSTING, RATED
 from schemas.usage import SUSPENSE
 
 _TABLES = (("rated", RATED), ("posting", POSTING), ("suspense", SUSPENSE), ("notification", NOTIFICATION),
-           ("account_state", ACCOUNT_STATE), ("leg_suspense", LEG_SUSPENSE))
+           ("account_state", ACCOUNT_STATE), ("leg_suspense", LEG_SUSPENSE), ("identity_change", IDENTITY_CHANGE))
 
 
 @dataclass
 class Folded:
-    """Outcomes in the order of their entries. rows: of all of them, about."""
+    """Outcomes in the order of their entries. rows: of all of them, about.
+
+    commands: those that came live, [journal position, content]: the ledger keeps them, no file has them.
+    """
 
     parts: list[Charged] = field(default_factory=list)
     grants: list[Cells] = field(default_factory=list)
+    commands: list[tuple[int, bytes]] = field(default_factory=list)
     rows: int = 0
 
     def add(self, *parts: Charged) -> None:
         """What further entries did."""
         for part in parts:
             self.parts.append(part)
-            self.rows += len(part.rated) + len(part.posting) + len(part.suspense)
+            self.rows += len(part.rated) + len(part.posting) + len(part.suspense) + len(part.identity_change)
+
+    def add_command(self, place: int, content: bytes) -> None:
+        """A command that came live, as it is kept."""
+        self.commands.append((place, content))
+        self.rows += 1
 
     def add_grants(self, grants: Cells) -> None:
         """What became of requests."""
@@ -37,6 +47,7 @@ class Folded:
         """What another stretch of entries did, behind this one."""
         self.parts += other.parts
         self.grants += other.grants
+        self.commands += other.commands
         self.rows += other.rows
 
     def tables(self) -> dict[str, Cells]:

@@ -2,7 +2,7 @@
 a CLOCK stands alone."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipelines.journal import Block, Clock, Command, Entry, Online
@@ -29,6 +29,11 @@ def own_commands(first: int, entries: Sequence[Entry]) -> list[tuple[int, bytes]
             or not is_own(read_fields(entries[0].content)):
         return []
     return [(first, entries[0].content)]
+
+
+def live_entry(command: Mapping[str, object], received_us: int, refusal: str = "") -> bytes:
+    """What the journal has of a command that came live; the ledger keeps with it why it was refused."""
+    return json.dumps({"live": received_us, "command": command, **({"refused": refusal} if refusal else {})}).encode()
 
 
 def is_own(command: dict[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.charging.folded import Folded, check_moved
-from pipelines.charging.groups import block_of, groups_of, own_commands, read_fields
+from pipelines.charging.groups import block_of, groups_of, live_entry, own_commands, read_fields
 from pipelines.collect import COMMANDS
 from pipelines.corrections.correction import KIND as CORRECT
 from pipelines.corrections.correction import Correction, corrected_book, read_correction
@@ -49,6 +49,7 @@ from rating.friends import befriend
 from rating.online import OnlineDesk, Served
 from rating.snapshot import from_arrow, to_items
 from reference_data.accounts import Accounts
+from reference_data.changes import Changes
 from reference_data.snapshot import Snapshot
 from schemas.codes import Reason, SuspenseAction
 from schemas.columns import Cells
@@ -81,10 +82,10 @@ class Committed:
 @dataclass(frozen=True)
 class Tick:
     """What commands and requests came to. outcomes: of each command, whether its id had been applied before, and why
-    it was refused. answers: None without requests."""
+    it was refused, as a reason and in words. answers: None without requests."""
 
     folded: Folded
-    outcomes: list[tuple[bool, Reason]]
+    outcomes: list[tuple[bool, Reason, str]]
     answers: Cells | None
 
 
@@ -112,12 +113,15 @@ class ChargingNode:
         self._journal = Journal.open(home.journal, disk, at_least=self.position)
         self._snapshots = Snapshots(home.snapshots, disk)
         self._events_since_snapshot = 0
+        self._refusals: list[str] = []
         self._committer = ThreadPoolExecutor(1, "commit-charging")
         self._running: Future[None] | None = None
         self.journaled_version = int(self._stream.state.get("mediation_version", 0))
         self._journaled_row = int(self._stream.state.get("mediation_row", -1))  # of that version's usage; -1: all
         self._read_usage: tuple[int, tuple[Cells, bytes]] = (-1, (Cells.empty(USAGE), NO_FILE))
         self._desk: tuple[BalanceBook, OnlineDesk] | None = None
+        self._current: tuple[Changes, Snapshot] | None = None
+        self._refusal = ""
         self._again = withdrawn_events(ledger)
         self.book = self._recover()
 
@@ -189,7 +193,7 @@ class ChargingNode:
 
     def _commit_ticks(self, stop: int, ticks: Folded, progress: Mapping[str, int]) -> int:
         rows = {name: cells for name, cells in ticks.tables().items() if len(cells)}
-        self.commit_online(stop, rows, progress)
+        self.commit_online(stop, rows, progress, ticks.commands)
         return int((rows["rated"]["leg"] == 0).sum()) if "rated" in rows else 0
 
     def journal(self, batch: Committed) -> tuple[int, list[Entry]]:
@@ -199,6 +203,23 @@ class ChargingNode:
         first = self._journal.append(entries)
         self.journaled(entries)
         return first, entries
+
+    def carry_out(self, command: Mapping[str, object], received_us: int) -> str:
+        """Journal one live command where no node serves, and commit what it did. Returns why it was refused, or "".
+
+        Only kinds of `rating.commands`, tokens in place of numbers: whoever sends it sees to both.
+        """
+        batch = Committed(self.journaled_version, Cells.empty(USAGE), commands=[live_entry(command, received_us)])
+        self.charge(*self.journal(batch), batch.usage)
+        return self._refusal
+
+    @property
+    def current(self) -> Snapshot:
+        """The reference data, with what commands have changed of it: what requests are resolved by."""
+        changes = self.book.changes
+        if self._current is None or self._current[0] is not changes:  # it is another book then
+            self._current = changes, replace(self._reference, changes=changes)
+        return self._current[1]
 
     def journaled(self, entries: Sequence[Entry]) -> None:
         """Keep what the last block says of how far the journal has got with what mediation committed."""
@@ -257,14 +278,15 @@ class ChargingNode:
         known = len(self.book)
         folded = self.fold(first, entries, usage)
         reached("charge.folded")
-        rows = folded.tables()
+        rows, kept = folded.tables(), own or folded.commands
         opened = opened_rows(self._operator, self.book.account_ids[known:], self._reference.friends) \
-            if own and self._operator is not None and len(self.book) > known else None
+            if own and self._operator is not None and len(self.book) > known \
+            and read_fields(own[0][1]).get("kind") == OPENING else None
         self.finish()
         if ahead and self._threads > 1:
-            self._running = self._committer.submit(self._commit, first, entries, rows, own, opened)
+            self._running = self._committer.submit(self._commit, first, entries, rows, kept, opened)
         else:
-            self._commit(first, entries, rows, own, opened)
+            self._commit(first, entries, rows, kept, opened)
         self._events_since_snapshot += sum(e.to_row - e.from_row for e in entries if isinstance(e, Block))
         if self._events_since_snapshot >= SNAPSHOT_EVENTS:
             self.take_snapshot()
@@ -275,6 +297,10 @@ class ChargingNode:
         running, self._running = self._running, None
         if running is not None:
             running.result()
+
+    def commit_charged(self) -> None:
+        """As `finish`: what is charged is committed."""
+        self.finish()
 
     def _commit(self, first: int, entries: Sequence[Entry], rows: Mapping[str, Cells],
                 own: Sequence[tuple[int, bytes]], opened: bytes | None) -> None:
@@ -296,9 +322,10 @@ class ChargingNode:
                             reference={"snapshot": self._reference.content_hash})
         self.position = stop
 
-    def commit_online(self, stop: int, rows: Mapping[str, Cells], progress: Mapping[str, int]) -> None:
-        """Step 3 for ticks and slices up to journal position `stop`, many at once."""
-        self.commit_rows(self.position, stop, rows, progress, ONLINE)
+    def commit_online(self, stop: int, rows: Mapping[str, Cells], progress: Mapping[str, int],
+                      commands: Sequence[tuple[int, bytes]] = ()) -> None:
+        """Step 3 for ticks and slices up to journal position `stop`, many at once. commands: that came live."""
+        self.commit_rows(self.position, stop, rows, progress, ONLINE, commands)
 
     def progress(self) -> dict[str, int]:
         """How far the journal has got with what mediation committed, as the stream's state has it."""
@@ -351,7 +378,8 @@ class ChargingNode:
 
     def try_command(self, command: Mapping[str, object]) -> Charged:
         """What carrying out this command next would give. Changes the book, as `try_charging` does."""
-        return apply_command(command, self.position, self._reference.tariffs, self.book)
+        return apply_command(command, self.position, self._reference.tariffs, self.book,
+                             inventory=self._reference.inventory)
 
     def try_legs(self, legs: LegIds) -> Charged:
         """What charging these legs next would give. Changes the book, as `try_charging` does."""
@@ -502,12 +530,14 @@ class ChargingNode:
 
     def tick(self, first: int, commands: Sequence[Mapping[str, object]], requests: Cells, received_us: int) -> "Tick":
         """Apply what came live, as replay will from its journal entries: commands, each an entry, then requests."""
-        outcomes, moved, folded, answers = list[tuple[bool, Reason]](), list[Charged](), Folded(), None
+        outcomes, moved, folded, answers = list[tuple[bool, Reason, str]](), list[Charged](), Folded(), None
         for place, command in enumerate(commands, first):
             known = is_applied(command, self.book)
             charged, reason = self.live(command, place)
             moved.append(charged)
-            outcomes.append((known, reason))
+            outcomes.append((known, reason, charged.refusal))
+            if not known:
+                folded.add_command(place, live_entry(command, received_us, charged.refusal))
         if moved:
             check_moved(moved)
             folded.add(*moved)
@@ -538,9 +568,12 @@ class ChargingNode:
         tariffs = self._reference.tariffs
         if "line" in command:  # of a file: what it says can be none of the node's own
             moved.append(apply_command(command["command"], place, tariffs, self.book, self._origin(*command["line"]),
-                                       check=False))
+                                       check=False, inventory=self._reference.inventory))
         elif "live" in command:
+            known = is_applied(command["command"], self.book)
             moved.append(self.live(command["command"], place)[0])
+            if not known:
+                folded.add_command(place, live_entry(command["command"], command["live"], moved[-1].refusal))
         elif command.get("kind") == OPENING:
             moved.append(self._open(command, place))
         elif command.get("kind") == SERVING:
@@ -554,12 +587,15 @@ class ChargingNode:
         elif command.get("kind") == CORRECT:
             self._apply_correction(command)
         else:
-            moved.append(apply_command(command, place, tariffs, self.book, self._origin(), check=False))
+            moved.append(apply_command(command, place, tariffs, self.book, self._origin(), check=False,
+                                       inventory=self._reference.inventory))
 
     def live(self, command: Mapping[str, object], place: int) -> tuple[Charged, Reason]:
         """Carry out a command that came live. Why it was refused is told to whoever asked, and is no row of suspense:
         there is nothing to mend but to ask again."""
-        charged = apply_command(command, place, self._reference.tariffs, self.book, self._origin(), check=False)
+        charged = apply_command(command, place, self._reference.tariffs, self.book, self._origin(), check=False,
+                                inventory=self._reference.inventory)
+        self._refusal = charged.refusal
         if not len(charged.suspense):
             return charged, Reason.OK
         return replace(charged, suspense=Cells.empty(SUSPENSE)), Reason(int(charged.suspense["reason"][0]))

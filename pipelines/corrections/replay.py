@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.charging.groups import is_own
 from pipelines.charging.node import CLOSE_AFTER, LEGS, OPENING, REMEMBER, SERVING
 from pipelines.collect import COMMANDS
 from pipelines.corrections.history import Group, History, is_correction
@@ -17,7 +18,7 @@ from pipelines.corrections.withdrawn import IDS, Ids, ids_of
 from pipelines.set_aside_legs import LegIds, charged_keys, without_aside
 from rating.book import BalanceBook
 from rating.charging import Charged, charge
-from rating.commands import Origin, apply_command
+from rating.commands import IDENTITY_KINDS, Origin, apply_command
 from rating.friends import befriend
 from reference_data.tariffs.compile import Tariffs
 from schemas.columns import ABSENT, I64, Cells
@@ -102,7 +103,9 @@ class Replay:
         if content.get("kind") == LEGS and "line" not in content:
             self._charge_legs(group, position, LegIds.of_json(content["legs"]))
             return
-        command = content["command"] if "line" in content else content
+        command = content if is_own(content) else content["command"]
+        if command.get("kind") in IDENTITY_KINDS:  # usage was resolved when it came; no balance knows of it
+            return
         account = command.get("account_id", ABSENT)
         account = account if isinstance(account, int) and not isinstance(account, bool) else ABSENT
         if account != ABSENT and not self._concerns(command):

@@ -59,7 +59,10 @@ def account_links(history: History) -> tuple[I64, I64]:
             ids.append(own)
             pairs.append(np.stack([own, shared], axis=1)[shared != ABSENT])
         for _, content in group.commands:
-            named = named_accounts(content.get("command", content))
+            command = content.get("command", content)
+            named = named_accounts(command)
+            if command.get("kind") == "account_create":
+                ids.append(np.array(named[:1], np.int64))
             if len(named) > 1:
                 pairs.append(np.array([[named[0], other] for other in named[1:]], np.int64))
     return np.unique(np.concatenate(ids)), np.concatenate(pairs)

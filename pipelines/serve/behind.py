@@ -78,7 +78,7 @@ class Behind:
     def _work(self, folded: Folded, stop: int, progress: dict[str, int]) -> None:
         started = time.perf_counter()
         rows = {name: cells for name, cells in folded.tables().items() if len(cells)}
-        self._charging.commit_online(stop, rows, progress)
+        self._charging.commit_online(stop, rows, progress, folded.commands)
         self.last_commit_s = time.perf_counter() - started
         self.commits += 1
 

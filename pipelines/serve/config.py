@@ -40,14 +40,21 @@ class Gy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     update: int = 18_000
 
 
+class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Balances over HTTP (TMF654 and the small REST). A public address needs tls; who may ask has a token."""
+
+    listen: str = "127.0.0.1:8654"
+    tls: Tls | None = None
+
+
 class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """serve.yaml. identity: who we are in Diameter. What has no section is not served. commit_s: seconds between
-    commits to the ledger. api: for its front end."""
+    commits to the ledger. nchf: see its front end."""
 
     identity: Names
     gy: Gy | None = None
     nchf: dict[str, object] | None = None
-    api: dict[str, object] | None = None
+    api: Api | None = None
     commit_s: float = 1.0
 
 
@@ -68,6 +75,8 @@ def load_serve(operator: Path) -> Serve:
         raise ReferenceDataError(f"{FILE}, commit_s: {serve.commit_s}", "0.05 to 3600 seconds")
     if serve.gy is not None:
         address(serve.gy.listen, "gy.listen", serve.gy.tls is not None and bool(serve.gy.tls.clients))
+    if serve.api is not None:  # tokens are asked for everywhere; over tls only, where others could overhear them
+        address(serve.api.listen, "api.listen", serve.api.tls is not None)
     return serve
 
 

@@ -8,6 +8,8 @@ a line of JSON. Who holds the run, and so may hand over batches and numbers, is 
     {"op": "remember", "rows": n, "octets": n}     token, identity, value (int64 each), texts as JSON: {"collisions": n}
     {"op": "settle"}                               everything committed, with balances: {"position": n}
     {"op": "command", "command": {...}}            {"status": ..., "reason": ..., "position": n}
+    {"op": "account", "who": text, "at_us": n}     {"account": {...}} of an account's number or an MSISDN
+    {"op": "defaults"}                             what a new account gets
     {"op": "figures"}                              what is going on
 """
 
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from mediation.tokens import Sightings
+from pipelines.accounts.finding import defaults, show_account
 from pipelines.serve.home_socket import MOST_LINE, MOST_OCTETS, NAME, short
 from pipelines.serve.node import OnlineNode
 from schemas.errors import ChargingError, LedgerError
@@ -40,7 +43,8 @@ class HandOff:
         self._server: asyncio.AbstractServer | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._ops: dict[str, _Answer] = {"hello": self._hello, "charge": self._charge, "remember": self._remember,
-                                         "settle": self._settle, "command": self._command, "figures": self._figures}
+                                         "settle": self._settle, "command": self._command, "figures": self._figures,
+                                         "account": self._account, "defaults": self._defaults}
 
     async def start(self) -> str:
         """Listen; returns the path. The journal's lock says that nobody else does."""
@@ -123,7 +127,16 @@ class HandOff:
 
     async def _command(self, fields: Mapping[str, Any], _: bytes, __: asyncio.StreamWriter) -> dict[str, Any]:
         outcome = await self._node.command(fields["command"])
-        return {"status": outcome.status, "reason": outcome.reason.name.lower(), "position": outcome.position}
+        return {"status": outcome.status, "reason": outcome.reason.name.lower(), "position": outcome.position,
+                "why": outcome.why}
+
+    async def _account(self, fields: Mapping[str, Any], _: bytes, __: asyncio.StreamWriter) -> dict[str, Any]:
+        node = self._node
+        return {"account": show_account(node.book, node.reference, node.keys.token_key, str(fields["who"]),
+                                        int(fields["at_us"]))}
+
+    async def _defaults(self, _: Mapping[str, Any], __: bytes, ___: asyncio.StreamWriter) -> dict[str, Any]:
+        return defaults(self._node.book, self._node.reference)
 
     async def _figures(self, _: Mapping[str, Any], __: bytes, ___: asyncio.StreamWriter) -> dict[str, Any]:
         return self._node.figures()

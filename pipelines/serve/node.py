@@ -25,8 +25,9 @@ from mediation.resolve import resolve
 from mediation.tokens import Sightings
 from pipelines.charging import ChargingNode, Committed
 from pipelines.charging.folded import Folded
+from pipelines.charging.groups import live_entry
 from pipelines.charging.node import NO_FILE, SERVING
-from pipelines.commands import MAX_LINE_OCTETS, without_numbers
+from pipelines.commands import MAX_LINE_OCTETS, sightings_among, tokenised
 from pipelines.corrections.kept import keep_reference
 from pipelines.durable import Disk, reached
 from pipelines.home import Home, Input
@@ -71,11 +72,13 @@ class Pace:
 
 @dataclass(frozen=True)
 class CommandOutcome:
-    """What became of a command. reason: of one that was refused; position: its journal entry."""
+    """What became of a command. reason: of one that was refused; position: its journal entry; why: the reason in words,
+    without anybody's number."""
 
     status: Literal["done", "repeated", "refused"]
     reason: Reason = Reason.OK
     position: int = -1
+    why: str = ""
 
 
 @dataclass
@@ -102,6 +105,7 @@ class _Asked:
 class _Commanded:
     command: Mapping[str, object]
     done: "asyncio.Future[CommandOutcome]"
+    sightings: Sightings | None = None
 
 
 @dataclass
@@ -250,7 +254,7 @@ class OnlineNode:
         self._must_run()
         if not len(requests):
             return Cells.empty(ANSWER)
-        resolve(requests, self.reference)
+        resolve(requests, self.charging.current)
         done: asyncio.Future[Cells] = self._loop.create_future()
         self._waiting.asked.append(_Asked(requests, sightings, done))
         self._schedule()
@@ -262,11 +266,11 @@ class OnlineNode:
         Raises StoppedError: whether it was carried out is not known.
         """
         self._must_run()
-        private = without_numbers(command, self.keys.token_key)
+        private, numbers = tokenised(command, self.keys.token_key)
         if private.get("kind") not in KINDS or len(json.dumps(private)) > MAX_LINE_OCTETS:
-            return CommandOutcome("refused", Reason.BAD_COMMAND)
+            return CommandOutcome("refused", Reason.BAD_COMMAND, why="no command that is known, or too long a one")
         done: asyncio.Future[CommandOutcome] = self._loop.create_future()
-        self._waiting.commanded.append(_Commanded(private, done))
+        self._waiting.commanded.append(_Commanded(private, done, sightings_among(numbers)))
         self._schedule()
         return await done
 
@@ -349,14 +353,14 @@ class OnlineNode:
         started, first = time.perf_counter(), self._next
         received_us = self._now_us()
         requests = _joined([each.requests for each in asked])
-        entries: list[Entry] = [Command(json.dumps({"live": received_us, "command": each.command}).encode())
-                                for each in commanded]
+        entries: list[Entry] = [Command(live_entry(each.command, received_us)) for each in commanded]
         entries.append(OnlineEntry(encode_requests(requests, received_us, self.labels)))
         tick = self.charging.tick(first, [each.command for each in commanded], requests, received_us)
-        outcomes = [CommandOutcome("refused" if reason else "repeated" if known else "done", reason, first + i)
-                    for i, (known, reason) in enumerate(tick.outcomes)]
+        outcomes = [CommandOutcome("refused" if reason else "repeated" if known else "done", reason, first + i, why)
+                    for i, (known, reason, why) in enumerate(tick.outcomes)]
         self.counters.charging_s = time.perf_counter() - started
-        self._append(entries, tick.folded, [each.sightings for each in asked if each.sightings is not None],
+        seen = [*(each.sightings for each in asked), *(each.sightings for each in commanded)]
+        self._append(entries, tick.folded, [each for each in seen if each is not None],
                      partial(self._tell, asked, tick.answers, commanded, outcomes), (*asked, *commanded))
 
     def _slice(self, batch: _Batch) -> None:

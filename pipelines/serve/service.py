@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
 
+from pipelines.balance_api.front import BalanceFront
 from pipelines.diameter.base import Identity
 from pipelines.diameter.dictionary import CREDIT_CONTROL
 from pipelines.diameter.overload import BeginnersFirst
@@ -101,6 +102,8 @@ def front_ends(node: OnlineNode, serve: Serve) -> list[FrontEnd]:
         found.append(GyService(node, serve, serve.gy))
     if serve.nchf is not None:
         found.append(NchfService(node, serve.nchf))
+    if serve.api is not None:
+        found.append(BalanceFront(node, serve.api))
     return found
 
 

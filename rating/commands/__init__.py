@@ -17,6 +17,15 @@ A command is a mapping: id (text), time (ISO), kind, and what the kind needs:
     share_join     account_id, shared_account_id: from now on it uses that account's buckets and money after its own
     share_leave    account_id
     state          account_id, state, valid_until (ISO, or null for none; left out: as it is)
+    account_create account_id (a new one), currency, plan, time_zone, payment (prepaid, the default, or postpaid),
+                   credit_limit, anchor_day, state, valid_until, from (of the plan, default: time)
+    service_add    account_id, service_id (a new one), new_msisdn, new_imsi (one of them, or both), from
+    sim_swap       account_id, msisdn (all SIMs of its service end) or imsi (this one does), new_imsi, from
+    number_change  account_id, msisdn, new_msisdn, from, quarantine_days (default 90) of the old number
+    port_in        account_id, msisdn or imsi, new_msisdn (which may be in quarantine), from: as number_change
+    port_out       account_id, msisdn, from, quarantine_days
+    service_end    account_id, msisdn or imsi, from, quarantine_days: nothing of its service is held any more
+                   Numbers are in files only: the journal gets tokens (msisdn_token, new_imsi_token, ...)
     clock          nothing more: expires what is over, debits fees, moves states on, forgets sessions
     period_close   through (a day) or until (ISO): cycles that end with the day, or by then, are closed
 
@@ -25,5 +34,6 @@ An id that was applied before changes nothing and writes nothing. What cannot be
 
 from rating.commands.apply import KINDS, apply_command, is_applied
 from rating.commands.context import Origin
+from rating.commands.identities import IDENTITY_KINDS
 
-__all__ = ["KINDS", "Origin", "apply_command", "is_applied"]
+__all__ = ["IDENTITY_KINDS", "KINDS", "Origin", "apply_command", "is_applied"]

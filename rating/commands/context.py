@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rating.book import BalanceBook, currency_label
 from rating.kernels.layout import F_TRAITS, TRAIT_CURRENCY
+from reference_data.inventory import Inventory
 from reference_data.tariffs.compile import Tariffs
 from reference_data.tariffs.model import TariffVersion
 from schemas.codes import Reason
@@ -14,11 +15,18 @@ from schemas.timepoint import parse_time
 
 
 class RefusedError(Exception):
-    """A command that cannot be carried out, and why."""
+    """A command that cannot be carried out, and why: a reason for the ledger, words for whoever sent it."""
 
-    def __init__(self, reason: Reason = Reason.BAD_COMMAND) -> None:
-        super().__init__(reason.name)
-        self.reason = reason
+    def __init__(self, reason: Reason = Reason.BAD_COMMAND, words: str = "") -> None:
+        super().__init__(words or reason.name)
+        self.reason, self.words = reason, words
+
+    @classmethod
+    def told(cls, found: str, expected: str = "", remedy: str = "", reason: Reason = Reason.BAD_COMMAND
+             ) -> "RefusedError":
+        """With what was found, what was expected, what to do. No personal number may be in it."""
+        return cls(reason, "; ".join([found, *([f"expected {expected}"] if expected else []),
+                                      *([remedy] if remedy else [])]))
 
 
 @dataclass(frozen=True)
@@ -42,12 +50,13 @@ class Context:
     position: int
     tariffs: Tariffs
     book: BalanceBook
+    inventory: Inventory | None = None
 
     def text(self, name: str) -> str:
         """A field that must be text and not empty."""
         value = self.command.get(name)
         if not isinstance(value, str) or not value:
-            raise RefusedError
+            raise RefusedError.told(f"{name}: {'nothing' if value is None else 'no text'}", "text")
         return value
 
     def instant(self, name: str, default: int) -> int:
@@ -56,19 +65,19 @@ class Context:
             return default
         found = read_time(self.command, name)
         if found is None:
-            raise RefusedError
+            raise RefusedError.told(f"{name}: no time", "an instant such as 2026-07-01T00:00:00Z")
         return found
 
     def amount(self, name: str = "amount") -> int:
         """Nanos of an amount in the account's currency, which the command must name."""
         if self.command.get("currency") != self.currency(self.row):
-            raise RefusedError
+            raise RefusedError.told(f"currency {str(self.command.get('currency'))[:8]!r}", self.currency(self.row))
         try:
             nanos = parse_money(self.text(name))
         except ValueError:
-            raise RefusedError from None
+            raise RefusedError.told(f"{name}: no amount", "decimal text such as \"10.00\"") from None
         if abs(nanos) >= MAX_NANOS:
-            raise RefusedError
+            raise RefusedError.told(f"{name}: too large an amount")
         return nanos
 
     def currency(self, row: int) -> str:
@@ -82,7 +91,8 @@ class Context:
         """Row of another account that a field names."""
         row = find_row(self.book, read_account(self.command, name))
         if row < 0:
-            raise RefusedError(Reason.UNKNOWN_ACCOUNT)
+            raise RefusedError.told(f"{name}: no such account", "an account that is open", "",
+                                    Reason.UNKNOWN_ACCOUNT)
         return row
 
     def version(self) -> TariffVersion | None:

@@ -4,6 +4,7 @@ from rating.book import NEVER_US
 from rating.commands.context import Context, RefusedError
 from rating.days import enter_state
 from rating.kernels.layout import F_CREDIT, L_SINCE, L_VALID, MONEY, STATE
+from reference_data.accounts import STATES
 from schemas.codes import LedgerAccount, PostingReason, StateCause, Unit
 from schemas.columns import ABSENT, Cells
 from schemas.money import MAX_NANOS
@@ -51,7 +52,10 @@ class Movement:
         if state != before:
             book.life[row, L_SINCE] = time_us
             enter_state(book, row, before, state, time_us)
+        all_active = book.all_active
         book.timers_due()
+        # What is known of all needs no look at all of them again.
+        book.all_active = all_active if state == STATES.index("active") else False
         self._states.append((int(book.account_ids[row]), time_us, before, state, valid_until_us, cause))
 
     def posting(self) -> Cells:

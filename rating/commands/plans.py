@@ -68,24 +68,27 @@ def share_join(context: Context, _movement: Movement) -> None:
     """
     book, row = context.book, context.row
     other = context.other_row("shared_account_id")
-    if other == row or book.profile[other, F_SHARED] >= 0 or (book.profile[:, F_SHARED] == row).any() or (
-            context.currency(other) != context.currency(row)):
-        raise RefusedError
-    book.profile[row, F_SHARED] = other
+    if other == row or book.profile[other, F_SHARED] >= 0 or book.shared_by(row):
+        raise RefusedError.told("an account that shares another's balance, or whose balance is shared",
+                                "one that stands alone, joining one that shares nobody's", "leave first")
+    if context.currency(other) != context.currency(row):
+        raise RefusedError.told(f"a balance in {context.currency(other)}", context.currency(row))
+    book.share(row, other)
 
 
 def share_leave(context: Context, _movement: Movement) -> None:
     """From now on the account stands alone; what it took of the family's stays taken."""
     if context.book.profile[context.row, F_SHARED] < 0:
-        raise RefusedError
-    context.book.profile[context.row, F_SHARED] = -1
+        raise RefusedError.told("an account that shares nobody's balance", "a member of a family", "nothing to leave")
+    context.book.share(context.row, -1)
 
 
 def _plan(context: Context) -> str:
     plan = context.text("plan")
     if plan not in context.tariffs.labels["plan"] or ("from" in context.command and read_time(
             context.command, "from") is None):
-        raise RefusedError
+        raise RefusedError.told(f"plan {plan!r}", "one of " + ", ".join(sorted(filter(
+            None, context.tariffs.labels["plan"])))[:400], "activate a tariff that has it first")
     return plan
 
 

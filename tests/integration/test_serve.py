@@ -91,7 +91,8 @@ def test_a_session_outlives_its_credit_a_top_up_and_a_kill(day: Path, tmp_path: 
             assert node.ask(op="command", command=TOP_UP)["status"] == "done"
             assert node.ask(op="command", command=TOP_UP)["status"] == "repeated"
             assert node.ask(op="command", command=TOP_UP | {"id": "t-2", "account_id": 7}) | {"position": 0} == {
-                "status": "refused", "reason": "unknown_account", "position": 0}
+                "status": "refused", "reason": "unknown_account", "position": 0,
+                "why": "no such account; expected an account that is open"}
         until(lambda: seen == [(258, "pgw;1")])
         again = ccr(2, number + 1, "pgw;1", NUMBER, service(10, used=0))
         restored = told(client.ask(again))

@@ -1,0 +1,1 @@
+"""Accounts, live: asked and changed between runs and while a node serves."""

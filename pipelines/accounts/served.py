@@ -1,0 +1,45 @@
+"""The desk of a home that `tarifa serve` has: asked and told through the socket in the home."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from pipelines.accounts.desk import check_command
+from pipelines.serve.home_socket import Connection
+from pipelines.serve.node import CommandOutcome
+from schemas.codes import Reason
+from schemas.errors import ChargingError
+
+
+class ServedDesk:
+    """As `HomeDesk`, as far as the command line needs one."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> "ServedDesk":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+                 ) -> None:
+        self._connection.close()
+
+    def show(self, who: str, at_us: int) -> dict[str, Any]:
+        """The account that is meant."""
+        found: dict[str, Any] = self._connection.ask(op="account", who=who, at_us=at_us)["account"]
+        return found
+
+    def defaults(self) -> dict[str, Any]:
+        """What a new account gets."""
+        return self._connection.ask(op="defaults")
+
+    def send(self, command: Mapping[str, object]) -> CommandOutcome:
+        """Durable and in force when this returns."""
+        check_command(command)
+        told = self._connection.ask(op="command", command=dict(command))
+        return CommandOutcome(told["status"], Reason[told["reason"].upper()], int(told["position"]), told["why"])
+
+    def try_out(self, command: Mapping[str, object]) -> CommandOutcome:  # noqa: ARG002
+        """Refused: a node has one book, and it is in use."""
+        raise ChargingError("--dry-run while `tarifa serve` has the home", "the command itself",
+                            "a refusal changes nothing")

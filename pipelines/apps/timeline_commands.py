@@ -1,0 +1,119 @@
+"""`tarifa account timeline`: what happened to an account around a time, and why. Reads; locks nothing."""
+
+import re
+from typing import Annotated
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from pipelines.accounts.finding import token_of
+from pipelines.accounts.history import Past
+from pipelines.accounts.timeline import Known, Timeline, timeline
+from pipelines.apps.correct_commands import point
+from pipelines.apps.explain_commands import print_json
+from pipelines.apps.opening import BesideOption, JsonOption, keys_of, now_us, places, read_ledger
+from pipelines.apps.options import HomeOption, LedgerOption, console
+from pipelines.home import Home, Input
+from pipelines.identity_changes import CommittedChanges
+from pipelines.ledger import Ledger
+from pipelines.ledger.sql import asking
+from pipelines.snapshots import Snapshots
+from reference_data.accounts import PLAN_SEPARATOR, STATES
+from reference_data.inventory import load_inventory
+from reference_data.tariffs.compile import load_tariffs
+from schemas.codes import Identity
+from schemas.columns import ABSENT
+from schemas.errors import ChargingError
+from schemas.money import format_money
+from schemas.timepoint import SECOND_US, format_time
+
+_SPAN = {"min": 60, "h": 3600, "d": 86_400}
+
+
+def timeline_command(
+    who: Annotated[str, typer.Argument(help="An MSISDN with its country code, or the number of an account.",
+                                       metavar="MSISDN|ACCOUNT")],
+    at: Annotated[str, typer.Option("--at", help="Around when. Default: now.")] = "",
+    within: Annotated[str, typer.Option("--within", help="How far to either side: 30 min, 24 h, 7 d.")] = "24 h",
+    as_json: JsonOption = False,
+    home: HomeOption = None, input_folder: BesideOption = None, ledger: LedgerOption = "",
+) -> None:
+    """What happened around a time: grants, refusals, debits, state, tariff, balance before and after, in order."""
+    source, place = places(home, input_folder, ledger)
+    at_us, side_us = point(source, at, now_us()), _span(within)
+    opened = read_ledger(place)
+    account, token = _account(source, place, opened, who, at_us)
+    tariffs = load_tariffs(source.operator / "tariffs")
+    with asking(opened) as connection:
+        found = timeline(Past(opened, connection, account, token, at_us - side_us, at_us + side_us),
+                         _known(place, account, at_us), tariffs, at_us)
+    if as_json:
+        print_json(found.as_json())
+        return
+    _print(found)
+
+
+def _print(found: Timeline) -> None:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name, side in (("time (UTC)", "left"), ("", "left"), ("what", "left"), ("amount", "right"),
+                       ("balance before", "right"), ("after", "right")):
+        table.add_column(name, justify=side, overflow="fold")  # type: ignore[arg-type]
+    for moment in found.moments:
+        money = ["" if value is None else format_money(value) for value in
+                 (moment.amount, moment.before, moment.after)]
+        colour = {"refusal": "red", "suspense": "yellow", "command": "cyan", "state": "cyan"}.get(moment.kind, "")
+        kind = f"[{colour}]{moment.kind}[/]" if colour else moment.kind
+        table.add_row(format_time(moment.at_us).replace("T", " ").removesuffix("Z")[:19], kind, escape(moment.what),
+                      *money)
+    console.print(table)
+    for sentence in found.words():
+        console.print(escape(sentence), highlight=False, soft_wrap=True)
+
+
+def _account(source: Input, home: Home, ledger: Ledger, who: str, at_us: int) -> tuple[int, int]:
+    """Account and token of a number at a time, by files and commands; of an account's number itself, no token."""
+    accounts = pq.read_table(source.operator / "accounts.parquet", columns=["account_id"])["account_id"]
+    if who.isdecimal() and len(who) <= 18 and (
+            bool(pc.any(pc.equal(accounts, int(who))).as_py()) or _created(ledger, int(who))):
+        return int(who), ABSENT
+    key = keys_of(home).token_key
+    token = token_of(who, Identity.MSISDN, key)
+    _, changes = CommittedChanges(ledger).newest()
+    holder = changes.holder(load_inventory(source.operator, key), token, Identity.MSISDN, at_us)
+    if holder is None:
+        raise ChargingError(f"a number that nobody had at {format_time(at_us)}, and no account",
+                            "an MSISDN with its country code, or the number of an account")
+    return holder.account_id, token
+
+
+def _created(ledger: Ledger, account_id: int) -> bool:
+    """Whether a command created it: balances that the last run wrote have it."""
+    with asking(ledger) as connection:
+        found = connection.execute("SELECT count(*) FROM balance WHERE account_id = ?", [account_id]).fetchone()
+    return bool(found and found[0])
+
+
+def _known(home: Home, account: int, at_us: int) -> Known:
+    """From the newest snapshot of the book: its small tables only."""
+    found = Snapshots(home.snapshots).newest()
+    if found is None:
+        return Known(account, "", (), "unknown")
+    accounts, plans = found.items["accounts"], found.items["plans"]
+    mine = accounts.filter(pc.equal(accounts["account_id"], account))
+    if not mine.num_rows:
+        return Known(account, "", (), "unknown")
+    points = plans.filter(pc.equal(plans["account_id"], account)).sort_by("from_us").to_pylist()
+    held = [p["plan"] for p in points if p["from_us"] <= at_us]
+    names = held[-1].split(PLAN_SEPARATOR) if held and held[-1] else []
+    return Known(account, mine["currency"][0].as_py(), tuple(names), STATES[mine["state"][0].as_py()])
+
+
+def _span(text: str) -> int:
+    found = re.fullmatch(r"([0-9]{1,5}) ?(min|h|d)", text)
+    if found is None:
+        raise ChargingError(f"--within {text!r}", 'a span of time such as "30 min", "24 h" or "7 d"')
+    return int(found[1]) * _SPAN[found[2]] * SECOND_US

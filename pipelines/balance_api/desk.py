@@ -1,0 +1,65 @@
+"""What the API needs of whoever has the book: a node that serves, or, when nobody does, a home opened here."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+from pipelines.accounts.desk import HomeDesk, check_command
+from pipelines.ledger import Ledger
+from pipelines.serve.node import CommandOutcome, OnlineNode
+from rating.book import BalanceBook
+from reference_data.snapshot import Snapshot
+
+T = TypeVar("T")
+
+
+class ApiDesk(Protocol):
+    """reference and token_key never change; the book is looked at within `ask` only."""
+
+    @property
+    def reference(self) -> Snapshot: ...
+
+    @property
+    def token_key(self) -> tuple[int, int]: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    async def command(self, command: Mapping[str, object]) -> CommandOutcome: ...
+
+    async def ask(self, question: Callable[[BalanceBook], T]) -> T: ...
+
+
+class NodeDesk:
+    """A node's desk: in its own loop, where the book holds still between ticks."""
+
+    def __init__(self, node: OnlineNode) -> None:
+        self._node = node
+        self.reference, self.token_key, self.ledger = node.reference, node.keys.token_key, node.ledger
+
+    async def command(self, command: Mapping[str, object]) -> CommandOutcome:
+        check_command(command)
+        return await self._node.command(command)
+
+    async def ask(self, question: Callable[[BalanceBook], T]) -> T:
+        return question(self._node.book)
+
+
+class ThreadDesk:
+    """A home's own desk on a thread of its own: one command or question at a time."""
+
+    def __init__(self, desk: HomeDesk) -> None:
+        self._desk, self._thread = desk, ThreadPoolExecutor(1, "accounts")
+        self.reference, self.token_key, self.ledger = desk.reference, desk.token_key, desk.ledger
+
+    async def command(self, command: Mapping[str, object]) -> CommandOutcome:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._desk.send, command)
+
+    async def ask(self, question: Callable[[BalanceBook], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: question(self._desk.book))
+
+    def close(self) -> None:
+        """Settle and give the home back."""
+        self._thread.shutdown()
+        self._desk.__exit__(None, None, None)

@@ -1,0 +1,301 @@
+"""TMF654 Prepay Balance Management, v4: buckets, top-ups, transfers, adjustments, accumulated balance, what was done.
+
+A bucket is what is left of an account's money or of one of its allowances. Amounts are JSON numbers as TMF says; they
+are read and written as decimals, digit for digit. An account is named by `partyAccount.id`, by `bucket.id`, or by
+`logicalResource.value`, which is its MSISDN; numbers are never given back.
+
+Source: TMF654 v4.1.0 (swagger). Not here: reserveBalance, /hub, deleting or patching what has been posted.
+"""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Annotated, Any
+
+import msgspec
+
+from pipelines.accounts.view import AccountView
+from pipelines.balance_api.problems import ProblemError
+from pipelines.balance_api.rest import span
+from pipelines.balance_api.routes import Body, Route
+from pipelines.balance_api.service import BalanceService, Call, Reply, facts, money_text
+from schemas.codes import Unit
+from schemas.money import format_money
+from schemas.timepoint import format_time
+
+BASE = "/tmf-api/prepayBalanceManagement/v4"
+MOST = 1000  # items of a page
+_MONEY = "money"
+_UNITS = {Unit.SECOND: "s", Unit.OCTET: "B", Unit.MESSAGE: "SMS", Unit.UNIT: "unit", Unit.SEGMENT: "segment"}
+_USAGE = {Unit.SECOND: "voice", Unit.OCTET: "data", Unit.MESSAGE: "sms", Unit.UNIT: "other", Unit.SEGMENT: "sms",
+          Unit.MONEY: "monetary"}
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+Text = Annotated[str, msgspec.Meta(max_length=400)]
+
+
+class Quantity(msgspec.Struct):
+    amount: Decimal
+    units: Annotated[str, msgspec.Meta(max_length=16)] | None = None
+
+
+class Ref(msgspec.Struct):
+    """A reference: by id; of a logical resource, by value. What else is said of it is not looked at."""
+
+    id: Text | None = None
+    value: Text | None = None
+
+
+class TmfBody(Body, forbid_unknown_fields=False, rename="camel"):
+    """What all balance requests have."""
+
+    amount: Quantity
+    bucket: Ref | None = None
+    party_account: Ref | None = None
+    logical_resource: Ref | None = None
+    description: Text | None = None
+    reason: Text | None = None
+    usage_type: Text | None = None
+
+
+class TopupCreate(TmfBody):
+    """TopupBalance_Create."""
+
+    is_auto_topup: bool | None = None
+    voucher: Text | None = None
+
+
+class AdjustCreate(TmfBody):
+    """AdjustBalance_Create."""
+
+    adjust_type: Text | None = None
+
+
+class TransferCreate(TmfBody):
+    """TransferBalance_Create."""
+
+    receiver_bucket: Ref | None = None
+    receiver_party_account: Ref | None = None
+    receiver_logical_resource: Ref | None = None
+    transfer_cost: Quantity | None = None
+    cost_owner: Text | None = None
+
+
+async def buckets(service: BalanceService, call: Call) -> Reply:
+    view = await service.view(call, await _asked(service, call))
+    return _page(call, list(_buckets(view)))
+
+
+async def bucket(service: BalanceService, call: Call) -> Reply:
+    account, name = _bucket_id(call.path["id"])
+    view = await service.view(call, await service.account_of(call, None, account))
+    found = next((b for b in _buckets(view) if b["id"] == f"{account}-{name}"), None)
+    if found is None:
+        raise ProblemError(404, "no such bucket")
+    return Reply(_encode(found))
+
+
+async def accumulated(service: BalanceService, call: Call) -> Reply:
+    view = await service.view(call, await _asked(service, call))
+    return _page(call, [_accumulated(view)])
+
+
+async def accumulated_one(service: BalanceService, call: Call) -> Reply:
+    account, _ = _bucket_id(call.path["id"] + "-" + _MONEY)
+    return Reply(_encode(_accumulated(await service.view(call, await service.account_of(call, None, account)))))
+
+
+async def topup(service: BalanceService, call: Call) -> Reply:
+    asked = TopupCreate.read(call.body)
+    if asked.is_auto_topup or asked.voucher is not None:
+        raise ProblemError(422, "a recurring top-up or a voucher; expected an amount: the shop keeps both")
+    return await _post(service, call, asked, "top_up", "topupBalance", money_text(asked.amount.amount))
+
+
+async def adjust(service: BalanceService, call: Call) -> Reply:
+    asked = AdjustCreate.read(call.body)
+    amount = money_text(asked.amount.amount)
+    kind = (asked.adjust_type or "").lower()
+    if kind not in ("", "credit", "debit") or (kind and amount.startswith("-")):
+        raise ProblemError(422, "an adjustType that is neither credit nor debit, or a sign with it; expected one of "
+                           "them and an amount above zero, or none and an amount of either sign")
+    return await _post(service, call, asked, "adjust", "adjustBalance", f"-{amount}" if kind == "debit" else amount,
+                       told=facts(adjustType=asked.adjust_type))
+
+
+async def transfer(service: BalanceService, call: Call) -> Reply:
+    asked = TransferCreate.read(call.body)
+    if (asked.cost_owner or "originator").lower() != "originator":
+        raise ProblemError(422, "a costOwner other than the originator")
+    account = await _account(service, call, asked.bucket, asked.party_account, asked.logical_resource)
+    other = await _account(service, call, asked.receiver_bucket, asked.receiver_party_account,
+                           asked.receiver_logical_resource)
+    call.account_id = account
+    fee = None if asked.transfer_cost is None else money_text(asked.transfer_cost.amount)
+    told = facts(receiverBucket={"id": f"{other}-{_MONEY}"}, receiverPartyAccount={"id": str(other)},
+                 transferCost=None if fee is None else {"amount": Decimal(fee), "units": asked.amount.units},
+                 costOwner=asked.cost_owner)
+    return await _post(service, call, asked, "transfer", "transferBalance", money_text(asked.amount.amount),
+                       facts(to_account_id=other, fee=fee), told, account)
+
+
+async def resources(service: BalanceService, call: Call) -> Reply:
+    """What the API itself made of a kind, the newest first."""
+    account = await _asked(service, call)
+    offset, limit = _slice(call)
+    count, answers = service.store.of_account(account, _kind(call), offset, limit)
+    return Reply(b"[" + b",".join(answer.body for answer in answers) + b"]",
+                 headers={"X-Total-Count": str(count), "X-Result-Count": str(len(answers))})
+
+
+async def resource(service: BalanceService, call: Call) -> Reply:
+    found = service.store.resource(call.path["id"])
+    if found is None or found.kind != _kind(call) or found.status >= 300:
+        raise ProblemError(404, "no such resource")
+    call.account_id = found.account_id
+    return Reply(found.body)
+
+
+async def actions(service: BalanceService, call: Call) -> Reply:
+    account = await _asked(service, call)
+    view = await service.view(call, account)
+    rows = await service.movements(account, *span(call))
+    return _page(call, [_action(view, row) for row in rows if row["ledger_account"] == "balance"][::-1])
+
+
+def _routes() -> tuple[Route, ...]:
+    who = ("partyAccount.id", "logicalResource.value", "bucket.id", "offset", "limit", "fields")
+    made = [Route("GET", "/bucket", "balance:read", buckets, "Buckets of an account", query=who, tmf=True),
+            Route("GET", "/bucket/{id}", "balance:read", bucket, "A bucket", tmf=True),
+            Route("GET", "/accumulatedBalance", "balance:read", accumulated, "All money of an account", query=who,
+                  tmf=True),
+            Route("GET", "/accumulatedBalance/{id}", "balance:read", accumulated_one, "The same, by account", tmf=True),
+            Route("GET", "/balanceAction", "history:read", actions, "What moved a balance", query=(*who, "from", "to"),
+                  tmf=True)]
+    for name, scope, handler, body in (("topupBalance", "topup:write", topup, TopupCreate),
+                                       ("transferBalance", "transfer:write", transfer, TransferCreate),
+                                       ("adjustBalance", "adjust:write", adjust, AdjustCreate)):
+        made += [Route("POST", f"/{name}", scope, handler, f"A new {name}", body, tmf=True),
+                 Route("GET", f"/{name}", "history:read", resources, f"Every {name} that was made here", query=who,
+                       tmf=True),
+                 Route("GET", f"/{name}/{{id}}", "history:read", resource, f"One {name}", tmf=True)]
+    return tuple(Route(r.method, BASE + r.path, r.scope, r.handler, r.summary, r.body, r.query, r.tmf) for r in made)
+
+
+ROUTES = _routes()
+
+
+async def _post(service: BalanceService, call: Call, asked: TmfBody, kind: str, resource: str, amount: str,
+                more: dict[str, Any] | None = None, told: dict[str, Any] | None = None, account: int | None = None
+                ) -> Reply:
+    if account is None:
+        account = await _account(service, call, asked.bucket, asked.party_account, asked.logical_resource)
+    currency = asked.amount.units or (await service.view(call, account)).currency
+    call.base, when = f"{BASE}/{resource}", format_time(call.now_us)
+
+    def tell(name: str) -> bytes:
+        return _encode({
+            "id": name, "href": f"{BASE}/{resource}/{name}", "amount": {"amount": asked.amount.amount,
+                                                                        "units": currency},
+            "bucket": {"id": f"{account}-{_MONEY}"}, "partyAccount": {"id": str(account)}, "status": "confirmed",
+            "usageType": "monetary", "requestedDate": when, "confirmationDate": when,
+            "@type": resource[0].upper() + resource[1:],
+            **facts(description=asked.description, reason=asked.reason), **(told or {})})
+
+    return await service.submit(call, kind, account, {"amount": amount, "currency": currency, **(more or {})}, resource,
+                                tell)
+
+
+async def _account(service: BalanceService, call: Call, bucket: Ref | None, party: Ref | None, resource: Ref | None
+                   ) -> int:
+    """The account that is named: in one way, or in several that agree."""
+    ids = []
+    if bucket is not None and bucket.id is not None:
+        account, name = _bucket_id(bucket.id)
+        if name != _MONEY:
+            raise ProblemError(422, "a bucket of units; expected the account's money")
+        ids.append(await service.account_of(call, None, account))
+    if party is not None and party.id is not None:
+        ids.append(await service.account_of(call, None, _bucket_id(f"{party.id}-{_MONEY}")[0]))
+    if resource is not None and (resource.value or resource.id):
+        ids.append(await service.account_of(call, resource.value or resource.id, None))
+    if len(set(ids)) != 1:
+        raise ProblemError(400 if not ids else 422, "no account; expected partyAccount.id, bucket.id or "
+                           "logicalResource.value" if not ids else "references to different accounts")
+    call.account_id = ids[0]
+    return ids[0]
+
+
+async def _asked(service: BalanceService, call: Call) -> int:
+    """The account that a list is asked of: there is no list of all."""
+    query = call.query
+    return await _account(service, call, Ref(query.get("bucket.id")), Ref(query.get("partyAccount.id")),
+                          Ref(query.get("logicalResource.id"), query.get("logicalResource.value")))
+
+
+def _bucket_id(text: str) -> tuple[int, str]:
+    account, _, name = text.partition("-")
+    if not account.isascii() or not account.isdecimal() or len(account) > 18 or not name:
+        raise ProblemError(404, "no such account or bucket")
+    return int(account), name
+
+
+def _kind(call: Call) -> str:
+    return call.route.removeprefix(BASE + "/").partition("/")[0]
+
+
+def _buckets(view: AccountView) -> Iterable[dict[str, Any]]:
+    """Its money first, then what is left of allowances."""
+    account = {"id": str(view.account_id)}
+    status = "active" if view.state in ("active", "one_way") else "suspended"
+    yield {"id": f"{view.account_id}-{_MONEY}", "href": f"{BASE}/bucket/{view.account_id}-{_MONEY}",
+           "name": "main balance", "usageType": "monetary", "status": status, "isShared": bool(view.shared_by),
+           "remainingValue": _money(view.money - view.held, view.currency), "reservedValue": _money(view.held,
+                                                                                                     view.currency),
+           "partyAccount": account, "@type": "Bucket",
+           **facts(validFor=None if view.valid_until_us is None else {"endDateTime": format_time(view.valid_until_us)})}
+    for each in view.buckets:
+        def amount(value: int, unit: Unit = each.unit) -> dict[str, Any]:
+            return _money(value, view.currency) if unit == Unit.MONEY else {"amount": value, "units": _UNITS[unit]}
+
+        times = facts(startDateTime=None if each.from_us is None else format_time(each.from_us),
+                      endDateTime=None if each.to_us is None else format_time(each.to_us))
+        yield {"id": f"{view.account_id}-{each.bucket_id}", "href": f"{BASE}/bucket/{view.account_id}-{each.bucket_id}",
+               "name": each.name, "usageType": _USAGE[each.unit], "status": status, "isShared": bool(view.shared_by),
+               "remainingValue": amount(each.amount - each.held), "reservedValue": amount(each.held),
+               "partyAccount": account, "@type": "Bucket", **({"validFor": times} if times else {})}
+
+
+def _accumulated(view: AccountView) -> dict[str, Any]:
+    held = view.money - view.held + sum(b.amount - b.held for b in view.buckets if b.unit == Unit.MONEY)
+    return {"id": str(view.account_id), "href": f"{BASE}/accumulatedBalance/{view.account_id}", "name": "all money",
+            "totalBalance": _money(held, view.currency), "partyAccount": {"id": str(view.account_id)},
+            "bucket": [{"id": b["id"]} for b in _buckets(view) if b["usageType"] == "monetary"],
+            "@type": "AccumulatedBalance"}
+
+
+def _action(view: AccountView, row: dict[str, Any]) -> dict[str, Any]:
+    when = format_time(row["at_us"] or 0)
+    return {"id": f"{view.account_id}-{row['movement_hi']:016x}{row['movement_lo']:016x}-{row['posting_index']}",
+            "amount": _money(int(row["amount"]), view.currency), "reason": row["reason"], "status": "confirmed",
+            "usageType": "monetary", "requestedDate": when, "confirmationDate": when,
+            "bucket": {"id": f"{view.account_id}-{_MONEY}"}, "partyAccount": {"id": str(view.account_id)},
+            "@type": "BalanceAction"}
+
+
+def _money(nanos: int, currency: str) -> dict[str, Any]:
+    return {"amount": Decimal(format_money(nanos)), "units": currency}
+
+
+def _page(call: Call, items: list[dict[str, Any]]) -> Reply:
+    offset, limit = _slice(call)
+    part = items[offset:offset + limit]
+    if "fields" in call.query:
+        wanted = {"id", "href", *call.query["fields"].split(",")}
+        part = [{name: value for name, value in item.items() if name in wanted} for item in part]
+    return Reply(_encode(part), headers={"X-Total-Count": str(len(items)), "X-Result-Count": str(len(part))})
+
+
+def _slice(call: Call) -> tuple[int, int]:
+    texts = call.query.get("offset", "0"), call.query.get("limit", "100")
+    if not all(text.isascii() and text.isdecimal() and len(text) < 10 for text in texts):
+        raise ProblemError(400, "offset or limit that is no whole number from 0 on")
+    return int(texts[0]), min(int(texts[1]), MOST)
