@@ -291,7 +291,8 @@ def _asked(usage: Cells, marks: I64, matching: Matching) -> I64:
                         (kernel.A_RATING_GROUP, "rating_group"), (kernel.A_SERVICE_IDENTIFIER, "service_identifier"),
                         (kernel.A_GATEWAY, "gateway_address"), (kernel.A_SERVICE_ID, "service_id"),
                         (kernel.A_MSISDN, "msisdn_token"), (kernel.A_IMSI, "imsi_token"),
-                        (kernel.A_DIRECTION, "direction"), (kernel.A_WITNESS, "record_type")):
+                        (kernel.A_DIRECTION, "direction"), (kernel.A_WITNESS, "record_type"),
+                        (kernel.A_FILE, "file_id"), (kernel.A_OFFSET, "record_offset")):
         out[place] = usage[name]
     out[kernel.A_END] = _end(usage)
     out[kernel.A_MARK] = marks

@@ -94,6 +94,22 @@ class OnlineIndex:
         self._runs = tuple(opened if run.name == name else run for run in self._runs)
         self._unsettled -= {name}
 
+    def without(self, file_id: I64, record_offset: I64) -> list[tuple[str, memoryview | None]]:
+        """Runs with shares that these records have taken, and what each is without them; None when nothing is left.
+
+        For a backout: reads every run; changes nothing, as `DuplicateIndex.without`.
+        """
+        gone = np.unique(np.stack([file_id, record_offset], axis=1), axis=0)
+        found: list[tuple[str, memoryview | None]] = []
+        for run in self._runs:
+            mine = np.flatnonzero(np.isin(run.rows[:, kernel.FILE], gone[:, 0]))
+            places = run.rows[mine][:, [kernel.FILE, kernel.OFFSET]]
+            mine = mine[(places[:, None] == gone[None]).all(axis=2).any(axis=1)] if mine.size else mine
+            if mine.size:
+                kept = np.delete(run.rows, mine, axis=0)
+                found.append((run.name, write_run(kept).view(np.uint8).data if len(kept) else None))
+        return found
+
     def plan_merge(self, oldest_us: int) -> OnlineMerge | None:
         """The next merge that is due: runs that have expired, or as many of like size as are merged at once."""
         settled = [run for run in self._runs if run.name not in self._unsettled]

@@ -11,17 +11,18 @@ from schemas.hashing import absorb_hi_nb, absorb_lo_nb, bytes_hash_nb
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, I64_OUT, U8_IN, kernel
 
 ABSENT = -1
-# Words of a row. KIND: what it says; BY: under which sort of key; WITNESS: kind of CDR that a share was taken by.
+# Words of a row. KIND: what it says; BY: under which sort of key; WITNESS: kind of CDR that a share was taken by, FILE
+# and OFFSET its record.
 (KEY, SINCE, UNTIL, KIND, BY, SESSION_HI, SESSION_LO, RATING_GROUP, SERVICE_IDENTIFIER, GATEWAY, SERVICE_ID, MSISDN,
- IMSI, DIRECTION, QUANTITY, EVENT_HI, EVENT_LO, WITNESS) = range(18)
-WIDTH = 18
+ IMSI, DIRECTION, QUANTITY, EVENT_HI, EVENT_LO, WITNESS, FILE, OFFSET) = range(20)
+WIDTH = 20
 REPORT, WORD, CLOSED, TAKEN = range(4)  # usage, a request without, the session's end, a share that a CDR has taken
 BY_CHARGING_ID, BY_REFERENCE, BY_PARTY = range(3)
 KEYS = 4  # by charging id, by reference, by party in two stretches of time
 # What is asked of a container.
 (A_START, A_END, A_QUANTITY, A_RATING_GROUP, A_SERVICE_IDENTIFIER, A_GATEWAY, A_SERVICE_ID, A_MSISDN, A_IMSI,
- A_DIRECTION, A_WITNESS, A_MARK, A_WAIT, A_TOLERANCE, A_WINDOW) = range(15)
-ASKED = 15
+ A_DIRECTION, A_WITNESS, A_FILE, A_OFFSET, A_MARK, A_WAIT, A_TOLERANCE, A_WINDOW) = range(17)
+ASKED = 17
 CHARGED, MATCHED, PART, WAITS = range(4)
 SLOTS = 8  # stretches of online reports that one container may take shares of
 
@@ -273,6 +274,7 @@ def _take_nb(asked, keys, first, stop, rows, base, newest, before, taken, took, 
     for word in range(WIDTH):
         rows[place, word] = rows[report, word]
     rows[place, KIND], rows[place, QUANTITY], rows[place, WITNESS] = TAKEN, part, asked[A_WITNESS, i]
+    rows[place, FILE], rows[place, OFFSET] = asked[A_FILE, i], asked[A_OFFSET, i]
     if rows[report, BY] != BY_PARTY:
         since, until = slots[slot, 1], slots[slot, 2]
         rows[place, SINCE] = min(max(asked[A_START, i], since), until)
