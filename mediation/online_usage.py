@@ -139,8 +139,8 @@ class OnlineIndex:
 def rows_of_grants(grants: Cells) -> I64:
     """Rows of the index for rows of the ledger's `grant` table: what each reports, or that it asked, and what closes.
 
-    A row is found by its charging id; of IMS by the ICID; a message by party and time; all but the first also by the
-    text of the session key, which is how our own CHF-CDRs name the session.
+    A row is found by its charging id; of IMS by the ICID; a message by party and time; those without charging id and
+    gateway also by the text of the session key, which is how our own CHF-CDRs name the session.
     """
     kind, used = grants["kind"], grants["used"]
     event = kind == RequestKind.EVENT
@@ -176,14 +176,14 @@ def _keyed(rows: I64, grants: Cells) -> list[I64]:
     icid = (grants["icid_hi"] != ABSENT) | (grants["icid_lo"] != ABSENT)
     bearer = (grants["charging_id"] != ABSENT) & ~message & ~icid
     mine = message & (rows[:, kernel.SERVICE_ID] != ABSENT)
+    party = party_keys(grants["service_id"], grants["direction"], rows[:, kernel.UNTIL] // BUCKET_US)
+    text = reference_keys(*session_text_keys(grants["session_hi"], grants["session_lo"]))
     found = []
     for chosen, by, keys in (
             (bearer, kernel.BY_CHARGING_ID, charging_keys(grants["charging_id"])),
             (icid, kernel.BY_REFERENCE, reference_keys(grants["icid_hi"], grants["icid_lo"])),
-            (mine, kernel.BY_PARTY, party_keys(grants["service_id"], grants["direction"],
-                                               rows[:, kernel.UNTIL] // BUCKET_US)),
-            (~bearer, kernel.BY_REFERENCE, reference_keys(*session_text_keys(grants["session_hi"],
-                                                                             grants["session_lo"])))):
+            (mine, kernel.BY_PARTY, party),
+            (~bearer | (grants["gateway_address"] == ABSENT), kernel.BY_REFERENCE, text)):
         part = rows[chosen].copy()
         part[:, kernel.KEY], part[:, kernel.BY] = keys[chosen], by
         if by == kernel.BY_REFERENCE and chosen is icid:  # the legs of a call share it

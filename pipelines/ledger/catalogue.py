@@ -12,7 +12,7 @@ from pipelines.ledger.store import Store, is_aside
 from schemas.audit import BACKED_OUT_FILE, COLLECTED, COMMAND, FILE_AUDIT, SEQUENCE_GAP
 from schemas.columns import ColumnSet
 from schemas.errors import LedgerError
-from schemas.matching import AWAITING, MATCHED_PART
+from schemas.matching import AWAITING, CDR_FILE, CDR_SESSION, MATCHED_PART
 from schemas.online import GRANT
 from schemas.rated import (
     ACCOUNT_STATE,
@@ -31,7 +31,7 @@ SCRIPT = "ledger.sql"
 KNOWN: tuple[ColumnSet, ...] = (USAGE, SUSPENSE, DUPLICATE, FILTERED, MATCHED, HELD, MERGED, FILE_AUDIT, RATED, POSTING,
                                 BALANCE, COLLECTED, COMMAND, SEQUENCE_GAP, OPEN_SESSION, SETTLED, CORRECTION, WITHDRAWN,
                                 BACKED_OUT_FILE, NOTIFICATION, ACCOUNT_STATE, LEG_SUSPENSE, GRANT, AWAITING,
-                                MATCHED_PART)
+                                MATCHED_PART, CDR_FILE, CDR_SESSION)
 _REMEDY = "remove it: the next run writes it again"
 _VIEWS_MARK = "-- views --\n"
 # Views over views: what they need, and what they say. Rows of one key say the same: which of them is open is all one.
