@@ -16,7 +16,9 @@ ABSENT = -1
 (KEY, SINCE, UNTIL, KIND, BY, SESSION_HI, SESSION_LO, RATING_GROUP, SERVICE_IDENTIFIER, GATEWAY, SERVICE_ID, MSISDN,
  IMSI, DIRECTION, QUANTITY, EVENT_HI, EVENT_LO, WITNESS, FILE, OFFSET) = range(20)
 WIDTH = 20
-REPORT, WORD, CLOSED, TAKEN = range(4)  # usage, a request without, the session's end, a share that a CDR has taken
+# KIND: usage, a request without, the session's end, a share that a CDR has taken, and one of a CDR that reports cover
+# only in part.
+REPORT, WORD, CLOSED, TAKEN, STRADDLED = range(5)
 BY_CHARGING_ID, BY_REFERENCE, BY_PARTY = range(3)
 KEYS = 4  # by charging id, by reference, by party in two stretches of time
 # What is asked of a container.
@@ -24,6 +26,7 @@ KEYS = 4  # by charging id, by reference, by party in two stretches of time
  A_DIRECTION, A_WITNESS, A_FILE, A_OFFSET, A_MARK, A_WAIT, A_TOLERANCE, A_WINDOW) = range(17)
 ASKED = 17
 CHARGED, MATCHED, PART, WAITS = range(4)
+UNCOVERED, LIMITED, WHOLE = range(3)
 SLOTS = 8  # stretches of online reports that one container may take shares of
 
 
@@ -100,7 +103,7 @@ def _same_party_nb(row, asked, i, unknown):
 @kernel(None)
 def _concerns_nb(row, asked, i):
     """Whether a row under one of the container's keys is of its usage."""
-    if row[KIND] == TAKEN and row[WITNESS] != asked[A_WITNESS, i]:
+    if row[KIND] >= TAKEN and row[WITNESS] != asked[A_WITNESS, i]:
         return False
     if row[DIRECTION] != ABSENT and asked[A_DIRECTION, i] != ABSENT and row[DIRECTION] != asked[A_DIRECTION, i]:
         return False
@@ -117,19 +120,17 @@ def _concerns_nb(row, asked, i):
     if row[KIND] == CLOSED:
         return True
     group, service = asked[A_RATING_GROUP, i], asked[A_SERVICE_IDENTIFIER, i]
-    if row[RATING_GROUP] == ABSENT:
-        # Usage that was reported without a rating group is all that the session had.
-        if row[KIND] == WORD and group != ABSENT:
-            return False
-    elif row[RATING_GROUP] != group and (group != ABSENT or row[BY] == BY_CHARGING_ID):
+    # Usage that was reported without a rating group is all that the session had.
+    if row[RATING_GROUP] != ABSENT and row[RATING_GROUP] != group and (
+            group != ABSENT or row[BY] == BY_CHARGING_ID):
         return False
     return row[SERVICE_IDENTIFIER] == ABSENT or service == ABSENT or row[SERVICE_IDENTIFIER] == service
 
 
 @kernel(None)
 def _before_nb(rows, a, b):
-    """Order of reports: since, until, event."""
-    for word in (SINCE, UNTIL, EVENT_HI, EVENT_LO):
+    """Order of reports: since and event, which are the same when those behind it were joined to it."""
+    for word in (SINCE, EVENT_HI, EVENT_LO, UNTIL):
         if rows[a, word] != rows[b, word]:
             return rows[a, word] < rows[b, word]
     return False
@@ -144,12 +145,20 @@ def _overlap_nb(since, until, start, end):
 
 
 @kernel(None)
+def _asked_nb(row, asked, i):
+    """Whether a row, no share, says that its session asked for this usage, or reported it. A request that names no
+    rating group has asked for none."""
+    return row[KIND] == REPORT or (row[KIND] == WORD and (row[RATING_GROUP] != ABSENT
+                                                         or asked[A_RATING_GROUP, i] == ABSENT))
+
+
+@kernel(None)
 def _open_nb(rows, chosen, count, asked, i):
     """Whether an online session that asked for this usage may still report it: begun, not closed, and not heard of
     since the container's end."""
     for a in range(count):
         row = rows[chosen[a]]
-        if row[KIND] == TAKEN or row[KIND] == CLOSED or row[SINCE] > asked[A_END, i]:
+        if not _asked_nb(row, asked, i) or row[SINCE] > asked[A_END, i]:
             continue
         last, closed = row[UNTIL], False
         for b in range(count):
@@ -157,7 +166,7 @@ def _open_nb(rows, chosen, count, asked, i):
             if other[SESSION_HI] == row[SESSION_HI] and other[SESSION_LO] == row[SESSION_LO]:
                 if other[KIND] == CLOSED:
                     closed = True
-                elif other[KIND] != TAKEN:
+                elif _asked_nb(other, asked, i):
                     last = max(last, other[UNTIL])
         if not closed and last < asked[A_END, i] - asked[A_TOLERANCE, i]:
             return True
@@ -225,8 +234,12 @@ def _gather_nb(asked, keys, first, stop, rows, base, newest, before, order, i):
 @kernel(None)
 def _cover_nb(asked, rows, order, count, i, slots):
     """Stretches of uninterrupted online reports that the container has time in common with, at most SLOTS, in order:
-    first report, since, until, and what of their quantity no CDR has taken yet. Returns (how many, whether the last
-    one has all of it in it)."""
+    first report, since, until, and what of their quantity no CDR has taken yet. Returns how many, and UNCOVERED; or
+    WHOLE or LIMITED, when the last one has all of it in it.
+
+    Of a stretch that a container was only partly in, nobody can say how much that one should have had: it got what was
+    there, and those inside get what is left. So charges from CDRs and online usage add up to what the CDRs count.
+    """
     start, end, tolerance = asked[A_START, i], asked[A_END, i], asked[A_TOLERANCE, i]
     found, a = 0, 0
     while a < count:
@@ -245,43 +258,43 @@ def _cover_nb(asked, rows, order, count, i, slots):
         inside = start >= since - tolerance and end <= until + tolerance
         if not message and not inside and not _overlap_nb(since, until, start, end):
             continue
+        covered = WHOLE
         for b in range(count):
             other = rows[order[b]]
-            if other[KIND] != TAKEN:
+            if other[KIND] < TAKEN:
                 continue
             if message:
                 if other[EVENT_HI] == rows[report, EVENT_HI] and other[EVENT_LO] == rows[report, EVENT_LO]:
                     left -= other[QUANTITY]
             elif _overlap_nb(since, until, other[SINCE], other[UNTIL]):
                 left -= other[QUANTITY]
+                if other[KIND] == STRADDLED and other[QUANTITY] > 0:
+                    covered = LIMITED
         if message:  # one for one, the earliest that is left
             if left <= 0:
                 continue
-            inside = left >= asked[A_QUANTITY, i]
+            inside, covered = left >= asked[A_QUANTITY, i], LIMITED
         slots[found, 0], slots[found, 1], slots[found, 2], slots[found, 3] = report, since, until, max(left, 0)
         found += 1
         if inside:
-            return found, True
+            return found, covered
         if found == SLOTS:
             break
-    return found, False
+    return found, UNCOVERED
 
 
 @kernel(None)
-def _take_nb(asked, keys, first, stop, rows, base, newest, before, taken, took, slots, slot, part, i):
+def _take_nb(asked, keys, first, stop, rows, base, newest, before, taken, took, slots, slot, kind, part, i):
     """Note that the container has taken a share of a stretch: for those behind it, and to be kept."""
     place, report = base + took, slots[slot, 0]
     for word in range(WIDTH):
         rows[place, word] = rows[report, word]
-    rows[place, KIND], rows[place, QUANTITY], rows[place, WITNESS] = TAKEN, part, asked[A_WITNESS, i]
+    rows[place, KIND], rows[place, QUANTITY], rows[place, WITNESS] = kind, part, asked[A_WITNESS, i]
     rows[place, FILE], rows[place, OFFSET] = asked[A_FILE, i], asked[A_OFFSET, i]
     if rows[report, BY] != BY_PARTY:
         since, until = slots[slot, 1], slots[slot, 2]
         rows[place, SINCE] = min(max(asked[A_START, i], since), until)
         rows[place, UNTIL] = max(min(asked[A_END, i], until), since)
-        if rows[report, RATING_GROUP] != ABSENT:
-            rows[place, RATING_GROUP] = asked[A_RATING_GROUP, i]
-            rows[place, SERVICE_IDENTIFIER] = asked[A_SERVICE_IDENTIFIER, i]
     for word in range(WIDTH):
         taken[took, word] = rows[place, word]
     for k in range(KEYS):
@@ -309,20 +322,21 @@ def match_nb(asked, keys, first, stop, rows, base, order, newest, before, slots,
         verdict[i], share[i] = CHARGED, 0
         event[0, i] = event[1, i] = ABSENT
         count = _gather_nb(asked, keys, first, stop, rows, base, newest, before, order, i)
-        found, whole = _cover_nb(asked, rows, order, count, i, slots)
-        if not whole and asked[A_MARK, i] < asked[A_END, i] + asked[A_WAIT, i] and \
+        found, covered = _cover_nb(asked, rows, order, count, i, slots)
+        if covered == UNCOVERED and asked[A_MARK, i] < asked[A_END, i] + asked[A_WAIT, i] and \
                 _open_nb(rows, order, count, asked, i):
             verdict[i] = WAITS
             continue
         need = quantity
         for slot in range(found):
-            last = whole and slot == found - 1
-            part = need if last and rows[slots[slot, 0], BY] != BY_PARTY else min(need, slots[slot, 3])
-            if part == 0 and not (last or quantity == 0):
+            whole = covered == WHOLE and slot == found - 1
+            part = need if whole else min(need, slots[slot, 3])
+            if part == 0 and not (whole or quantity == 0):
                 continue
             if event[0, i] == ABSENT and event[1, i] == ABSENT:
                 event[0, i], event[1, i] = rows[slots[slot, 0], EVENT_HI], rows[slots[slot, 0], EVENT_LO]
-            _take_nb(asked, keys, first, stop, rows, base, newest, before, taken, took, slots, slot, part, i)
+            _take_nb(asked, keys, first, stop, rows, base, newest, before, taken, took, slots, slot,
+                     STRADDLED if covered == UNCOVERED else TAKEN, part, i)
             took += 1
             need -= part
             share[i] += part
