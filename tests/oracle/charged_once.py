@@ -9,6 +9,7 @@ from typing import Any
 
 Row = dict[str, Any]
 Stretch = tuple[int, int, int, Row]
+Share = tuple[Row, tuple[int, int], int, bool]  # first report, when, how much, whether it was straddled
 
 
 def same_usage(container: Row, row: Row, tolerate_group: bool = False) -> bool:
@@ -44,7 +45,7 @@ class ChargedOnce:
     wait: int
     tolerance: int
     known: list[Row] = field(default_factory=list)
-    taken: list[tuple[Row, tuple[int, int], int, bool]] = field(default_factory=list)
+    taken: list[Share] = field(default_factory=list)
     waiting: list[Row] = field(default_factory=list)
     fates: dict[int, tuple[str, int]] = field(default_factory=dict)
 
@@ -61,40 +62,45 @@ class ChargedOnce:
 
     def ask(self, container: Row, mark: int) -> None:
         span = (container["start"], container["end"])
-        inside = None
-        touched = []
-        for stretch in self.stretches(container):
-            if stretch[0] - self.tolerance <= span[0] and span[1] <= stretch[1] + self.tolerance:
-                inside = stretch
-            elif meet((stretch[0], stretch[1]), span):
-                touched.append(stretch)
-        if inside is not None:
-            if not any(straddled and meet(where, (inside[0], inside[1])) and same_usage(container, report)
-                       for report, where, _, straddled in self.taken):
-                self.take(container, inside, container["quantity"], False)
-                self.fates[container["number"]] = ("matched", container["quantity"])
-                return
-            touched = [inside]
-        elif mark < span[1] + self.wait and self.may_be_reported(container):
+        stretches = self.stretches(container)
+        inside = [s for s in stretches if s[0] - self.tolerance <= span[0] and span[1] <= s[1] + self.tolerance]
+        touched = inside or [s for s in stretches if meet((s[0], s[1]), span)]
+        if not inside and mark < span[1] + self.wait and self.may_be_reported(container):
             self.waiting.append(container)
             self.fates[container["number"]] = ("waits", 0)
             return
-        share = 0
-        for stretch in touched:
-            left = stretch[2] - sum(quantity for report, where, quantity, _ in self.taken
-                                    if meet(where, (stretch[0], stretch[1])) and same_usage(container, report))
-            part = min(container["quantity"] - share, max(left, 0))
-            if part:
-                self.take(container, stretch, part, inside is None)
-                share += part
-        what = "charged" if not touched or (share == 0 and container["quantity"]) else \
-            "matched" if share == container["quantity"] else "part"
+        if not touched:
+            self.fates[container["number"]] = ("charged", 0)
+            return
+        shares = [s for s in self.taken if same_usage(container, s[0])]
+        pool, connected = self.pool(touched, stretches, shares)
+        left = sum(s[2] for s in pool) - sum(share[2] for share in shares if any(
+            meet((s[0], s[1]), share[1]) for s in pool))
+        whole = bool(inside) and not any(share[2] for share in connected)
+        share = container["quantity"] if whole else min(container["quantity"], max(left, 0))
+        if share or not container["quantity"]:
+            # Of those who may draw on the first report, nobody can take it again.
+            since, until = touched[0][0], touched[-1][1]
+            where = (min(max(span[0], since), until), max(min(span[1], until), since))
+            self.taken.append((touched[0][3], where, share, not inside))
+        what = "matched" if share == container["quantity"] else "part" if share else "charged"
         self.fates[container["number"]] = (what, share)
 
-    def take(self, container: Row, stretch: Stretch, quantity: int, straddled: bool) -> None:
-        """Of those who may draw on the stretch's first report, nobody can take it again."""
-        since, until = (min(max(container[name], stretch[0]), stretch[1]) for name in ("start", "end"))
-        self.taken.append((stretch[3], (since, until), quantity, straddled))
+    def pool(self, touched: list[Stretch], stretches: list[Stretch], shares: list[Share]
+             ) -> tuple[list[Stretch], list[Share]]:
+        """Stretches that containers which straddled them connect with these, and those containers' shares."""
+        pool, connected, more = list(touched), list[Share](), True
+        while more:
+            more = False
+            for share in shares:
+                if share[3] and share not in connected and any(meet((s[0], s[1]), share[1]) for s in pool):
+                    connected.append(share)
+                    more = True
+            for stretch in stretches:
+                if stretch not in pool and any(meet((stretch[0], stretch[1]), share[1]) for share in connected):
+                    pool.append(stretch)
+                    more = True
+        return pool, connected
 
     def stretches(self, container: Row) -> list[Stretch]:
         """Uninterrupted online reports: (since, until, quantity, first of them), by time."""
