@@ -68,7 +68,7 @@ def listen_anywhere(operator: Path) -> None:
     """The sample's serve.yaml, at a port that is free."""
     path = operator / "serve.yaml"
     serve = yaml.safe_load(path.read_text())
-    serve["gy"]["listen"] = "127.0.0.1:0"
+    serve["gy"]["listen"] = serve["operate"]["listen"] = "127.0.0.1:0"
     path.write_text(yaml.safe_dump(serve))
 
 

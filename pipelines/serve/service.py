@@ -10,6 +10,8 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
 from typing import Protocol
 
 from pipelines.balance_api.front import BalanceFront
@@ -26,6 +28,7 @@ from pipelines.serve.handoff import HandOff
 from pipelines.serve.log import Log
 from pipelines.serve.node import OnlineNode, Pace
 from pipelines.serve.open_sessions import OpenSessions
+from pipelines.serve.operate import OperateFront
 from schemas.errors import LedgerError
 from schemas.jit import compile_all
 
@@ -104,7 +107,15 @@ def front_ends(node: OnlineNode, serve: Serve) -> list[FrontEnd]:
         found.append(NchfService(node, serve.nchf))
     if serve.api is not None:
         found.append(BalanceFront(node, serve.api))
+    if serve.operate is not None:
+        counts = {each.name: partial(_counts, each) for each in found if isinstance(each, GyService)}
+        found.append(OperateFront(node, serve.operate, counts))
     return found
+
+
+def _counts(front: GyService) -> dict[str, int]:
+    counters = asdict(front.server.counters)
+    return counters | {"connections": len(front.server.connections), "unanswered": front.server.unanswered}
 
 
 async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event | None = None,
