@@ -105,8 +105,8 @@ class Behind:
         self._writing = self._writer.submit(self._publish, position, child)
 
     def _fork(self, position: int) -> int:
-        """The child shares the book's pages until one of both changes one. It writes one file and ends: it must wait for
-        no lock that another thread held, so it does nothing else, and is killed when it takes too long."""
+        """The child shares the book's pages until one of both changes one. It writes one file and ends: it must wait
+        for no lock that another thread held, so it does nothing else, and is killed when it takes too long."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: of forking beside threads
             child = os.fork()
