@@ -442,9 +442,10 @@ class ChargingNode:
         self._journal.trim(oldest, self.position)
         self._events_since_snapshot = 0
 
-    def write_snapshot_aside(self, position: int) -> None:
-        """Write the book as it is at `position`, for `publish_snapshot`; by a process that was forked from this one."""
-        self._snapshots.write_aside(position, to_items(self.book))
+    def write_snapshot_aside(self, position: int, book: BalanceBook | None = None) -> None:
+        """Write the book as it is at `position`, for `publish_snapshot`: a copy of it, or, by a process that was forked
+        from this one, the book itself."""
+        self._snapshots.write_aside(position, to_items(book or self.book))
 
     def publish_snapshot(self, position: int) -> int:
         """Step 4 for what was written aside, once the ledger has reached `position`. Returns the position down to which

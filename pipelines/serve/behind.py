@@ -11,7 +11,7 @@ import os
 import signal
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -28,11 +28,13 @@ class Behind:
     """Commits and snapshots, one at a time, in order. `call` calls a function on the thread that owns the journal."""
 
     def __init__(self, charging: ChargingNode, call: Callable[[Callable[[], None]], None], commit_rows: int,
-                 snapshot_rows: int) -> None:
+                 snapshot_rows: int, fork: bool = True) -> None:
+        """fork: a process of its own writes snapshots; else a thread does, from a copy."""
         self._charging, self._call = charging, call
         self._commit_rows, self._snapshot_rows = commit_rows, snapshot_rows
         self._folded = Folded()
         self._stop, self._progress = charging.position, charging.progress()
+        self._fork = fork and hasattr(os, "fork")
         self._rows_since, self._wanted, self._closing = 0, 0, False
         self._thread = ThreadPoolExecutor(1, "commit-online")
         self._running: Future[Any] | None = None
@@ -65,7 +67,7 @@ class Behind:
 
     def settle(self) -> "Future[Any]":
         """Commit what waits and then the balances that it came to; nothing may be under way. Returns when: a future."""
-        book = copy_of(self._charging.book)
+        book = copy_of(self._charging.book, _NOT_IN_BALANCES)
         before = self._running
         folded, self._folded = self._folded, Folded()
         stop, progress = self._stop, self._progress
@@ -99,12 +101,12 @@ class Behind:
         if self._writing is not None:
             self._writing.result()
         started = time.perf_counter()
-        child = self._fork(position)
+        child, book = (self._forked(position), None) if self._fork else (0, copy_of(self._charging.book, ()))
         self.last_fork_s = time.perf_counter() - started
         self._rows_since, self._wanted = 0, position
-        self._writing = self._writer.submit(self._publish, position, child)
+        self._writing = self._writer.submit(self._publish, position, child, book)
 
-    def _fork(self, position: int) -> int:
+    def _forked(self, position: int) -> int:
         """The child shares the book's pages until one of both changes one. It writes one file and ends: it must wait
         for no lock that another thread held, so it does nothing else, and is killed when it takes too long."""
         with warnings.catch_warnings():
@@ -123,10 +125,12 @@ class Behind:
         finally:
             os._exit(code)
 
-    def _publish(self, position: int, child: int) -> None:
+    def _publish(self, position: int, child: int, book: BalanceBook | None) -> None:
         """Wait for the child, then for the ledger, then let the snapshot count. Without it the next one will do."""
         started = time.perf_counter()
-        if not self._ended_well(child):
+        if book is not None:
+            self._charging.write_snapshot_aside(position, book)
+        elif not self._ended_well(child):
             self.snapshots_failed += 1
             return
         while self._charging.position < position:  # commits come every second
@@ -172,15 +176,15 @@ class Behind:
             self._writing.result()
 
 
-_NOT_COPIED = ("sessions", "friends", "online", "applied")
+_NOT_IN_BALANCES = ("sessions", "friends", "online", "applied")
 
 
-def copy_of(book: BalanceBook) -> BalanceBook:
-    """What balances are told from, as it is now; sessions are not."""
+def copy_of(book: BalanceBook, but: Collection[str]) -> BalanceBook:
+    """A book that the next tick does not change, but for those fields."""
     copied = object.__new__(type(book))
     for name in (f.name for f in dataclasses.fields(book)):
         value = getattr(book, name)
-        setattr(copied, name, value if name in _NOT_COPIED else _copied(value))
+        setattr(copied, name, value if name in but else _copied(value))
     return copied
 
 
