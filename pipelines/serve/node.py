@@ -208,7 +208,7 @@ class OnlineNode:
                 "position": self._next, "uncommitted_rows": behind.rows,
                 "tick_ms": round(1000 * counters.charging_s, 3), "durable_ms": round(1000 * counters.durable_s, 3),
                 "commit_s": round(behind.last_commit_s, 3), "snapshot_s": round(behind.last_snapshot_s, 3),
-                "snapshot_fork_s": round(behind.last_fork_s, 3), "snapshots_failed": behind.snapshots_failed}
+                "snapshot_copy_s": round(behind.last_fork_s, 3), "snapshots_failed": behind.snapshots_failed}
 
     # life
 
