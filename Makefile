@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup demo test test-standards test-online check bench lock clean
+.PHONY: setup demo test test-standards test-online simulate check bench lock clean
 
 setup: $(STAMP)
 
@@ -25,6 +25,10 @@ test-standards: setup
 	@$(BIN)/pytest -m standards
 
 # Against programs that other people wrote, from Debian.
+# Another node, time and disk in the hands of a seed: SEED=7 replays one, SEEDS=1000:2000 goes through many.
+simulate: setup
+	@SEED=$(SEED) SEEDS=$(SEEDS) $(BIN)/python -m tests.simulate
+
 test-online: setup
 	@bash .ci/online
 	@$(BIN)/pytest -m online

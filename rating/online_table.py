@@ -30,6 +30,7 @@ from rating.kernels.online_layout import (
 )
 from rating.kernels.online_table import index_online_nb, refill_wheel_nb
 from schemas.columns import I64
+from schemas.timepoint import SECOND_US
 
 SESSION_COLUMNS = ("key_hi", "key_lo", "number", "seen", "state", "heard_us", "code", "due_s", "time_us", "account_id",
                    "service_id", "group_id", "lane", "msisdn_token", "imsi_token", "service", "unit", "source")
@@ -63,6 +64,11 @@ class OnlineSessions:
     @property
     def open(self) -> int:
         return int(self.counts[N_OPEN])
+
+    @property
+    def turned_us(self) -> int:
+        """Time up to which silence was looked for."""
+        return int(self.counts[N_SECOND]) * SECOND_US
 
     def units_of(self, rows: I64) -> int:
         """Services of so many sessions."""

@@ -12,13 +12,14 @@ from typing import Any
 
 import httpx
 
+from mediation.memory import Lexicon
 from mediation.resolve import resolve
+from mediation.tokens import Sightings
 from pipelines.nchf.access import NchfSettings, Token
 from pipelines.nchf.app import NchfApp
 from pipelines.nchf.charging import Charging
 from pipelines.nchf.limits import Limits
 from pipelines.nchf.server import NchfServer
-from pipelines.nchf.service import Words
 from reference_data.online import OnlineRules
 from reference_data.snapshot import Snapshot
 from schemas import online
@@ -43,6 +44,7 @@ class StandIn:
     """Answers as the desk does, with units instead of money: an account has `units` of everything."""
 
     reference: Snapshot
+    lexicon: Lexicon = field(default_factory=Lexicon)
     rules: OnlineRules = field(default_factory=OnlineRules)
     units: dict[int, int] = field(default_factory=dict)
     sessions: dict[tuple[int, int], int] = field(default_factory=dict)  # key: last number
@@ -53,7 +55,7 @@ class StandIn:
     wait: asyncio.Event | None = None
     fails: BaseException | None = None
 
-    async def request(self, requests: Cells) -> Cells:
+    async def request(self, requests: Cells, sightings: Sightings | None = None) -> Cells:
         await asyncio.sleep(0)
         if self.wait is not None:
             await self.wait.wait()
@@ -129,7 +131,6 @@ class Site:
     node: StandIn
     app: NchfApp
     settings: NchfSettings
-    labels: dict[str, list[str]]
 
     @property
     def url(self) -> str:
@@ -146,16 +147,8 @@ def free_port() -> int:
 def make_app(folder: Path, settings: NchfSettings = SETTINGS, limits: Limits | None = None) -> Site:
     """Everything but the sockets."""
     node = StandIn(Reference().load(folder))
-    labels: dict[str, list[str]] = {}
-
-    def label(column: str, name: str) -> int:
-        names = labels.setdefault(column, [])
-        if name not in names:
-            names.append(name)
-        return names.index(name)
-
-    charging = Charging(node, Words(TOKEN_KEY, label), SECRET, limits or Limits())
-    return Site(node, NchfApp(charging, settings), settings, labels)
+    charging = Charging(node, TOKEN_KEY, SECRET, limits or Limits())
+    return Site(node, NchfApp(charging, settings), settings)
 
 
 @contextlib.asynccontextmanager

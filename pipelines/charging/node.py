@@ -28,7 +28,7 @@ from pipelines.corrections.withdrawn import renumber, withdrawn_events
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
 from pipelines.journal import Block, Clock, Command, Entry, Journal, Online
-from pipelines.ledger import Ledger, Rows, StagedFile
+from pipelines.ledger import FileEntry, Ledger, Rows, StagedFile
 from pipelines.online_entry import decode_requests
 from pipelines.set_aside_legs import (
     ALL,
@@ -231,9 +231,10 @@ class ChargingNode:
         """The rest of a version's usage where the journal has only slices of it: a block for it, and all its usage."""
         if self._journaled_row < 0 or not self.journaled_version:
             return None
-        usage, sha256 = self.usage_of(self.journaled_version)
-        if self._journaled_row >= len(usage):
+        file = self._usage_file(self.journaled_version)
+        if file is None or self._journaled_row >= file.rows:
             return None
+        usage, sha256 = self.usage_of(self.journaled_version)
         return Block(self.journaled_version, sha256, self._journaled_row, len(usage)), usage
 
     def finish_slices(self) -> int:
@@ -418,16 +419,20 @@ class ChargingNode:
         return self._read_usage[1]
 
     def _usage_of(self, version: int) -> tuple[Cells, bytes]:
-        entries = self._ledger.logs()["mediation"].entries
+        file = self._usage_file(version)
+        if file is None:
+            return Cells.empty(USAGE), NO_FILE
+        return Cells.from_arrow(USAGE, self._ledger.read_table(file), self._labels), bytes.fromhex(file.sha256)
+
+    def _usage_file(self, version: int) -> FileEntry | None:
+        """The usage file that mediation committed in `version`."""
+        logs = self._ledger.logs()
+        entries = logs["mediation"].entries if "mediation" in logs else []
         if version > len(entries):
             raise LedgerError(f"the journal names commit {version} of mediation",
                               f"one of the {len(entries)} there are", "restore the ledger that goes with this journal")
-        entry = entries[version - 1]
-        for file in entry.added:
-            if file.table == "usage":
-                table = self._ledger.read_table(file)
-                return Cells.from_arrow(USAGE, table, self._labels), bytes.fromhex(file.sha256)
-        return Cells.empty(USAGE), NO_FILE
+        added = entries[version - 1].added if version else []
+        return next((file for file in added if file.table == "usage"), None)
 
     def take_snapshot(self) -> None:
         """Step 4: the book at the ledger's position; then the journal below it is not needed any more."""

@@ -4,7 +4,6 @@ import hashlib
 import ipaddress
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
 from pipelines.nchf.problems import ProblemError
@@ -32,7 +31,7 @@ class NchfSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     host: str = "127.0.0.1"
-    port: Annotated[int, Meta(ge=1, le=65535)] = 8089
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8089
     certificate: str | None = None
     key: str | None = None
     client_ca: str | None = None
@@ -101,4 +100,3 @@ class Door:
         return found[0]
 
 
-read_settings = msgspec.json.Decoder(NchfSettings).decode

@@ -21,4 +21,4 @@ class Limits:
     retry_after_s: int = 2
     tick_rows: int = 2_048       # of one block for the node
     labels: int = 10_000         # DNNs that are remembered by name
-    notifications: int = 1_000   # waiting to be sent
+    subscriptions: int = 2_000_000  # of spending limits

@@ -1,15 +1,17 @@
 """Who is told to come back later: those who begin first, those who end never."""
 
+from collections.abc import Callable
+
 from pipelines.nchf.limits import Limits
 from pipelines.nchf.problems import CONGESTION, ProblemError
 from schemas.online import RequestKind
 
 
 class Gate:
-    """Counts requests that wait for an answer. waiting: what else there is to go by, such as the journal's lag."""
+    """Counts requests that wait for an answer. lag: what else there is to go by; the larger of both counts."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, lag: Callable[[], int] | None = None) -> None:
+        self._limits, self._lag = limits, lag
         self._retry = (("retry-after", str(limits.retry_after_s)),)
         self.waiting = 0
         self.shed = 0
@@ -22,7 +24,7 @@ class Gate:
         if own >= self._limits.waiting_each:
             self.shed += 1
             raise ProblemError(429, CONGESTION, headers=self._retry)
-        if self.waiting >= most:
+        if self.waiting >= most or (self._lag is not None and self._lag() >= most):
             self.shed += 1
             raise ProblemError(503, CONGESTION, headers=self._retry)
         self.waiting += 1

@@ -26,11 +26,11 @@ from schemas.columns import ABSENT
 from schemas.online import EventAction, ReportingReason, RequestKind
 from schemas.units import SERVICE_UNIT
 
-# Columns of a row as written here; identities and texts become tokens and labels with the tick.
-COLUMNS = ("service", "direction", "unit", "event_time_us", "imsi_token", "msisdn_token", "imei_token", "apn",
-           "charging_id", "gateway_address", "session_hi", "session_lo", "rating_group", "service_identifier",
-           "serving_plmn", "roaming", "rat_type", "snssai", "kind", "action", "number", "message", "requested", "used",
-           "used_after", "reporting_reason", "icid_hi", "icid_lo")
+# Columns of a row as written here, and numbers behind them; those and texts become tokens and labels with the tick.
+COLUMNS = ("service", "direction", "unit", "event_time_us", "charging_id", "gateway_address", "session_hi",
+           "session_lo", "rating_group", "service_identifier", "serving_plmn", "roaming", "rat_type", "snssai", "kind",
+           "action", "number", "message", "requested", "used", "used_after", "reporting_reason")
+NUMBERS = ("served_number", "served_imsi", "served_imei")
 MOST_UNITS = 1 << 60     # of one row; what is beyond is no usage
 MOST_ASKED = 1 << 50     # as operator.yaml has it
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -81,7 +81,7 @@ class Texts:
 
 @dataclass(slots=True)
 class Rows:
-    """A tick's rows as they fill: `flat` holds a row's COLUMNS one behind the other."""
+    """A tick's rows as they fill: `flat` holds a row's COLUMNS and NUMBERS one behind the other."""
 
     flat: list[int]
     texts: Texts
@@ -206,9 +206,8 @@ def append(rows: Rows, request: ChargingDataRequest, kind: RequestKind, api: Api
     if charging_id is None:
         charging_id = ABSENT
     for group, identifier, asked, used, after, reason in measured:
-        flat += (service, direction, unit, event_us, imsi, msisdn, imei, ABSENT, charging_id, gateway, hi, lo, group,
-                 identifier, plmn, roaming, rat, slice_, kind_code, action, number, message, asked, used, after, reason,
-                 ABSENT, ABSENT)
+        flat += (service, direction, unit, event_us, charging_id, gateway, hi, lo, group, identifier, plmn, roaming,
+                 rat, slice_, kind_code, action, number, message, asked, used, after, reason, msisdn, imsi, imei)
     count = len(measured)
     rows.count += count
     rows.messages += 1
@@ -223,6 +222,24 @@ def append(rows: Rows, request: ChargingDataRequest, kind: RequestKind, api: Api
         if ims is not None and ims.imsChargingIdentifier:
             texts.icid.append((row, ims.imsChargingIdentifier))
     return Asked(number, first, count, unit, service, groups)
+
+
+def append_subscriber(rows: Rows, supi: str | None, gpsi: str | None, time_us: int) -> None:
+    """Write a row that says no more than who somebody is. Raises ProblemError."""
+    imsi, msisdn, name = ABSENT, ABSENT, None
+    if supi is not None:
+        imsi = _packed(supi[5:]) if supi.startswith("imsi-") else ABSENT
+        name = None if imsi != ABSENT else supi.removeprefix("nai-")
+    if gpsi is not None and gpsi.startswith("msisdn-"):
+        msisdn = _packed(gpsi[7:])
+        name = None if msisdn != ABSENT else name
+    if imsi == ABSENT and msisdn == ABSENT and not name:
+        raise ProblemError(400, "USER_UNKNOWN")
+    if name:
+        rows.texts.served.append((rows.count, name))
+    values = dict.fromkeys(COLUMNS, ABSENT) | {"direction": _ORIGINATING, "event_time_us": time_us, "roaming": 0}
+    rows.flat += (*values.values(), msisdn, imsi, ABSENT)
+    rows.count += 1
 
 
 def _network(session: PDUSessionChargingInformation) -> tuple[str | None, int, int, int]:

@@ -15,7 +15,7 @@ from granian.server.embed import Server
 from pipelines.nchf.access import NchfSettings
 from pipelines.nchf.app import NchfApp
 from pipelines.nchf.limits import Limits
-from schemas.errors import ReferenceDataError
+from schemas.errors import InvariantError, ReferenceDataError
 
 _SWEEP_S = 0.5
 
@@ -26,6 +26,7 @@ class NchfServer:
     def __init__(self, app: NchfApp, settings: NchfSettings, limits: Limits) -> None:
         settings.check()
         self.app, self.settings, self.limits = app, settings, limits
+        self.port = settings.port
         self._server: Server | None = None
         self._task: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -33,10 +34,10 @@ class NchfServer:
     async def start(self) -> None:
         """Listen. Raises ReferenceDataError: the port is taken, or certificate and key are unusable."""
         settings, limits = self.settings, self.limits
-        _check_free(settings.host, settings.port)
+        self.port = _free(settings.host, settings.port)
         try:
             self._server = Server(
-                self.app, address=settings.host, port=settings.port, interface=Interfaces.RSGI, http=HTTPModes.auto,
+                self.app, address=settings.host, port=self.port, interface=Interfaces.RSGI, http=HTTPModes.auto,
                 websockets=False, task_impl=TaskImpl.asyncio, log_enabled=False, log_access=False,
                 http1_settings=HTTP1Settings(header_read_timeout=int(limits.header_s * 1000),
                                              max_buffer_size=limits.header_octets),
@@ -56,12 +57,19 @@ class NchfServer:
             if self._task is not None and self._task.done():
                 self._task.result()
             with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection(self.settings.host, self.settings.port)
+                _, writer = await asyncio.open_connection(self.settings.host, self.port)
                 writer.close()
                 await writer.wait_closed()
                 return
             await asyncio.sleep(0.01)
-        raise ReferenceDataError(f"nchf: no answer on {self.settings.host}:{self.settings.port}", "a free port", "")
+        raise ReferenceDataError(f"nchf: no answer on {self.settings.host}:{self.port}", "a free port", "")
+
+    def check(self) -> None:
+        """Raise what ended the server, if something did."""
+        for task in (self._task, self._sweeper):
+            if task is not None and task.done() and not task.cancelled():
+                task.result()
+                raise InvariantError("the HTTP server ended by itself", "to serve until it is stopped")
 
     async def _sweep(self) -> None:
         while True:
@@ -85,13 +93,15 @@ def _path(name: str | None) -> Path | None:
     return None if name is None else Path(name)
 
 
-def _check_free(host: str, port: int) -> None:
+def _free(host: str, port: int) -> int:
+    """The port, if nobody has it; any for port 0."""
     # granian shares its port with whoever else asks to; two nodes on one would answer each other's sessions.
     kind = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(kind, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+            return int(probe.getsockname()[1])
         except OSError as error:
             raise ReferenceDataError(f"nchf: {host}:{port} cannot be had: {error.strerror}", "a free port",
                                      "stop what listens there, or choose another") from error

@@ -1,9 +1,9 @@
-"""What charging offers to Nchf: the one thing that it calls, and what it must know of the operator."""
+"""What Nchf asks of charging: the one call, and what it must know of the operator."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
+from mediation.memory import Lexicon
+from mediation.tokens import Sightings
 from reference_data.online import OnlineRules
 from reference_data.snapshot import Snapshot
 from schemas.columns import Cells
@@ -12,21 +12,12 @@ from schemas.columns import Cells
 class ChargingNode(Protocol):
     """`pipelines.serve.node.OnlineNode`, or a stand-in."""
 
-    @property
-    def reference(self) -> Snapshot:
-        """What is true of customers, numbers and networks."""
+    reference: Snapshot
+    lexicon: Lexicon
 
     @property
     def rules(self) -> OnlineRules:
         """How quotas are granted."""
 
-    async def request(self, requests: Cells) -> Cells:
+    async def request(self, requests: Cells, sightings: Sightings | None = None) -> Cells:
         """REQUEST rows to ANSWER rows, one for each; durable when it returns."""
-
-
-@dataclass(frozen=True)
-class Words:
-    """How names and numbers become columns. label: (column, name) to a number, the same for ever."""
-
-    token_key: tuple[int, int]
-    label: Callable[[str, str], int]

@@ -4,6 +4,7 @@ The next block fills while the node makes the one before durable; a single reque
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipelines.nchf.columns import Columns
@@ -34,6 +35,7 @@ class Ticks:
         self.node, self.columns, self.most_rows = node, columns, most_rows
         self.rows = Rows.begin()
         self.blocks = self.failures = 0
+        self.charged: Callable[[list[int]], None] | None = None  # told whose usage a block was
         self._waiting: list[asyncio.Future[Answered]] = []
         self._scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -71,11 +73,14 @@ class Ticks:
     async def _serve(self, rows: Rows, waiting: "list[asyncio.Future[Answered]]") -> None:
         self.blocks += 1
         try:
-            cells = self.columns.cells(rows, self.node.reference)
-            answers: Cells = await self.node.request(cells)
+            cells, sightings = self.columns.cells(rows, self.node.reference)
+            answers: Cells = await self.node.request(cells, sightings)
             if len(answers) != rows.count:
                 raise InvariantError(f"{len(answers)} answers to {rows.count} requests", "one for each")
             answered = Answered({name: answers[name].tolist() for name in _READ})
+            answered.columns["account_id"] = cells["account_id"].tolist()  # the node filled them in
+            if self.charged is not None:
+                self.charged(answered["account_id"])
         except Exception as error:  # whether it charged is not known: nobody is told that it did, and all ask again
             self.failures += 1
             for future in waiting:

@@ -160,7 +160,8 @@ class OnlineNode:
         self.failure: BaseException | None = None
         self.on_command: list[Callable[[Mapping[str, object], CommandOutcome], None]] = []
         self._next = self.charging.journal_file.position
-        self._waiting, self._open_ticks, self._last_us = _Waiting(), 0, 0
+        self._waiting, self._open_ticks = _Waiting(), 0
+        self._last_us = self.book.online.turned_us  # the machine's clock may have gone back since
         self._flying: deque[Sequence[_Asked | _Commanded | _Batch]] = deque()  # of ticks that are not durable yet
         self._state: Literal["new", "running", "stopping"] = "new"
         self._scheduled, self._paused = False, 0

@@ -18,6 +18,7 @@ from pipelines.diameter.overload import BeginnersFirst
 from pipelines.diameter.server import DiameterServer
 from pipelines.durable import Disk, put_if_absent
 from pipelines.home import Home, Input
+from pipelines.nchf.frontend import NchfService
 from pipelines.serve.config import Gy, Serve, address, load_serve, tls_context
 from pipelines.serve.gy import GyFrontEnd
 from pipelines.serve.handoff import HandOff
@@ -97,6 +98,8 @@ def front_ends(node: OnlineNode, serve: Serve) -> list[FrontEnd]:
     found: list[FrontEnd] = [HandOff(node)]
     if serve.gy is not None:
         found.append(GyService(node, serve, serve.gy))
+    if serve.nchf is not None:
+        found.append(NchfService(node, serve.nchf))
     if serve.api is not None:
         found.append(BalanceFront(node, serve.api))
     return found

@@ -170,7 +170,8 @@ def test_octets_that_are_no_http_are_refused(tmp_path: Path) -> None:
 def test_who_has_no_token_is_refused(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
         async with client(site) as smf:
-            for sent in (None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic " + TOKEN, TOKEN, "Bearer " + "x" * 5000):
+            for sent in (None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic " + TOKEN, TOKEN,
+                         "Bearer " + "x" * 5000):
                 headers = {} if sent is None else {"authorization": sent}
                 answer = await smf.post(ROOT, json=request(0, group()), headers=headers)
                 assert answer.status_code == 401, sent

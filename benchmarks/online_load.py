@@ -1,0 +1,180 @@
+"""Open-loop load for Gy: requests at a fixed rate, whatever comes back; latency counts from when each was due."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from schemas.columns import I64, U8
+
+CONNECTIONS = 4
+HOST, REALM, OCS = b"pgw-01.tarifa.example", b"tarifa.example", b"ocs.tarifa.example"
+NTP_S = 2_208_988_800  # from 1900 to 1970
+TICK_S = 0.001
+
+
+def avp(code: int, payload: bytes | int, vendor: int = 0) -> bytes:
+    """One AVP, mandatory, padded."""
+    octets = payload.to_bytes(4, "big") if isinstance(payload, int) else payload
+    head = 12 if vendor else 8
+    return (code.to_bytes(4, "big") + (b"\xc0" if vendor else b"\x40") + (head + len(octets)).to_bytes(3, "big")
+            + (vendor.to_bytes(4, "big") if vendor else b"") + octets + bytes(-len(octets) % 4))
+
+
+class Template:
+    """One kind of request; a batch of them differs in session, subscriber, number, octets used and identifiers.
+
+    kind: CC-Request-Type 1 to 4. groups: rating groups of a session.
+    """
+
+    def __init__(self, kind: int, groups: int) -> None:
+        body = [avp(263, b"pgw-01.tarifa.example;SSSSSSSSSSSS"), avp(264, HOST), avp(296, REALM), avp(283, REALM),
+                avp(293, OCS), avp(258, 4), avp(416, kind), avp(415, b"NNNN"), avp(55, b"TTTT"),
+                avp(443, avp(450, 0) + avp(444, b"MMMMMMMMMMMM"))]
+        if kind == 4:
+            money = avp(413, avp(445, avp(447, (50).to_bytes(8, "big")) + avp(429, 0xFFFFFFFE)) + avp(425, 978))
+            body += [avp(461, b"32274@3gpp.org"), avp(436, 1), avp(437, money)]
+        else:
+            body.append(avp(461, b"32251@3gpp.org"))
+            body.append(avp(455, 1))
+            for group in range(1, groups + 1):
+                asked = avp(437, b"") if kind < 3 else b""
+                used = avp(446, avp(421, bytes(4) + b"UUUU")) if kind > 1 else b""
+                body.append(avp(456, asked + used + avp(432, group)))
+            body.append(avp(873, avp(874, avp(2, b"CHID", 10415) + avp(30, b"internet"), 10415), 10415))
+        joined = b"".join(body)
+        one = b"\x01" + (20 + len(joined)).to_bytes(3, "big") + b"\xc0\0\x01\x10\0\0\0\x04HHHHEEEE" + joined
+        self._one, self.octets = np.frombuffer(one, np.uint8), len(one)
+        self._session, self._subscriber = one.index(b"SSSSSSSSSSSS"), one.index(b"MMMMMMMMMMMM")
+        self._number, self._time = one.index(b"NNNN"), one.index(b"TTTT")
+        self._hop, self._end = one.index(b"HHHH"), one.index(b"EEEE")
+        self._used = [i for i in range(len(one)) if one[i:i + 4] == b"UUUU"]
+        self._charging = one.find(b"CHID")
+
+    def batch(self, session: I64, subscriber: U8, number: I64, hop: I64) -> U8:
+        """Octets of a request for each session; subscriber (n, 12) digits."""
+        rows = np.tile(self._one, (len(session), 1))
+        digits = session[:, np.newaxis] // 10 ** np.arange(11, -1, -1) % 10 + 48
+        rows[:, self._session:self._session + 12] = digits
+        rows[:, self._subscriber:self._subscriber + 12] = subscriber
+        stamp = np.full(len(session), int(time.time()) + NTP_S)
+        for at, values in ((self._number, number), (self._time, stamp), (self._hop, hop), (self._end, hop),
+                           *((at, 1000 + session % 5000) for at in self._used)):
+            rows[:, at:at + 4] = (values & 0xFFFFFFFF).astype(">u4").view(np.uint8).reshape(-1, 4)
+        if self._charging >= 0:
+            rows[:, self._charging:self._charging + 4] = session.astype(">u4").view(np.uint8).reshape(-1, 4)
+        return rows.reshape(-1)
+
+
+@numba.njit(cache=False)
+def _walk(octets, hops, codes):  # type: ignore[no-untyped-def]
+    """Hop-by-hop identifiers and result codes of whole answers; returns (answers, octets taken)."""
+    found, at = 0, 0
+    while at + 20 <= octets.size:
+        length = octets[at + 1] << 16 | octets[at + 2] << 8 | octets[at + 3]
+        if at + length > octets.size or found == hops.size:
+            break
+        hops[found] = octets[at + 12] << 24 | octets[at + 13] << 16 | octets[at + 14] << 8 | octets[at + 15]
+        codes[found] = 0
+        place, command = at + 20, octets[at + 5] << 16 | octets[at + 6] << 8 | octets[at + 7]
+        if command != 272 or octets[at + 4] & 0x80:
+            codes[found] = -command
+        while codes[found] == 0 and place + 8 <= at + length:
+            code = octets[place] << 24 | octets[place + 1] << 16 | octets[place + 2] << 8 | octets[place + 3]
+            size = octets[place + 5] << 16 | octets[place + 6] << 8 | octets[place + 7]
+            if code == 268:
+                codes[found] = (octets[place + 8] << 24 | octets[place + 9] << 16 | octets[place + 10] << 8
+                                | octets[place + 11])
+            place += (size + 3) // 4 * 4
+        found += 1
+        at += length
+    return found, at
+
+
+class Client(asyncio.Protocol):
+    """A connection: sends what it is given, notes when answers came."""
+
+    def __init__(self, load: "Load") -> None:
+        self._load, self._rest, self.open = load, b"", asyncio.Event()
+        self._hops, self._codes = np.zeros(1 << 16, np.int64), np.zeros(1 << 16, np.int64)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
+        address = b"\0\x01\x7f\0\0\x01"
+        body = avp(264, HOST) + avp(296, REALM) + avp(257, address) + avp(266, 10415) + avp(269, b"load") + avp(258, 4)
+        self.transport.write(b"\x01" + (20 + len(body)).to_bytes(3, "big") + b"\x80\0\x01\x01\0\0\0\0\0\0\0\x01\0\0\0\1"
+                             + body)
+
+    def data_received(self, data: bytes) -> None:
+        octets = np.frombuffer(self._rest + data, np.uint8).astype(np.int64)
+        found, taken = _walk(octets, self._hops, self._codes)
+        self._rest = (self._rest + data)[taken:]
+        codes = self._codes[:found]
+        if not self.open.is_set() and (codes == -257).any():
+            self.open.set()
+        own = codes > 0
+        self._load.answered(self._hops[:found][own], codes[own])
+
+
+@dataclass
+class Measured:
+    """Of one stretch. Latencies in seconds; codes: how often each result code came."""
+
+    rate: int
+    seconds: float
+    sent: int
+    latency: "np.ndarray[tuple[int], np.dtype[np.float64]]"
+    codes: dict[int, int]
+    late_s: float
+
+    def at(self, percent: float) -> float:
+        return float(np.percentile(self.latency, percent)) * 1000 if self.latency.size else float("nan")
+
+
+class Load:
+    """Sends batches every millisecond. `make(count, hop)` gives their octets."""
+
+    async def connect(self, port: int) -> None:
+        _walk(np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64))
+        loop = asyncio.get_running_loop()
+        self._due, self._got = np.zeros(1), np.zeros(1)
+        self._codes = np.zeros(1, np.int64)
+        self.clients = []
+        for _ in range(CONNECTIONS):
+            _, client = await loop.create_connection(lambda: Client(self), "127.0.0.1", port)
+            self.clients.append(client)
+        for client in self.clients:
+            await asyncio.wait_for(client.open.wait(), 10)
+
+    def answered(self, hops: I64, codes: I64) -> None:
+        self._got[hops], self._codes[hops] = time.perf_counter(), codes
+
+    async def run(self, make, rate: int, seconds: float, patience_s: float = 10.0) -> Measured:  # type: ignore[no-untyped-def]
+        """`rate` requests a second for so long; then waits for what is still owed."""
+        total = int(rate * seconds)
+        self._due, self._got = np.zeros(total), np.zeros(total)
+        self._codes = np.zeros(total, np.int64)
+        sent, late_s = 0, 0.0
+        began = time.perf_counter() + 0.01
+        while sent < total:
+            now = time.perf_counter()
+            due = min(int((now - began) * rate) + 1, total) if now >= began else 0
+            if due > sent:
+                hop = np.arange(sent, due)
+                self._due[sent:due] = began + hop / rate
+                late_s = max(late_s, now - self._due[sent])
+                octets, length = make(hop)
+                part = -(-len(hop) // CONNECTIONS) * length
+                for number, client in enumerate(self.clients):
+                    client.transport.write(octets[number * part:(number + 1) * part].tobytes())
+                sent = due
+            await asyncio.sleep(TICK_S)
+        waited = time.perf_counter()
+        while (self._codes == 0).any() and time.perf_counter() - waited < patience_s:
+            await asyncio.sleep(0.05)
+        done = self._codes > 0
+        codes, counts = np.unique(self._codes, return_counts=True)
+        return Measured(rate, seconds, total, self._got[done] - self._due[done],
+                        dict(zip(codes.tolist(), counts.tolist(), strict=True)), late_s)
