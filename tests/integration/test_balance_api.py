@@ -206,7 +206,7 @@ BAD = [  # (path, body, status)
     (f"{BASE}/topupBalance", b'{"amount": {"amount": 0.0000000001}, "partyAccount": {"id": "2"}}', 400),
     (f"{BASE}/topupBalance", {"amount": {"amount": 1}, "partyAccount": {"id": "2"}, "bucket": {"id": "1-money"}}, 422),
     (f"{BASE}/topupBalance", {"amount": {"amount": 1}, "bucket": {"id": "2-77"}}, 422),
-    (f"{BASE}/topupBalance", {"amount": {"amount": 1}, "bucket": {"id": "nonsense"}}, 404),
+    (f"{BASE}/topupBalance", {"amount": {"amount": 1}, "bucket": {"id": "nonsense"}}, 400),
     (f"{BASE}/topupBalance", {"amount": {"amount": 1, "units": "B"}, "partyAccount": {"id": "2"}}, 422),
     (f"{BASE}/topupBalance", {"partyAccount": {"id": "2"}}, 400),
 ]
