@@ -125,7 +125,9 @@ def show_command(
         return
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_header=False)
     rows = [("account", told["account_id"]), ("state", told["state"]), ("plans", ", ".join(told["plans"]) or "none"),
-            ("payment", told["payment"]), ("balance", f"{told['balance']} {told['currency']}"), ("held", told["held"]),
+            ("payment", told["payment"]), ("currency", told["currency"]),
+            ("balance", told["balance"] or "not known: too many sessions are open to see what they hold"),
+            ("held", told["held"] or "not known"),
             ("credit limit", told["credit_limit"]), ("available", told["available"])]
     rows += [("shares with", f"account {told['shares_with']}")] if told["shares_with"] is not None else []
     rows += [("shared by", f"{told['shared_by']} accounts")] if told["shared_by"] else []
