@@ -24,11 +24,11 @@ test-standards: setup
 	@test -d "$${TARIFA_STANDARDS:-}" || { echo "set TARIFA_STANDARDS to the folder with the official texts and samples"; exit 2; }
 	@$(BIN)/pytest -m standards
 
-# Against programs that other people wrote, from Debian.
-# Another node, time and disk in the hands of a seed: SEED=7 replays one, SEEDS=1000:2000 goes through many.
+# The node with time and disk in the hands of a seed: SEED=7 replays one, SEEDS=1000:2000 goes through many.
 simulate: setup
 	@SEED=$(SEED) SEEDS=$(SEEDS) $(BIN)/python -m tests.simulate
 
+# Against programs that other people wrote, from Debian.
 test-online: setup
 	@bash .ci/online
 	@$(BIN)/pytest -m online

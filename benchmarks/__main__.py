@@ -21,6 +21,7 @@ JOBS = (
     ("ledger",),
     ("duplicates",),
     ("diameter",),
+    ("nchf",),
 )
 
 

@@ -44,7 +44,7 @@ def make_operator(folder: Path, subscribers: int) -> U8:
     (folder / "inbox").mkdir()
     path = folder / "operator" / "serve.yaml"
     serve = yaml.safe_load(path.read_text())
-    serve["gy"]["listen"] = "127.0.0.1:0"
+    serve["gy"]["listen"] = serve["operate"]["listen"] = "127.0.0.1:0"
     serve["gy"] |= {"initial": 1_000_000, "update": 1_000_000}
     path.write_text(yaml.safe_dump(serve))
     table = pq.read_table(folder / "operator" / "resources.parquet", columns=["kind", "value", "valid_to"])

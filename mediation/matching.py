@@ -231,13 +231,13 @@ class OnlineMemory:
             keys, places = np.unique(_keys(rows, hi[part], lo[part], matching.window_s * _SECOND_US),
                                      return_inverse=True)
             places = np.ascontiguousarray(places.reshape(kernel.KEYS, -1))
-            room = kernel.SLOTS * len(rows)
+            room = len(rows)
             first, last, found, base = self.index.find(keys, room)
             verdict_here, share_here = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
             event_here, taken = np.empty((2, len(rows)), np.int64), np.empty((room, kernel.WIDTH), np.int64)
             took = kernel.match_nb(
                 _asked(rows, marks[part], matching), places, first, last, found, base, np.empty(len(found), np.int64),
-                np.full(keys.size, ABSENT, np.int64), np.empty(room, np.int64), np.empty((kernel.SLOTS, 4), np.int64),
+                np.full(keys.size, ABSENT, np.int64), np.empty(room, np.int64), np.empty(4, np.int64),
                 verdict_here, share_here, event_here, taken)
             verdict[part], share[part], event[:, part] = verdict_here, share_here, event_here
             self.index.add(taken[:took].copy())
@@ -291,7 +291,8 @@ def _asked(usage: Cells, marks: I64, matching: Matching) -> I64:
                         (kernel.A_RATING_GROUP, "rating_group"), (kernel.A_SERVICE_IDENTIFIER, "service_identifier"),
                         (kernel.A_GATEWAY, "gateway_address"), (kernel.A_SERVICE_ID, "service_id"),
                         (kernel.A_MSISDN, "msisdn_token"), (kernel.A_IMSI, "imsi_token"),
-                        (kernel.A_DIRECTION, "direction"), (kernel.A_WITNESS, "record_type")):
+                        (kernel.A_DIRECTION, "direction"), (kernel.A_WITNESS, "record_type"),
+                        (kernel.A_FILE, "file_id"), (kernel.A_OFFSET, "record_offset")):
         out[place] = usage[name]
     out[kernel.A_END] = _end(usage)
     out[kernel.A_MARK] = marks

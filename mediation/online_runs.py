@@ -98,8 +98,9 @@ def joined(rows: I64) -> I64:
     order = np.lexsort([part[:, EVENT_LO], part[:, EVENT_HI], part[:, UNTIL], part[:, SINCE],
                         *(part[:, word] for word in reversed(_SAME))])
     part = part[order]
+    # A report of nothing is of no length: how far it reaches back is found out when it is asked.
     goes_on = (part[1:, _SAME] == part[:-1, _SAME]).all(axis=1) & (part[1:, SINCE] == part[:-1, UNTIL]) \
-        & (part[1:, UNTIL] > part[1:, SINCE])
+        & (part[1:, UNTIL] > part[1:, SINCE]) & (part[:-1, UNTIL] > part[:-1, SINCE])
     starts = np.flatnonzero(np.concatenate([[True], ~goes_on]))
     kept = part[starts]
     kept[:, QUANTITY] = np.add.reduceat(part[:, QUANTITY], starts)

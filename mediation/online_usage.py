@@ -94,6 +94,22 @@ class OnlineIndex:
         self._runs = tuple(opened if run.name == name else run for run in self._runs)
         self._unsettled -= {name}
 
+    def without(self, file_id: I64, record_offset: I64) -> list[tuple[str, memoryview | None]]:
+        """Runs with shares that these records have taken, and what each is without them; None when nothing is left.
+
+        For a backout: reads every run; changes nothing, as `DuplicateIndex.without`.
+        """
+        gone = np.unique(np.stack([file_id, record_offset], axis=1), axis=0)
+        found: list[tuple[str, memoryview | None]] = []
+        for run in self._runs:
+            mine = np.flatnonzero(np.isin(run.rows[:, kernel.FILE], gone[:, 0]))
+            places = run.rows[mine][:, [kernel.FILE, kernel.OFFSET]]
+            mine = mine[(places[:, None] == gone[None]).all(axis=2).any(axis=1)] if mine.size else mine
+            if mine.size:
+                kept = np.delete(run.rows, mine, axis=0)
+                found.append((run.name, write_run(kept).view(np.uint8).data if len(kept) else None))
+        return found
+
     def plan_merge(self, oldest_us: int) -> OnlineMerge | None:
         """The next merge that is due: runs that have expired, or as many of like size as are merged at once."""
         settled = [run for run in self._runs if run.name not in self._unsettled]
@@ -123,8 +139,8 @@ class OnlineIndex:
 def rows_of_grants(grants: Cells) -> I64:
     """Rows of the index for rows of the ledger's `grant` table: what each reports, or that it asked, and what closes.
 
-    A row is found by its charging id; of IMS by the ICID; a message by party and time; all but the first also by the
-    text of the session key, which is how our own CHF-CDRs name the session.
+    A row is found by its charging id; of IMS by the ICID; a message by party and time; those without charging id and
+    gateway also by the text of the session key, which is how our own CHF-CDRs name the session.
     """
     kind, used = grants["kind"], grants["used"]
     event = kind == RequestKind.EVENT
@@ -160,14 +176,14 @@ def _keyed(rows: I64, grants: Cells) -> list[I64]:
     icid = (grants["icid_hi"] != ABSENT) | (grants["icid_lo"] != ABSENT)
     bearer = (grants["charging_id"] != ABSENT) & ~message & ~icid
     mine = message & (rows[:, kernel.SERVICE_ID] != ABSENT)
+    party = party_keys(grants["service_id"], grants["direction"], rows[:, kernel.UNTIL] // BUCKET_US)
+    text = reference_keys(*session_text_keys(grants["session_hi"], grants["session_lo"]))
     found = []
     for chosen, by, keys in (
             (bearer, kernel.BY_CHARGING_ID, charging_keys(grants["charging_id"])),
             (icid, kernel.BY_REFERENCE, reference_keys(grants["icid_hi"], grants["icid_lo"])),
-            (mine, kernel.BY_PARTY, party_keys(grants["service_id"], grants["direction"],
-                                               rows[:, kernel.UNTIL] // BUCKET_US)),
-            (~bearer, kernel.BY_REFERENCE, reference_keys(*session_text_keys(grants["session_hi"],
-                                                                             grants["session_lo"])))):
+            (mine, kernel.BY_PARTY, party),
+            (~bearer | (grants["gateway_address"] == ABSENT), kernel.BY_REFERENCE, text)):
         part = rows[chosen].copy()
         part[:, kernel.KEY], part[:, kernel.BY] = keys[chosen], by
         if by == kernel.BY_REFERENCE and chosen is icid:  # the legs of a call share it

@@ -41,6 +41,8 @@ FATES = {
     "duplicate": "recognised as a repetition",
     "filtered": "not charged, by the stream's declaration",
     "matched": "charged online already",
+    "matched_part": "in part charged online already",
+    "awaiting": "waits, or waited, for what is charged online",
     "held": "held until its session is complete",
     "merged": "merged into an event of its session",
 }

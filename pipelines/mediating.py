@@ -31,7 +31,7 @@ from pipelines.ledger import Ledger, Rows, StagedFile
 from pipelines.ledger.log import Positions
 from pipelines.ledger.sql import open_duckdb
 from pipelines.online_grants import OnlineGrants
-from pipelines.reading import Batch, FileProgress, file_audit
+from pipelines.reading import OFFSET_BITS, Batch, FileProgress, file_audit
 from pipelines.served_home import ServedVault
 from pipelines.vault import Vault
 from reference_data.snapshot import Snapshot
@@ -195,6 +195,16 @@ class Mediator:
             if payload is not None:
                 staged.append(self._stream.stage_bytes("duplicates", RUNS, payload))
                 self._have_run(staged[-1].entry.path, lambda payload=payload: bytes(payload))
+        for name, payload in self._memory.online.index.without(*places):
+            removed.append(name)
+            if payload is not None:
+                staged.append(self._stream.stage_bytes("online", ONLINE_RUNS, payload))
+                self._have_run(staged[-1].entry.path, lambda payload=payload: bytes(payload))
+        waiting = self._memory.online.whole()
+        of_delivery = np.isin(_joint(waiting["file_id"], waiting["record_offset"]), _joint(*places))
+        removed += [file.path for file in self._stream.files(AWAITING_TABLE)]
+        if not of_delivery.all():
+            staged.append(self._stream.stage(AWAITING_TABLE, Rows(waiting.where(~of_delivery), self._lexicon.labels)))
         partials, sessions = self._memory.partials(), next(correction.tables("forgotten_session"))
         keys = set(zip(*(sessions[name].to_numpy().astype(np.uint64).view(np.int64).tolist()
                          for name in ("session_hi", "session_lo")), strict=True))
@@ -203,13 +213,13 @@ class Mediator:
             np.bool_)) for cells in (partials.held, partials.sessions)))
         removed += [file.path for table in STATE_TABLES for file in self._stream.files(table)]
         staged += self._stage_partials(kept)
-        staged += self._stage_forgotten(position, correction, partials.held, keys, places)
+        staged += self._stage_forgotten(position, correction, partials.held, keys, places, waiting.where(of_delivery))
         reached("backout.staged")
         self._stream.commit(staged, removed=removed, positions={BACKOUT: (self.backed_out, position + 1)},
                             kind=BACKOUT)
 
     def _stage_forgotten(self, position: int, correction: Correction, held: Cells, keys: set[tuple[int, int]],
-                         places: Sequence[I64]) -> list[StagedFile]:
+                         places: Sequence[I64], waiting: Cells) -> list[StagedFile]:
         """Rows that say what was forgotten: files, held containers, and rows of suspense that are closed."""
         staged = []
         files = next(correction.tables("forgotten_file"))
@@ -217,9 +227,12 @@ class Mediator:
             cells = Cells.empty(BACKED_OUT_FILE, files.num_rows)
             cells["file_id"], cells["journal_position"] = files["file_id"].to_numpy(), position
             staged.append(self._stream.stage("backed_out_file", cells.to_arrow()))
-        gone = held.where(np.array([key in keys for key in zip(held["session_hi"].tolist(), held["session_lo"].tolist(),
-                                                               strict=True)], np.bool_))
-        if len(gone):
+        of_sessions = held.where(np.array([key in keys for key in zip(held["session_hi"].tolist(),
+                                                                      held["session_lo"].tolist(), strict=True)],
+                                          np.bool_))
+        for gone in (of_sessions, waiting):
+            if not len(gone):
+                continue
             cells = Cells.empty(WITHDRAWN, len(gone), fill=0)
             for name in ("source", "file_id", "record_offset", "record_length", "container_index", "event_id_hi",
                          "event_id_lo", "quantity"):
@@ -358,6 +371,11 @@ class Mediator:
             self._disk.make_dir(local.parent)
             self._disk.write_new(local, [payload()])
             self._disk.sync_dir(local.parent)
+
+
+def _joint(file_id: I64, record_offset: I64) -> I64:
+    """Places of records as one number."""
+    return file_id << OFFSET_BITS | record_offset
 
 
 def _state(memory: dict[str, Any], open_file: FileProgress | None) -> dict[str, Any]:

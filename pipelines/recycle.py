@@ -226,6 +226,7 @@ def _outcomes(taken: TakenUp, result: Mediated, charged: Charged) -> list[Outcom
 
     note(result.merged, "merged", [""] * len(result.merged))
     note(result.duplicate, "duplicate", [""] * len(result.duplicate))
+    note(result.matched, "matched", [""] * len(result.matched))
     note(result.filtered, "filtered", [FilterReason(r).name.lower() for r in result.filtered["reason"].tolist()])
     rated = charged.rated.where(charged.rated["leg"] == 0)
     note(rated, "rated", [""] * len(rated), rated["charge_nanos"])

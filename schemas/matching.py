@@ -2,6 +2,7 @@
 
 from schemas.codes import RecordType, Service
 from schemas.columns import Column, ColumnSet
+from schemas.online import GRANT
 from schemas.usage import ORIGIN, USAGE
 
 # Containers whose online session is still open, and that no report covers yet: class "held". The row with `decided`
@@ -26,4 +27,19 @@ MATCHED_PART = ColumnSet("matched_part", 1, (
     Column("matched_quantity", "int64", "what of it was charged online", nullable=False),
     Column("matched_event_hi", "uint64", "the event that was charged instead", nullable=False),
     Column("matched_event_lo", "uint64", "lower half", nullable=False),
+))
+
+# Files of CDRs of our own, and the online sessions whose next record is not written yet: their reports since the last.
+CDR_FILE = ColumnSet("cdr_file", 1, (
+    Column("file_name", "label", "its name", nullable=False),
+    Column("file_sequence", "int64", "its sequence number", nullable=False),
+    Column("record_count", "int64", "records in it", nullable=False),
+    Column("file_octets", "int64", "octets of it", nullable=False),
+    Column("closure_reason", "int16", "why it was closed (TS 32.297 6.1.1)", nullable=False),
+    Column("journal_position", "int64", "it has what was charged online before this position", nullable=False),
+))
+CDR_SESSION = ColumnSet("cdr_session", 1, (
+    *GRANT.columns,
+    Column("opened_us", "time", "when its next record opens", nullable=False),
+    Column("partials", "int64", "records that it has already", nullable=False),
 ))

@@ -98,7 +98,11 @@ class Client:
 
     def __enter__(self) -> "Client":
         self.node.start()
-        self.application.wait_for_ready(10)
+        try:
+            self.application.wait_for_ready(10)
+        except BaseException:
+            self.__exit__()  # else its threads go on for ever
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -37,9 +37,9 @@ class Served:
                 stdout=log, stderr=log, env=os.environ | {"TARIFA_TRACE": "1"})
         self.port = 0
         for _ in range(6000):
-            found = {line["event"]: line for line in self.said}
-            if "ready" in found:
-                self.port = int(found["listening"]["address"].rpartition(":")[2])
+            if any(line["event"] == "ready" for line in self.said):
+                self.port = next(int(line["address"].rpartition(":")[2]) for line in self.said
+                                 if line.get("front_end") == "gy")
                 break
             assert self._process.poll() is None, self._log.read_text()
             time.sleep(0.05)
@@ -68,7 +68,7 @@ def listen_anywhere(operator: Path) -> None:
     """The sample's serve.yaml, at a port that is free."""
     path = operator / "serve.yaml"
     serve = yaml.safe_load(path.read_text())
-    serve["gy"]["listen"] = "127.0.0.1:0"
+    serve["gy"]["listen"] = serve["operate"]["listen"] = "127.0.0.1:0"
     path.write_text(yaml.safe_dump(serve))
 
 

@@ -11,19 +11,22 @@ from schemas.hashing import absorb_hi_nb, absorb_lo_nb, bytes_hash_nb
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, I64_OUT, U8_IN, kernel
 
 ABSENT = -1
-# Words of a row. KIND: what it says; BY: under which sort of key; WITNESS: kind of CDR that a share was taken by.
+# Words of a row. KIND: what it says; BY: under which sort of key; WITNESS: kind of CDR that a share was taken by, FILE
+# and OFFSET its record.
 (KEY, SINCE, UNTIL, KIND, BY, SESSION_HI, SESSION_LO, RATING_GROUP, SERVICE_IDENTIFIER, GATEWAY, SERVICE_ID, MSISDN,
- IMSI, DIRECTION, QUANTITY, EVENT_HI, EVENT_LO, WITNESS) = range(18)
-WIDTH = 18
-REPORT, WORD, CLOSED, TAKEN = range(4)  # usage, a request without, the session's end, a share that a CDR has taken
+ IMSI, DIRECTION, QUANTITY, EVENT_HI, EVENT_LO, WITNESS, FILE, OFFSET) = range(20)
+WIDTH = 20
+# KIND: usage, a request without, the session's end, a share that a CDR has taken, and one of a CDR that reports cover
+# only in part.
+REPORT, WORD, CLOSED, TAKEN, STRADDLED = range(5)
 BY_CHARGING_ID, BY_REFERENCE, BY_PARTY = range(3)
 KEYS = 4  # by charging id, by reference, by party in two stretches of time
 # What is asked of a container.
 (A_START, A_END, A_QUANTITY, A_RATING_GROUP, A_SERVICE_IDENTIFIER, A_GATEWAY, A_SERVICE_ID, A_MSISDN, A_IMSI,
- A_DIRECTION, A_WITNESS, A_MARK, A_WAIT, A_TOLERANCE, A_WINDOW) = range(15)
-ASKED = 15
+ A_DIRECTION, A_WITNESS, A_FILE, A_OFFSET, A_MARK, A_WAIT, A_TOLERANCE, A_WINDOW) = range(17)
+ASKED = 17
 CHARGED, MATCHED, PART, WAITS = range(4)
-SLOTS = 8  # stretches of online reports that one container may take shares of
+NOTHING, TOUCHED, LIMITED, WHOLE = range(4)  # how much of a container online reports cover
 
 
 @kernel(types.void(I64_IN, I64_IN, I64_OUT))
@@ -99,7 +102,7 @@ def _same_party_nb(row, asked, i, unknown):
 @kernel(None)
 def _concerns_nb(row, asked, i):
     """Whether a row under one of the container's keys is of its usage."""
-    if row[KIND] == TAKEN and row[WITNESS] != asked[A_WITNESS, i]:
+    if row[KIND] >= TAKEN and row[WITNESS] != asked[A_WITNESS, i]:
         return False
     if row[DIRECTION] != ABSENT and asked[A_DIRECTION, i] != ABSENT and row[DIRECTION] != asked[A_DIRECTION, i]:
         return False
@@ -116,19 +119,17 @@ def _concerns_nb(row, asked, i):
     if row[KIND] == CLOSED:
         return True
     group, service = asked[A_RATING_GROUP, i], asked[A_SERVICE_IDENTIFIER, i]
-    if row[RATING_GROUP] == ABSENT:
-        # Usage that was reported without a rating group is all that the session had.
-        if row[KIND] == WORD and group != ABSENT:
-            return False
-    elif row[RATING_GROUP] != group and (group != ABSENT or row[BY] == BY_CHARGING_ID):
+    # Usage that was reported without a rating group is all that the session had.
+    if row[RATING_GROUP] != ABSENT and row[RATING_GROUP] != group and (
+            group != ABSENT or row[BY] == BY_CHARGING_ID):
         return False
     return row[SERVICE_IDENTIFIER] == ABSENT or service == ABSENT or row[SERVICE_IDENTIFIER] == service
 
 
 @kernel(None)
 def _before_nb(rows, a, b):
-    """Order of reports: since, until, event."""
-    for word in (SINCE, UNTIL, EVENT_HI, EVENT_LO):
+    """Order of reports: since and event, which are the same when those behind it were joined to it."""
+    for word in (SINCE, EVENT_HI, EVENT_LO, UNTIL):
         if rows[a, word] != rows[b, word]:
             return rows[a, word] < rows[b, word]
     return False
@@ -143,12 +144,20 @@ def _overlap_nb(since, until, start, end):
 
 
 @kernel(None)
+def _asked_nb(row, asked, i):
+    """Whether a row, no share, says that its session asked for this usage, or reported it. A request that names no
+    rating group has asked for none."""
+    return row[KIND] == REPORT or (row[KIND] == WORD and (row[RATING_GROUP] != ABSENT
+                                                         or asked[A_RATING_GROUP, i] == ABSENT))
+
+
+@kernel(None)
 def _open_nb(rows, chosen, count, asked, i):
     """Whether an online session that asked for this usage may still report it: begun, not closed, and not heard of
     since the container's end."""
     for a in range(count):
         row = rows[chosen[a]]
-        if row[KIND] == TAKEN or row[KIND] == CLOSED or row[SINCE] > asked[A_END, i]:
+        if not _asked_nb(row, asked, i) or row[SINCE] > asked[A_END, i]:
             continue
         last, closed = row[UNTIL], False
         for b in range(count):
@@ -156,7 +165,7 @@ def _open_nb(rows, chosen, count, asked, i):
             if other[SESSION_HI] == row[SESSION_HI] and other[SESSION_LO] == row[SESSION_LO]:
                 if other[KIND] == CLOSED:
                     closed = True
-                elif other[KIND] != TAKEN:
+                elif _asked_nb(other, asked, i):
                     last = max(last, other[UNTIL])
         if not closed and last < asked[A_END, i] - asked[A_TOLERANCE, i]:
             return True
@@ -222,64 +231,101 @@ def _gather_nb(asked, keys, first, stop, rows, base, newest, before, order, i):
 
 
 @kernel(None)
-def _cover_nb(asked, rows, order, count, i, slots):
-    """Stretches of uninterrupted online reports that the container has time in common with, at most SLOTS, in order:
-    first report, since, until, and what of their quantity no CDR has taken yet. Returns (how many, whether the last
-    one has all of it in it)."""
-    start, end, tolerance = asked[A_START, i], asked[A_END, i], asked[A_TOLERANCE, i]
-    found, a = 0, 0
-    while a < count:
+def _cover_message_nb(rows, order, count, cover):
+    """A message: one that was charged online for one, the earliest that is left."""
+    for a in range(count):
         report = order[a]
-        a += 1
-        if rows[report, KIND] != REPORT:
+        if rows[report, KIND] != REPORT or rows[report, BY] != BY_PARTY:
             continue
-        since, until, left = rows[report, SINCE], rows[report, UNTIL], rows[report, QUANTITY]
-        message = rows[report, BY] == BY_PARTY
-        while not message and a < count and (rows[order[a], KIND] != REPORT
-                                             or rows[order[a], SINCE] <= until + tolerance):
-            if rows[order[a], KIND] == REPORT:
-                until = max(until, rows[order[a], UNTIL])
-                left += rows[order[a], QUANTITY]
-            a += 1
-        inside = start >= since - tolerance and end <= until + tolerance
-        if not message and not inside and not _overlap_nb(since, until, start, end):
-            continue
+        left = rows[report, QUANTITY]
         for b in range(count):
             other = rows[order[b]]
-            if other[KIND] != TAKEN:
-                continue
-            if message:
-                if other[EVENT_HI] == rows[report, EVENT_HI] and other[EVENT_LO] == rows[report, EVENT_LO]:
-                    left -= other[QUANTITY]
-            elif _overlap_nb(since, until, other[SINCE], other[UNTIL]):
+            if other[KIND] >= TAKEN and other[EVENT_HI] == rows[report, EVENT_HI] and \
+                    other[EVENT_LO] == rows[report, EVENT_LO]:
                 left -= other[QUANTITY]
-        if message:  # one for one, the earliest that is left
-            if left <= 0:
-                continue
-            inside = left >= asked[A_QUANTITY, i]
-        slots[found, 0], slots[found, 1], slots[found, 2], slots[found, 3] = report, since, until, max(left, 0)
-        found += 1
-        if inside:
-            return found, True
-        if found == SLOTS:
-            break
-    return found, False
+        if left > 0:
+            cover[0], cover[1], cover[2], cover[3] = report, rows[report, SINCE], rows[report, UNTIL], left
+            return LIMITED
+    return NOTHING
 
 
 @kernel(None)
-def _take_nb(asked, keys, first, stop, rows, base, newest, before, taken, took, slots, slot, part, i):
-    """Note that the container has taken a share of a stretch: for those behind it, and to be kept."""
-    place, report = base + took, slots[slot, 0]
+def _cover_nb(asked, rows, order, count, i, cover):
+    """What online reports cover of a container: NOTHING; TOUCHED, where they have time in common; WHOLE or LIMITED,
+    when one stretch of uninterrupted reports has all of its time in it.
+
+    cover: first report, since and until of the stretches concerned, and what of their quantity no CDR has taken.
+    Of stretches that a container was only partly in, nobody can say how much each should have had: it got what was
+    there, and containers inside get what is left, of all that it connects: so charges and online usage add up.
+    """
+    start, end, tolerance = asked[A_START, i], asked[A_END, i], asked[A_TOLERANCE, i]
+    cover[0], cover[1], cover[2], cover[3] = ABSENT, 0, 0, 0
+    a = 0
+    while a < count:
+        row = order[a]
+        if (rows[row, KIND] != REPORT and rows[row, KIND] != STRADDLED) or rows[row, BY] == BY_PARTY:
+            a += 1
+            continue
+        # A pool: stretches that containers between them connect. Those of its stretches that touch the container count.
+        pool_since, pool_until, left, straddled = rows[row, SINCE], rows[row, UNTIL], np.int64(0), False
+        first, since, until, touched, inside = np.int64(ABSENT), np.int64(0), np.int64(0), False, False
+        while a <= count:
+            row = order[a] if a < count else ABSENT
+            if row != ABSENT and ((rows[row, KIND] != REPORT and rows[row, KIND] != STRADDLED)
+                                  or rows[row, BY] == BY_PARTY):
+                a += 1
+                continue
+            report = row != ABSENT and rows[row, KIND] == REPORT
+            if report and first != ABSENT and rows[row, SINCE] <= until + tolerance:
+                until = max(until, rows[row, UNTIL])
+                pool_until = max(pool_until, until)
+                left += rows[row, QUANTITY]
+                a += 1
+                continue
+            here = row != ABSENT and rows[row, SINCE] <= pool_until
+            if here and not report:
+                pool_until = max(pool_until, rows[row, UNTIL])
+                straddled = straddled or rows[row, QUANTITY] > 0
+                a += 1
+                continue
+            if first != ABSENT:  # the stretch ends
+                now_inside = start >= since - tolerance and end <= until + tolerance
+                if now_inside or _overlap_nb(since, until, start, end):
+                    if cover[0] == ABSENT or now_inside:
+                        cover[0], cover[1] = first, since
+                    cover[2] = until
+                    touched, inside = True, inside or now_inside
+                first = np.int64(ABSENT)
+            if not here:
+                break
+            first, since, until = row, rows[row, SINCE], rows[row, UNTIL]
+            pool_until = max(pool_until, until)
+            left += rows[row, QUANTITY]
+            a += 1
+        if not touched:
+            continue
+        for b in range(count):
+            other = rows[order[b]]
+            if other[KIND] >= TAKEN and other[BY] != BY_PARTY and \
+                    _overlap_nb(pool_since, pool_until, other[SINCE], other[UNTIL]):
+                left -= other[QUANTITY]
+        cover[3] += max(left, 0)
+        if inside:
+            return LIMITED if straddled else WHOLE
+    return NOTHING if cover[0] == ABSENT else TOUCHED
+
+
+@kernel(None)
+def _take_nb(asked, keys, first, stop, rows, base, newest, before, taken, took, cover, kind, part, i):
+    """Note that the container has taken a share of online reports: for those behind it, and to be kept."""
+    place, report = base + took, cover[0]
     for word in range(WIDTH):
         rows[place, word] = rows[report, word]
-    rows[place, KIND], rows[place, QUANTITY], rows[place, WITNESS] = TAKEN, part, asked[A_WITNESS, i]
+    rows[place, KIND], rows[place, QUANTITY], rows[place, WITNESS] = kind, part, asked[A_WITNESS, i]
+    rows[place, FILE], rows[place, OFFSET] = asked[A_FILE, i], asked[A_OFFSET, i]
     if rows[report, BY] != BY_PARTY:
-        since, until = slots[slot, 1], slots[slot, 2]
-        rows[place, SINCE] = min(max(asked[A_START, i], since), until)
-        rows[place, UNTIL] = max(min(asked[A_END, i], until), since)
-        if rows[report, RATING_GROUP] != ABSENT:
-            rows[place, RATING_GROUP] = asked[A_RATING_GROUP, i]
-            rows[place, SERVICE_IDENTIFIER] = asked[A_SERVICE_IDENTIFIER, i]
+        rows[place, SINCE] = min(max(asked[A_START, i], cover[1]), cover[2])
+        rows[place, UNTIL] = max(min(asked[A_END, i], cover[2]), cover[1])
     for word in range(WIDTH):
         taken[took, word] = rows[place, word]
     for k in range(KEYS):
@@ -290,16 +336,16 @@ def _take_nb(asked, keys, first, stop, rows, base, newest, before, taken, took, 
             break
 
 
-@kernel(types.int64(CELLS_IN, CELLS_IN, I64_IN, I64_IN, CELLS_OUT, types.int64, I64_OUT, I64_OUT, I64_OUT, CELLS_OUT,
+@kernel(types.int64(CELLS_IN, CELLS_IN, I64_IN, I64_IN, CELLS_OUT, types.int64, I64_OUT, I64_OUT, I64_OUT, I64_OUT,
                     I64_OUT, I64_OUT, CELLS_OUT, CELLS_OUT))
-def match_nb(asked, keys, first, stop, rows, base, order, newest, before, slots, verdict, share, event, taken):
+def match_nb(asked, keys, first, stop, rows, base, order, newest, before, cover, verdict, share, event, taken):
     """What becomes of containers, in their order.
 
     asked (ASKED, n); keys (KEYS, n) places in first and stop (k,), ABSENT for none: [first, stop) are the rows of a
-    key. rows (base + SLOTS * n, WIDTH): from `base` on, room for shares taken here. order: scratch, as many as rows.
-    newest (k,) ABSENT, before (SLOTS * n,): chains of shares taken here. slots (SLOTS, 4): scratch.
+    key. rows (base + n, WIDTH): from `base` on, room for shares taken here. order: scratch, as many as rows.
+    newest (k,) ABSENT, before (n,): chains of shares taken here. cover (4,): scratch.
     Out: verdict (n,); share (n,) of the quantity, charged online; event (2, n) the report that begins what covers it;
-    taken (SLOTS * n, WIDTH) rows to be kept. Returns how many there are.
+    taken (n, WIDTH) rows to be kept. Returns how many there are.
     """
     took = 0
     for i in range(verdict.size):
@@ -307,25 +353,19 @@ def match_nb(asked, keys, first, stop, rows, base, order, newest, before, slots,
         verdict[i], share[i] = CHARGED, 0
         event[0, i] = event[1, i] = ABSENT
         count = _gather_nb(asked, keys, first, stop, rows, base, newest, before, order, i)
-        found, whole = _cover_nb(asked, rows, order, count, i, slots)
-        if not whole and asked[A_MARK, i] < asked[A_END, i] + asked[A_WAIT, i] and \
+        covered = _cover_message_nb(rows, order, count, cover)
+        if covered == NOTHING:
+            covered = _cover_nb(asked, rows, order, count, i, cover)
+        if covered <= TOUCHED and asked[A_MARK, i] < asked[A_END, i] + asked[A_WAIT, i] and \
                 _open_nb(rows, order, count, asked, i):
             verdict[i] = WAITS
             continue
-        need = quantity
-        for slot in range(found):
-            last = whole and slot == found - 1
-            part = need if last and rows[slots[slot, 0], BY] != BY_PARTY else min(need, slots[slot, 3])
-            if part == 0 and not (last or quantity == 0):
-                continue
-            if event[0, i] == ABSENT and event[1, i] == ABSENT:
-                event[0, i], event[1, i] = rows[slots[slot, 0], EVENT_HI], rows[slots[slot, 0], EVENT_LO]
-            _take_nb(asked, keys, first, stop, rows, base, newest, before, taken, took, slots, slot, part, i)
-            took += 1
-            need -= part
-            share[i] += part
-            if need == 0:
-                break
-        if event[0, i] != ABSENT or event[1, i] != ABSENT:
-            verdict[i] = MATCHED if need == 0 else PART
+        part = np.int64(0) if covered == NOTHING else quantity if covered == WHOLE else min(quantity, cover[3])
+        if covered == NOTHING or (part == 0 and quantity > 0):
+            continue
+        verdict[i], share[i] = MATCHED if part == quantity else PART, part
+        event[0, i], event[1, i] = rows[cover[0], EVENT_HI], rows[cover[0], EVENT_LO]
+        _take_nb(asked, keys, first, stop, rows, base, newest, before, taken, took, cover,
+                 STRADDLED if covered == TOUCHED else TAKEN, part, i)
+        took += 1
     return took

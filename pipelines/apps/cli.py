@@ -11,6 +11,7 @@ from rich.markup import escape
 from pipelines.apps import (
     account_commands,
     api_commands,
+    cdr_commands,
     check_commands,
     compare_commands,
     correct_commands,
@@ -24,6 +25,7 @@ from pipelines.apps import (
     sql_commands,
     suspense_commands,
     tariff_commands,
+    top_commands,
 )
 from schemas.errors import ChargingError, InvariantError
 
@@ -31,7 +33,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Network files in, a verified Parquet ledger out; every record and every cent accounted for.")
 for module in (run_commands, quote_commands, explain_commands, suspense_commands, sql_commands, ledger_commands,
                check_commands, tariff_commands, erase_commands, correct_commands, compare_commands, import_commands,
-               serve_commands, account_commands, api_commands):
+               serve_commands, account_commands, api_commands, cdr_commands, top_commands):
     module.register(app)
 
 

@@ -23,7 +23,7 @@ from pipelines.ledger.sql import open_duckdb
 from schemas.codes import CorrectionKind
 from schemas.errors import LedgerError
 
-_TIMED = ("usage", "suspense", "filtered", "held")
+_TIMED = ("usage", "suspense", "filtered", "held", "matched", "awaiting")
 _PLACED = (*_TIMED, "duplicate", "merged")
 
 
@@ -61,7 +61,8 @@ def _wanted(connection: duckdb.DuckDBPyConnection, ledger: Ledger, delivery: Del
     connection.execute("""
         CREATE TEMP TABLE sessions AS SELECT DISTINCT session_hi, session_lo FROM (
             SELECT * FROM usage UNION ALL BY NAME SELECT * FROM held UNION ALL BY NAME SELECT * FROM suspense
-            UNION ALL BY NAME SELECT * FROM filtered) u
+            UNION ALL BY NAME SELECT * FROM filtered UNION ALL BY NAME SELECT * FROM matched
+            UNION ALL BY NAME SELECT * FROM awaiting) u
         WHERE (u.file_id, u.record_offset) IN (SELECT (file_id, record_offset) FROM chosen)
            OR (u.event_id_hi, u.event_id_lo) IN (SELECT (event_id_hi, event_id_lo) FROM events)""")
     _check_alone(connection)

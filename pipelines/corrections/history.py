@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.archive import Archive
-from pipelines.charging.node import LEGS, OPENING, OWN_COMMANDS
+from pipelines.charging.node import LEGS, ONLINE, OPENING, OWN_COMMANDS
 from pipelines.commands import Command, read_commands, to_journal
 from pipelines.corrections.correction import KIND as CORRECT
 from pipelines.corrections.kept import OPENED, Opened, opened_from_folder, read_opened
@@ -78,6 +78,12 @@ class History:
         before = 0
         for entry in self._charging:
             if "journal" not in entry.positions:
+                continue
+            if entry.op == ONLINE:
+                if entry.added:
+                    raise LedgerError("this ledger has usage that was charged in real time, or while requests were "
+                                      "answered", "usage that runs charged alone",
+                                      "it cannot be charged again yet: correct by commands")
                 continue
             first, stop = entry.positions["journal"]
             version = int(entry.state.get("mediation_version", 0))

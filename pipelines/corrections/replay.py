@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.charging.groups import is_own
-from pipelines.charging.node import CLOSE_AFTER, LEGS, OPENING, REMEMBER
+from pipelines.charging.node import CLOSE_AFTER, LEGS, OPENING, REMEMBER, SERVING
 from pipelines.collect import COMMANDS
 from pipelines.corrections.history import Group, History, is_correction
 from pipelines.corrections.kept import accounts_among
@@ -83,7 +83,7 @@ class Replay:
             self._tell(charge(rows, start, stop, group.block, tariffs, self.book, self._history.labels), tariffs)
 
     def _command(self, group: Group, position: int, content: dict[str, Any]) -> None:
-        if is_correction(content):
+        if is_correction(content) or (content.get("kind") == SERVING and "line" not in content):
             return
         if content.get("kind") == OPENING and "line" not in content:
             tariffs = self._layers.at(group.reference, position, None)

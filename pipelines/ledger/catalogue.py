@@ -13,7 +13,7 @@ from schemas.audit import BACKED_OUT_FILE, COLLECTED, COMMAND, FILE_AUDIT, SEQUE
 from schemas.columns import ColumnSet
 from schemas.errors import LedgerError
 from schemas.identity_change import IDENTITY_CHANGE
-from schemas.matching import AWAITING, MATCHED_PART
+from schemas.matching import AWAITING, CDR_FILE, CDR_SESSION, MATCHED_PART
 from schemas.online import GRANT
 from schemas.rated import (
     ACCOUNT_STATE,
@@ -32,7 +32,7 @@ SCRIPT = "ledger.sql"
 KNOWN: tuple[ColumnSet, ...] = (USAGE, SUSPENSE, DUPLICATE, FILTERED, MATCHED, HELD, MERGED, FILE_AUDIT, RATED, POSTING,
                                 BALANCE, COLLECTED, COMMAND, SEQUENCE_GAP, OPEN_SESSION, SETTLED, CORRECTION, WITHDRAWN,
                                 BACKED_OUT_FILE, NOTIFICATION, ACCOUNT_STATE, LEG_SUSPENSE, GRANT, AWAITING,
-                                MATCHED_PART, IDENTITY_CHANGE)
+                                MATCHED_PART, IDENTITY_CHANGE, CDR_FILE, CDR_SESSION)
 _REMEDY = "remove it: the next run writes it again"
 _VIEWS_MARK = "-- views --\n"
 # Views over views: what they need, and what they say. Rows of one key say the same: which of them is open is all one.
@@ -51,6 +51,39 @@ DERIVED: dict[str, tuple[tuple[str, ...], str]] = {
                  FROM leg_suspense WHERE revision % 2 = 0)
     SELECT numbered.* EXCLUDE (place) FROM numbered LEFT JOIN done USING (event_id_hi, event_id_lo, leg)
     WHERE place > coalesce(closed, 0)"""),
+    # What was charged online, per session and rating group, and what CDRs have said of the same usage so far.
+    "online_usage": (("grant", "matched", "matched_part", "backed_out_file"), """
+    WITH reports AS (
+        SELECT *, CASE WHEN kind <> 'event' OR used IS NOT NULL THEN used
+                       WHEN action = 'direct_debiting' AND result_code = 2001 THEN granted END AS reported
+        FROM "grant"),
+    online AS (
+        SELECT session_hi, session_lo, rating_group, service, any_value(unit) AS unit,
+               max(account_id) AS account_id, max(charging_id) AS charging_id,
+               min(coalesce(used_since_us, event_time_us, received_us)) AS since,
+               max(coalesce(event_time_us, received_us)) AS until, sum(reported) AS online_quantity
+        FROM reports WHERE reported IS NOT NULL GROUP BY ALL),
+    closed AS (
+        SELECT session_hi, session_lo, bool_or(kind IN ('termination', 'event') OR released) AS closed
+        FROM "grant" GROUP BY ALL),
+    events AS (
+        SELECT event_id_hi AS matched_event_hi, event_id_lo AS matched_event_lo, any_value(session_hi) AS session_hi,
+               any_value(session_lo) AS session_lo, any_value(rating_group) AS rating_group,
+               any_value(service) AS service
+        FROM reports WHERE reported IS NOT NULL GROUP BY ALL),
+    told AS (
+        SELECT file_id, matched_event_hi, matched_event_lo, record_type, quantity FROM matched
+        UNION ALL SELECT file_id, matched_event_hi, matched_event_lo, record_type, matched_quantity FROM matched_part),
+    cdrs AS (
+        SELECT session_hi, session_lo, rating_group, service, record_type, count(*) AS containers,
+               sum(quantity) AS cdr_quantity
+        FROM told JOIN events USING (matched_event_hi, matched_event_lo)
+        WHERE file_id NOT IN (SELECT file_id FROM backed_out_file) GROUP BY ALL)
+    SELECT o.*, coalesce(c.closed, false) AS closed, record_type, coalesce(containers, 0) AS containers,
+           coalesce(cdr_quantity, 0) AS cdr_quantity, coalesce(cdr_quantity, 0) - online_quantity AS difference
+    FROM online o LEFT JOIN closed c USING (session_hi, session_lo)
+    LEFT JOIN cdrs d ON d.session_hi = o.session_hi AND d.session_lo = o.session_lo AND d.service = o.service
+        AND d.rating_group IS NOT DISTINCT FROM o.rating_group"""),
     "suspense_open": (("suspense", "settled"), f"""
     WITH done AS (SELECT {_SUSPENSE_KEY}, count(*) AS actions FROM settled GROUP BY ALL),
     numbered AS (SELECT *, row_number() OVER (PARTITION BY {_SUSPENSE_KEY}) AS place FROM suspense)

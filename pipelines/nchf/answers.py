@@ -127,9 +127,13 @@ def _set_threshold(said: MultipleUnitInformation, unit: int, threshold: int) -> 
 def _final(rules: ServiceRules, action: FinalAction) -> FinalUnitIndication:
     said = FinalUnitIndication(_ACTIONS[int(action)])
     if action == FinalAction.REDIRECT and rules.redirect_url:
-        said.redirectServer = RedirectServer("URL", rules.redirect_url)
+        is_sip = rules.redirect_url.startswith(("sip:", "sips:"))
+        said.redirectServer = RedirectServer("URI" if is_sip else "URL", rules.redirect_url)
     elif action == FinalAction.RESTRICT_ACCESS and rules.filter:
-        said.restrictionFilterRule = rules.filter
+        if rules.filter.startswith(("permit ", "deny ")):
+            said.restrictionFilterRule = rules.filter
+        else:
+            said.filterId = rules.filter
     return said
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
-import time
 from typing import Any, Protocol
+
+from granian._granian import RSGIProtocolClosed as ProtocolClosed
+from granian._granian import RSGIProtocolError as ProtocolError
 
 from pipelines.nchf.access import CONVERGED, OFFLINE, SPENDING, Door, NchfSettings
 from pipelines.nchf.charging import Charging
@@ -21,9 +23,11 @@ from pipelines.nchf.spending import SpendingLimits
 _LOG = logging.getLogger("tarifa.nchf")
 _JSON = [("content-type", "application/json")]
 _MOST_REFERENCE = 255
+_GONE = 499  # counted as this: whoever asked was gone before there was anything to answer
 # First segments of a path: scope, API, version, name of the collection.
 _CHARGING = {"nchf-convergedcharging": (CONVERGED, Api.CONVERGED, "v3", "chargingdata"),
              "nchf-offlineonlycharging": (OFFLINE, Api.OFFLINE, "v1", "offlinechargingdata")}
+_OFFLINE_PATH = "/nchf-offlineonlycharging/v1/offlinechargingdata"
 _SPENDING = "nchf-spendinglimitcontrol"
 
 
@@ -57,17 +61,22 @@ class NchfApp:
         self.stopping = False
         self.open = 0
         self.answered: dict[int, int] = {}
-        self.reading: dict[Any, float] = {}  # bodies that are awaited, and since when
+        self._turns = 0
+        self.reading: dict[Any, int] = {}  # bodies that are awaited, and since which turn
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         self.open += 1
         try:
             status, headers, body = await self._answer(scope, exchange)
         except ProblemError as error:
-            status, headers, body = error.status, [("content-type", PROBLEM), *error.headers], error.body()
+            status, body = error.status, error.body()
+            headers = [("content-type", _problem_type(scope.path, status)), *error.headers]
         except asyncio.CancelledError:  # the body did not come in time
             late = ProblemError(408, TIMED_OUT)
             status, headers, body = 408, [("content-type", PROBLEM)], late.body()
+        except (ProtocolClosed, ProtocolError):  # gone, with half of its body
+            self.answered[_GONE] = self.answered.get(_GONE, 0) + 1
+            return
         except Exception:  # our mistake: it costs this request alone, and is told without what was in it
             _LOG.exception("a request to %s failed", scope.path.partition("/chargingdata/")[0][:64])
             wrong = ProblemError(500, SYSTEM_FAILURE)
@@ -153,7 +162,7 @@ class NchfApp:
         if not size.isdigit() or int(size) > self.limits.body_octets:
             raise ProblemError(413, detail=f"more than {self.limits.body_octets} octets")
         coming = exchange()
-        self.reading[coming] = time.monotonic()
+        self.reading[coming] = self._turns
         try:
             body: bytes = await coming
         finally:
@@ -174,11 +183,20 @@ class NchfApp:
             raise ProblemError(408, TIMED_OUT) from None
         return b"".join(parts)
 
-    def sweep(self) -> None:
-        """Give up bodies that do not come."""
-        late = time.monotonic() - self.limits.body_s
+    def sweep(self, seconds: float) -> None:
+        """Called every so many seconds: give up bodies that do not come.
+
+        Turns are counted and not seconds: while the loop is busy with something long, bodies may have come unseen.
+        """
+        self._turns += 1
+        late = self._turns - self.limits.body_s / seconds
         for coming in [c for c, since in self.reading.items() if since < late]:
             coming.cancel()
+
+
+def _problem_type(path: str, status: int) -> str:
+    """Content type of an error: the official text of OfflineOnlyCharging has another for some (TS 32.291 A.3)."""
+    return "application/json" if status in (400, 403, 404) and path.startswith(_OFFLINE_PATH) else PROBLEM
 
 
 def _is_json(content_type: str) -> bool:

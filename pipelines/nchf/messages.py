@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 Uint32 = Annotated[int, Meta(ge=0, le=0xFFFFFFFF)]
 Uint64 = Annotated[int, Meta(ge=0, le=0x7FFFFFFFFFFFFFFF)]  # the standard has 64 bits; one fewer is counted here
-Count = Annotated[int, Meta(ge=0)]
+Volume = Annotated[int, Meta(ge=0, le=1 << 50)]  # of one report: beyond, somebody miscounted
 Time = Annotated[datetime, Meta(tz=True)]
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Word = Annotated[str, Meta(max_length=128)]
@@ -60,10 +60,10 @@ class UsedUnitContainer(Struct, gc=False):
     triggers: list[Trigger] | None = None
     triggerTimestamp: Time | None = None
     time: Uint32 | None = None
-    totalVolume: Uint64 | None = None
-    uplinkVolume: Uint64 | None = None
-    downlinkVolume: Uint64 | None = None
-    serviceSpecificUnits: Uint64 | None = None
+    totalVolume: Volume | None = None
+    uplinkVolume: Volume | None = None
+    downlinkVolume: Volume | None = None
+    serviceSpecificUnits: Volume | None = None
     eventTimeStamps: list[Time] | None = None
     pDUContainerInformation: PDUContainerInformation | None = None
 

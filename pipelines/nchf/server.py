@@ -5,6 +5,7 @@ granian reads and writes HTTP on a thread of its own, in Rust, and runs the appl
 
 import asyncio
 import contextlib
+import gc
 import socket
 from pathlib import Path
 
@@ -51,6 +52,8 @@ class NchfServer:
         self._task = asyncio.create_task(self._server.serve())
         self._sweeper = asyncio.create_task(self._sweep())
         await self._listening()
+        gc.collect()
+        gc.freeze()  # what has been loaded stays: walking it again and again took as long as charging
 
     async def _listening(self) -> None:
         for _ in range(200):
@@ -74,7 +77,7 @@ class NchfServer:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_S)
-            self.app.sweep()
+            self.app.sweep(_SWEEP_S)
 
     async def stop(self, drain_s: float = 5.0) -> None:
         """Answer what was asked, at most for so long, and close."""
@@ -82,6 +85,7 @@ class NchfServer:
         until = loop.time() + drain_s
         while self.app.open and loop.time() < until:
             await asyncio.sleep(0.01)
+        gc.unfreeze()
         if self._sweeper is not None:
             self._sweeper.cancel()
         if self._server is not None and self._task is not None:

@@ -69,7 +69,7 @@ class _SpendingLimitStatus(Struct, omit_defaults=True):
     expiry: str | None = None
 
 
-class _Termination(Struct):
+class _Termination(Struct, omit_defaults=True):
     supi: str
     termCause: str  # noqa: N815
     notifId: str | None = None  # noqa: N815

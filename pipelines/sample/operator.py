@@ -117,7 +117,7 @@ def _served() -> dict[str, object]:
     realm = "tarifa.example"
     peers = [{"host": f"{name}.{realm}", "realm": realm} for name in ("pgw-01", "smsc-01", "scscf-01")]
     return {"identity": {"host": f"ocs.{realm}", "realm": realm},
-            "gy": {"listen": "127.0.0.1:3868", "peers": peers}}
+            "gy": {"listen": "127.0.0.1:3868", "peers": peers}, "operate": {"listen": "127.0.0.1:9464"}}
 
 
 def _number_plan() -> dict[str, object]:

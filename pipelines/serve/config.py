@@ -47,13 +47,21 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls: Tls | None = None
 
 
+class Operate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Metrics, health, readiness; of this machine only."""
+
+    listen: str = "127.0.0.1:9464"
+
+
 class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """serve.yaml. identity: who we are. What has no section is not served. nchf: see its front end."""
+    """serve.yaml. identity: who we are in Diameter. What has no section is not served. commit_s: seconds between
+    commits to the ledger. nchf: see its front end."""
 
     identity: Names
     gy: Gy | None = None
     nchf: dict[str, object] | None = None
     api: Api | None = None
+    operate: Operate | None = None
     commit_s: float = 1.0
 
 

@@ -39,9 +39,11 @@ from pipelines.ledger.catalogue import product_schemas, publish
 from pipelines.online_entry import encode_requests
 from pipelines.serve.appender import Appender
 from pipelines.serve.behind import Behind
+from pipelines.serve.latency import Latency
 from pipelines.vault import Vault
 from rating.book import BalanceBook
 from rating.commands import KINDS
+from rating.kernels.layout import B_HOLDS
 from reference_data.accounts import load_accounts
 from reference_data.online import OnlineRules
 from reference_data.snapshot import Snapshot, load_snapshot
@@ -99,6 +101,7 @@ class _Asked:
     requests: Cells
     sightings: Sightings | None
     done: "asyncio.Future[Cells]"
+    at: float
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ class OnlineNode:
         self.charging.open_accounts()
         self.charging.tell(SERVING, reference=self.reference.content_hash)
         self.labels = self.charging.labels
-        self.counters = Counters()
+        self.counters, self.latency = Counters(), Latency()
         self.failure: BaseException | None = None
         self.on_command: list[Callable[[Mapping[str, object], CommandOutcome], None]] = []
         self._next = self.charging.journal_file.position
@@ -189,12 +192,19 @@ class OnlineNode:
         """Rows and commands that no tick has taken yet."""
         return sum(len(each.requests) for each in self._waiting.asked) + len(self._waiting.commanded)
 
+    @property
+    def running(self) -> bool:
+        """Whether requests are answered."""
+        return self._state == "running" and self.failure is None
+
     def figures(self) -> dict[str, object]:
         """What is going on, in numbers."""
         counters, behind = self.counters, self._behind
         return {"requests": counters.requests, "rows": counters.rows, "commands": counters.commands,
                 "ticks": counters.ticks, "slices": counters.slices, "waiting": self.waiting,
-                "open_sessions": self.book.online.open, "position": self._next, "uncommitted_rows": behind.rows,
+                "open_sessions": self.book.online.open, "held_sessions": int(self.book.scalars[B_HOLDS]),
+                "latency": list(self.latency.counts),
+                "position": self._next, "uncommitted_rows": behind.rows,
                 "tick_ms": round(1000 * counters.charging_s, 3), "durable_ms": round(1000 * counters.durable_s, 3),
                 "commit_s": round(behind.last_commit_s, 3), "snapshot_s": round(behind.last_snapshot_s, 3),
                 "snapshot_copy_s": round(behind.last_copy_s, 3)}
@@ -256,7 +266,7 @@ class OnlineNode:
             return Cells.empty(ANSWER)
         resolve(requests, self.charging.current)
         done: asyncio.Future[Cells] = self._loop.create_future()
-        self._waiting.asked.append(_Asked(requests, sightings, done))
+        self._waiting.asked.append(_Asked(requests, sightings, done, time.perf_counter()))
         self._schedule()
         return await done
 
@@ -419,13 +429,14 @@ class OnlineNode:
     def _tell(self, asked: Sequence[_Asked], answers: Cells | None, commanded: Sequence[_Commanded],
               outcomes: Sequence[CommandOutcome]) -> None:
         """Step 4. Whoever went away meanwhile is passed over: what was done is done."""
-        at = 0
+        at, now = 0, time.perf_counter()
         for each in asked:
             rows = len(each.requests)
             assert answers is not None
             own = answers.slice(at, at + rows)
             own["message"] = each.requests["message"]
             at += rows
+            self.latency.add(now - each.at, rows)
             if not each.done.done():
                 each.done.set_result(own)
         for one, outcome in zip(commanded, outcomes, strict=True):

@@ -1,7 +1,8 @@
 """A node with its front ends, from start to stop: what `tarifa serve` runs.
 
-Start: 1 the home is opened and recovered, 2 the node begins, 3 front ends listen. Stop, by a signal: 1 front ends
-take no more and answer what they have, 2 the node commits, leaves balances and a snapshot, 3 the home is given back.
+Start: 1 the home is opened and recovered, 2 kernels are loaded, 3 the node begins, 4 front ends listen. Stop, by a
+signal: 1 front ends take no more and answer what they have, 2 the node commits, leaves balances and a snapshot, 3 the
+home is given back.
 """
 
 import asyncio
@@ -9,6 +10,8 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
 from typing import Protocol
 
 from pipelines.balance_api.front import BalanceFront
@@ -25,7 +28,9 @@ from pipelines.serve.handoff import HandOff
 from pipelines.serve.log import Log
 from pipelines.serve.node import OnlineNode, Pace
 from pipelines.serve.open_sessions import OpenSessions
+from pipelines.serve.operate import OperateFront
 from schemas.errors import LedgerError
+from schemas.jit import compile_all
 
 REPORT_S = 60.0
 
@@ -102,7 +107,15 @@ def front_ends(node: OnlineNode, serve: Serve) -> list[FrontEnd]:
         found.append(NchfService(node, serve.nchf))
     if serve.api is not None:
         found.append(BalanceFront(node, serve.api))
+    if serve.operate is not None:
+        counts = {each.name: partial(_counts, each) for each in found if isinstance(each, GyService)}
+        found.append(OperateFront(node, serve.operate, counts))
     return found
+
+
+def _counts(front: GyService) -> dict[str, int]:
+    counters = asdict(front.server.counters)
+    return counters | {"connections": len(front.server.connections), "unanswered": front.server.unanswered}
 
 
 async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event | None = None,
@@ -116,6 +129,7 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
     try:
         log("recovered", seconds=round(node.recovered_s, 3), events=node.recovered_events, accounts=len(node.book),
             open_sessions=node.book.online.open, position=node.position, reference=node.reference.content_hash[:12])
+        await asyncio.to_thread(compile_all)  # the first request is not to wait for kernels
         await node.start()
         for signum in (signal.SIGTERM, signal.SIGINT):
             with suppress(ValueError, RuntimeError):  # not the main thread

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.controls import control, run_control
+from pipelines.corrections.backout import Delivery, backout
 from pipelines.keys import Keys
+from pipelines.ledger import Ledger
+from pipelines.ledger.sql import open_duckdb
 from schemas.codes import Direction, Service, Unit
 from schemas.digits import pack
 from schemas.hashing import token_nb
@@ -117,4 +121,46 @@ def test_it_waits_over_runs_for_what_is_reported_later(network: Network) -> None
     assert network.ask("SELECT count(*) FROM awaiting WHERE NOT decided") == [(0,)]
     assert network.ask("SELECT charging_id FROM matched") == [(500,)]
     assert network.ask("SELECT charging_id FROM rated") == [(501,)]
+    network.check_laws()
+
+
+def test_differences_are_shown_by_session_and_rating_group(network: Network) -> None:
+    """One group counted otherwise, one that no CDR reported, one that agrees but for what is charged from the CDR."""
+    write_grants(network.home, [*reports(network, 500, 10, (0, 10, 1000)), *reports(network, 500, 20, (0, 10, 2000)),
+                                *reports(network, 500, 30, (0, 10, 3000))])
+    deliver(network, 1, gateway_record(500, 1, 0, [service(10, 0, 10, 990), service(30, 0, 15, 4500)], cause=0))
+    network.run()
+    assert network.ask("SELECT rating_group, online_quantity, cdr_quantity, difference, containers, closed "
+                       "FROM online_usage ORDER BY 1") == [
+        (10, 1000, 990, -10, 1, True), (20, 2000, 0, -2000, 0, True), (30, 3000, 3000, 0, 1, True)]
+    assert network.ask("SELECT quantity FROM rated") == [(1500,)]
+    with open_duckdb(Ledger.open(network.home.ledger)) as connection:
+        assert run_control(connection, control("charged_once")).breaks == 2
+        assert run_control(connection, control("charged_twice")).green
+
+
+def test_usage_reported_after_its_cdr_was_charged_is_found(network: Network) -> None:
+    deliver(network, 1, gateway_record(500, 1, 0, [service(10, 0, 10, 990)], cause=0))
+    network.run()
+    write_grants(network.home, reports(network, 500, 10, (0, 10, 1000)))
+    with open_duckdb(Ledger.open(network.home.ledger)) as connection:
+        assert run_control(connection, control("charged_twice")).difference == 990
+
+
+def test_a_delivery_that_is_backed_out_gives_back_its_shares(network: Network) -> None:
+    write_grants(network.home, reports(network, 500, 10, (0, 10, 1000), closes=False))
+    deliver(network, 1, gateway_record(500, 1, 0, [service(10, 0, 5, 500)]),
+            gateway_record(500, 2, 5, [service(10, 5, 15, 900)]), gateway_record(501, 1, 0, [service(10, 0, 1, 7)]))
+    network.run()
+    [name] = [name for name, in network.ask("SELECT file_name FROM collected WHERE source = 'pgw-01'")]
+    backout(network.source, network.home, Delivery(files=[name]), 0, "a test", "it was bad")
+    network.run()
+    assert network.ask("SELECT count(*) FROM awaiting WHERE NOT decided") == [(0,)]
+    network.check_laws()
+    write_grants(network.home, reports(network, 500, 10, (0, 10, 0))[-1:])  # nothing since: closed
+    deliver(network, 2, gateway_record(500, 1, 0, [service(10, 0, 5, 500)]),
+            gateway_record(500, 2, 5, [service(10, 5, 15, 900)]), gateway_record(501, 1, 0, [service(10, 0, 1, 7)]))
+    network.run()
+    assert network.ask("SELECT quantity FROM rated_current WHERE charging_id = 500") == [(400,)]
+    assert network.ask("SELECT cdr_quantity FROM online_usage") == [(1000,)]
     network.check_laws()

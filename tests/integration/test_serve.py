@@ -10,9 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import yaml
 
+from pipelines.archive import Archive
 from pipelines.controls import run_controls
+from pipelines.corrections.history import History
+from pipelines.keys import Keys
 from pipelines.ledger.sql import asking
 from pipelines.serve.home_socket import connect
 from pipelines.serve.log import Log
@@ -21,6 +26,7 @@ from pipelines.serve.service import run_service
 from rating.snapshot import same_state
 from schemas.errors import LedgerError, StaleWriterError
 from tests.integration.site import SAID, Site
+from tests.nchf_peers import free_port
 from tests.served import MIB, Served, ccr, gateway, listen_anywhere, service, told
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -110,6 +116,9 @@ def test_a_session_outlives_its_credit_a_top_up_and_a_kill(day: Path, tmp_path: 
     assert sum(row["used"] or 0 for row in grants) == sum(row["quantity"] for row in site.rows("rated"))
     assert not any(NUMBER.encode() in path.read_bytes() for path in site.home.root.rglob("*")
                    if path.is_file() and "vault" not in path.parts)
+    operator = site.input.operator
+    with pytest.raises(LedgerError, match="in real time"):
+        list(History(site.ledger, Archive(site.home.archive, Keys.open(site.home.keys)), operator, (0, 0)).groups())
     said_before = site.said(tables=(*SAID, "grant"))
     one, other = replayed(site)
     assert one.online.open == 0 and same_state(one, other)
@@ -227,3 +236,35 @@ def test_a_home_is_served_under_the_reference_data_that_answered(day: Path, tmp_
     node.close()
 
 
+
+
+def test_nchf_and_gy_are_served_from_one_balance(day: Path, tmp_path: Path, keys: Path) -> None:
+    site = site_of(day, tmp_path, keys)
+    path = site.input.operator / "serve.yaml"
+    port = free_port()
+    path.write_text(path.read_text() + yaml.safe_dump({"nchf": {"port": port, "open_on_loopback": True}}))
+
+    def body(number: int, **unit: Any) -> dict[str, Any]:
+        return {"nfConsumerIdentification": {"nodeFunctionality": "SMF"}, "invocationSequenceNumber": number,
+                "invocationTimeStamp": "2026-11-22T12:00:00Z", "subscriberIdentifier": f"msisdn-{NUMBER}",
+                "multipleUnitUsage": [{"ratingGroup": 10, **unit}],
+                "pDUSessionChargingInformation": {"chargingId": 7, "userInformation": {
+                    "servedGPSI": f"msisdn-{NUMBER}"}, "pduSessionInformation": {
+                    "networkSlicingInfo": {"sNSSAI": {"sst": 1}}, "pduSessionID": 5, "dnnId": "internet"}}}
+
+    with Served(site.input.root, site.home.root) as served, gateway(served.port) as client, \
+            httpx.Client(base_url=f"http://127.0.0.1:{port}/nchf-convergedcharging/v3", http1=False, http2=True,
+                         trust_env=False, timeout=20) as smf:
+        created = smf.post("/chargingdata", json=body(1, requestedUnit={"totalVolume": 300 * MIB}))
+        assert created.status_code == 201, created.text
+        granted = created.json()["multipleUnitInformation"][0]["grantedUnit"]["totalVolume"]
+        assert granted == 10 * MIB
+        assert told(client.ask(ccr(1, 0, "pgw;1", NUMBER, service(10)))) == [(10, 2001, 10 * MIB, None)]
+        where = created.headers["location"].rpartition("/chargingdata/")[2]
+        used = {"usedUnitContainer": [{"localSequenceNumber": 1, "totalVolume": MIB,
+                                       "quotaManagementIndicator": "ONLINE_CHARGING"}]}
+        assert smf.post(f"/chargingdata/{where}/release", json=body(2, **used)).status_code == 204
+        assert client.ask(ccr(3, 1, "pgw;1", NUMBER, service(10, asks=None, used=3))).result_code == 2001
+        served.stop()
+    assert laws(site) == set()
+    assert sorted((r["source"], r["quantity"]) for r in site.rows("rated")) == [("gy", 3), ("nchf", MIB)]

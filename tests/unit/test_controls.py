@@ -12,7 +12,7 @@ import pytest
 from pipelines.controls import _parse, control, controls, run_control, run_controls, show
 from pipelines.home import Home, Input
 from pipelines.ledger import Ledger
-from pipelines.ledger.catalogue import product_schemas
+from pipelines.ledger.catalogue import derived_views, product_schemas
 from pipelines.ledger.sql import open_duckdb
 from pipelines.run import run
 from pipelines.sample.generate import generate
@@ -20,7 +20,7 @@ from schemas.errors import LedgerError
 
 LAWS = ("charging_complete", "conservation", "duplicate_files", "money", "online_charged", "records", "roll_forward",
         "roll_forward_accounts", "zero_sum")
-FINDINGS = ("file_sequence_gaps", "pgw_over_sgw", "record_sequence_gaps")
+FINDINGS = ("charged_once", "charged_twice", "file_sequence_gaps", "pgw_over_sgw", "record_sequence_gaps")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,8 @@ def book(whole: dict[str, pa.Table]) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.register("given", table)
         connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM given')
         connection.unregister("given")
+    for statement in derived_views(product_schemas()):
+        connection.execute(statement)
     yield connection
     connection.close()
 

@@ -1,0 +1,193 @@
+"""Nchf over loopback, HTTP/2 with prior knowledge, before a node that answers at once: what the front end itself costs.
+
+    python -m benchmarks.nchf [requests]
+
+Updates of one rating group (report and reserve), 1.2 kB each, of sessions and subscribers that differ, from a client in
+a process of its own. The same bodies go to the same server with a handler that does nothing: the ratio is the figure
+that travels. Prints besides what translation takes for each request, alone, and a checksum of the rows: speed must not
+change meaning. With two cores, client and server share them.
+"""
+
+import asyncio
+import hashlib
+import json
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.http2_load import Request, Result, load
+from mediation.memory import Lexicon
+from mediation.tokens import Sightings
+from pipelines.nchf import requests
+from pipelines.nchf.access import NchfSettings
+from pipelines.nchf.answers import Speaker
+from pipelines.nchf.app import NchfApp
+from pipelines.nchf.charging import Charging
+from pipelines.nchf.limits import Limits
+from pipelines.nchf.messages import encode
+from pipelines.nchf.requests import Api, Rows
+from pipelines.nchf.server import NchfServer
+from pipelines.nchf.ticks import _READ, Answered
+from reference_data.online import OnlineRules
+from reference_data.snapshot import Snapshot
+from schemas.columns import ABSENT, Cells
+from schemas.online import ANSWER, RequestKind
+from tests.small_operator import TOKEN_KEY, Reference
+
+SMOKE, REAL = 400, 40_000
+BLOCK = 100
+SECRET = b"benchmark" * 4
+PATH = "/nchf-convergedcharging/v3/chargingdata"
+
+
+def body(number: int) -> bytes:
+    """An update of a session of its own."""
+    return json.dumps({
+        "subscriberIdentifier": f"imsi-00101{number:010d}",
+        "nfConsumerIdentification": {"nFName": "3fa85f64-5717-4562-b3fc-2c963f66afa6", "nFIPv4Address": "10.0.0.1",
+                                     "nodeFunctionality": "SMF"},
+        "invocationTimeStamp": "2026-10-21T12:00:00.123Z", "invocationSequenceNumber": 1,
+        "notifyUri": "http://127.0.0.1:9/callback",
+        "multipleUnitUsage": [{"ratingGroup": 10, "requestedUnit": {"totalVolume": 10 << 20}, "usedUnitContainer": [{
+            "quotaManagementIndicator": "ONLINE_CHARGING", "localSequenceNumber": 1, "totalVolume": 5_000_000 + number,
+            "uplinkVolume": 1_000_000, "downlinkVolume": 4_000_000 + number,
+            "triggers": [{"triggerType": "QUOTA_THRESHOLD", "triggerCategory": "IMMEDIATE_REPORT"}]}]}],
+        "pDUSessionChargingInformation": {
+            "chargingId": number, "userInformation": {"servedGPSI": f"msisdn-99970{number:07d}",
+                                                      "servedPEI": "imei-123456789012345"},
+            "userLocationinfo": {"nrLocation": {
+                "tai": {"plmnId": {"mcc": "001", "mnc": "01"}, "tac": "000001"},
+                "ncgi": {"plmnId": {"mcc": "001", "mnc": "01"}, "nrCellId": "000000010"}}},
+            "pduSessionInformation": {
+                "networkSlicingInfo": {"sNSSAI": {"sst": 1, "sd": "00abcd"}}, "pduSessionID": 5, "pduType": "IPV4",
+                "hPlmnId": {"mcc": "001", "mnc": "01"}, "ratType": "NR", "dnnId": "internet",
+                "servingCNPlmnId": {"mcc": "001", "mnc": "01"}, "startTime": "2026-10-21T11:00:00Z",
+                "pduAddress": {"pduIPv4Address": "10.1.2.3"}}}}, separators=(",", ":")).encode()
+
+
+class AtOnce:
+    """A node that grants whatever is asked, in no time."""
+
+    def __init__(self, reference: Snapshot) -> None:
+        self.reference, self.lexicon, self.rules = reference, Lexicon(), OnlineRules()
+
+    async def request(self, asked: Cells, _sightings: Sightings | None = None) -> Cells:
+        return granted(asked)
+
+
+def granted(asked: Cells) -> Cells:
+    answers = Cells.empty(ANSWER, len(asked), fill=ABSENT)
+    answers["message"], answers["message_code"], answers["result_code"] = asked["message"], 2001, 2001
+    answers["repeated"] = answers["final_action"] = 0
+    answers["granted"], answers["validity_s"], answers["threshold"] = asked["requested"], 3600, 2 << 20
+    return answers
+
+
+class Nothing:
+    """The same server, the same bodies, and a handler that reads them and does nothing."""
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    async def __rsgi__(self, scope: Any, exchange: Any) -> None:
+        await exchange()
+        exchange.response_bytes(200, [("content-type", "application/json")], b"{}")
+
+    def sweep(self, seconds: float) -> None:
+        pass
+
+
+def charging(folder: Path) -> Charging:
+    return Charging(AtOnce(Reference().load(folder)), TOKEN_KEY, SECRET, Limits(waiting_each=1 << 20))
+
+
+async def _serve(kind: str, folder: str, pipe: Connection) -> None:
+    settings = NchfSettings(port=0, open_on_loopback=True)
+    app: Any = Nothing() if kind == "nothing" else NchfApp(charging(Path(folder)), settings)
+    server = NchfServer(app, settings, Limits())
+    await server.start()
+    pipe.send(server.port)
+    await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
+    await server.stop(0.2)
+
+
+def serve(kind: str, folder: str, pipe: Connection) -> None:
+    asyncio.run(_serve(kind, folder, pipe))
+
+
+def over_sockets(kind: str, folder: Path, bodies: list[bytes], connections: int, streams: int) -> Result:
+    """One run of one server."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(kind, str(folder), theirs))
+    process.start()
+    port = ours.recv()
+    made = [Request.of(f"127.0.0.1:{port}", f"{PATH}/{number:022d}/update", one) for number, one in enumerate(bodies)]
+    load("127.0.0.1", port, made[:len(made) // 10], connections, streams)
+    result = load("127.0.0.1", port, made, connections, streams)
+    ours.send("stop")
+    process.join()
+    return result
+
+
+def translation(folder: Path, bodies: list[bytes]) -> tuple[dict[str, float], str]:
+    """Microseconds of each step for each request, blocks of `BLOCK`, and the checksum of all rows and answers."""
+    made = charging(folder)
+    speaker, limits, digest = Speaker(OnlineRules()), Limits(), hashlib.sha256()
+    spent: dict[str, list[float]] = {name: [] for name in ("read", "rows", "columns", "answer")}
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        began = time.perf_counter()
+        found = work()
+        spent[name].append((time.perf_counter() - began) / BLOCK * 1e6)
+        return found
+
+    for start in range(0, len(bodies) - BLOCK + 1, BLOCK):
+        block, rows = bodies[start:start + BLOCK], Rows.begin()
+        read = timed("read", lambda block=block: [made.read(one) for one in block])
+        keys = [made.references.read(f"{start + n:022d}") for n in range(BLOCK)]
+        asked = timed("rows", lambda read=read, rows=rows, keys=keys: [
+            requests.append(rows, one, RequestKind.UPDATE, Api.CONVERGED, *key, frozenset([1001]), limits)
+            for one, key in zip(read, keys, strict=True)])
+        cells = timed("columns", lambda rows=rows: made.ticks.columns.cells(rows, made.node.reference))[0]
+        answers = granted(cells)
+        said = timed("answer", lambda answers=answers, asked=asked: [
+            encode(speaker.response(one, found, "2026-10-21T12:00:00.000Z"))
+            for found in [Answered({name: answers[name].tolist() for name in _READ})] for one in asked])
+        digest.update(np.ascontiguousarray(cells.matrix).tobytes() + b"".join(said))
+    return {name: statistics.median(values) for name, values in spent.items()}, digest.hexdigest()[:16]
+
+
+def main(count: int = REAL) -> dict[str, Any]:
+    """Measure; returns what it prints."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bodies = [body(number) for number in range(count)]
+        steps, checksum = translation(folder, bodies[:max(BLOCK, count // 10)])
+        print(f"translation of a request of {len(bodies[0])} octets, blocks of {BLOCK}: {sum(steps.values()):.1f} us ("
+              + ", ".join(f"{name} {spent:.1f}" for name, spent in steps.items()) + f"); checksum {checksum}")
+        found: dict[str, Any] = {"checksum": checksum, "translation_us": sum(steps.values())}
+        for connections, streams in ((1, 8), (4, 32)):
+            both = {kind: over_sockets(kind, folder, bodies, connections, streams) for kind in ("nothing", "nchf")}
+            for kind, result in both.items():
+                if set(result.statuses) != {200} or len(result.latencies) != count:
+                    raise SystemExit(f"{kind}: {result.statuses}")
+                print(f"{connections} x {streams:<3} {kind:<8} {result.rate:>8,.0f} requests/s, p50 "
+                      f"{result.percentile(0.5):.2f} ms, p99 {result.percentile(0.99):.2f} ms")
+            ratio = both["nchf"].rate / both["nothing"].rate
+            print(f"{connections} x {streams:<3} ratio {ratio:.2f}")
+            found[f"ratio_{connections}x{streams}"] = ratio
+    return found
+
+
+if __name__ == "__main__":
+    arguments = [one for one in sys.argv[1:] if not one.startswith("-")]
+    main(SMOKE if "--smoke" in sys.argv else int(arguments[0]) if arguments else REAL)
