@@ -43,7 +43,10 @@ def show_account(book: BalanceBook, reference: Snapshot, token_key: tuple[int, i
 
 def defaults(book: BalanceBook, reference: Snapshot) -> dict[str, Any]:
     """What a new account gets where nothing else is said: the next numbers, the operator's currency and zone."""
-    known = reference.inventory.service_ids
-    return {"account_id": int(book.account_ids.max(initial=0)) + 1,
+    known, accounts = reference.inventory.service_ids, reference.inventory.accounts.account_id
+    account = 1 + max(int(accounts[-1]) if accounts.size else 0, int(book.account_ids[-1]) if len(book) else 0)
+    while book.row_of(account) >= 0:
+        account += 1
+    return {"account_id": account,
             "service_id": max(int(known[-1]) if known.size else 0, book.changes.newest_service()) + 1,
             "currency": reference.operator.currency, "time_zone": reference.operator.time_zone}

@@ -8,15 +8,22 @@ import numpy as np
 from rating.book import NEVER_US, BalanceBook
 from rating.counters import cycle_end_us
 from rating.kernels.layout import (
+    CAPPED,
+    ENTRY_WORDS,
     F_CREDIT,
     F_SHARED,
     F_TRAITS,
+    H_COUNT,
+    H_ENTRY,
     L_SINCE,
     L_VALID,
+    MAX_ENTRIES,
     STATE,
     TRAIT_CURRENCY,
     TRAIT_PAYMENT,
     TRAIT_ZONE,
+    X_HI,
+    X_LO,
 )
 from reference_data.accounts import PAYMENTS, STATES
 from reference_data.tariffs.compile import Tariffs, definition_key
@@ -25,19 +32,20 @@ from schemas.money import format_money
 from schemas.tariff_tables import BUCKET_CYCLE_SHIFT, BUCKET_DAY_BITS, BUCKET_UNIT_SHIFT, CYCLE_GRANTED
 from schemas.timepoint import format_time
 
+MOST_HOLDS = 1 << 15  # places in their table: one or two milliseconds
 NAME_SHIFT = BUCKET_UNIT_SHIFT + 3  # a bucket's id above it is the hash of its plan and name
 
 
 @dataclass(frozen=True)
 class BucketView:
-    """What is left of a bucket: nanos of money, else units. to_us: None for ever or the end of its cycle."""
+    """What is left of a bucket and not held: nanos of money, else units. to_us: end of its cycle, None for never."""
 
     bucket_id: int
     plan: str
     name: str
     unit: Unit
     amount: int
-    held: int
+    held: int | None
     from_us: int | None
     to_us: int | None
 
@@ -47,7 +55,8 @@ class BucketView:
 
 @dataclass(frozen=True)
 class AccountView:
-    """Money in nanos; `available` is what can be spent: balance and credit limit, less what is held."""
+    """Money in nanos, what is held for open sessions not counted. held: None where there are too many sessions to look
+    at for one question; what can be spent is always known."""
 
     account_id: int
     state: str
@@ -59,7 +68,7 @@ class AccountView:
     plans: tuple[str, ...]
     later_plans: tuple[tuple[int, tuple[str, ...]], ...]
     money: int
-    held: int
+    held: int | None
     credit_limit: int
     shares_with: int | None
     shared_by: int
@@ -67,7 +76,13 @@ class AccountView:
 
     @property
     def available(self) -> int:
-        return self.money - self.held + self.credit_limit
+        """What can be spent."""
+        return self.money + self.credit_limit
+
+    @property
+    def balance(self) -> int | None:
+        """What was posted: held money belongs to the account."""
+        return None if self.held is None else self.money + self.held
 
     def as_json(self) -> dict[str, Any]:
         """Money as decimal text, times as ISO."""
@@ -76,12 +91,12 @@ class AccountView:
             "valid_until": _time(self.valid_until_us), "payment": self.payment, "currency": self.currency,
             "time_zone": self.time_zone, "plans": list(self.plans),
             "later_plans": [{"from": _time(at), "plans": list(plans)} for at, plans in self.later_plans],
-            "balance": format_money(self.money), "held": format_money(self.held),
+            "balance": _money(self.balance), "held": _money(self.held),
             "credit_limit": format_money(self.credit_limit), "available": format_money(self.available),
             "shares_with": self.shares_with, "shared_by": self.shared_by,
             "buckets": [{"name": b.name, "plan": b.plan, "unit": b.unit.name.lower(), "amount": b.words(b.amount),
-                         "held": b.words(b.held), "from": _time(b.from_us), "to": _time(b.to_us)}
-                        for b in self.buckets]}
+                         "held": None if b.held is None else b.words(b.held), "from": _time(b.from_us),
+                         "to": _time(b.to_us)} for b in self.buckets]}
 
 
 class Viewer:
@@ -103,7 +118,7 @@ class Viewer:
         """The account of a row, its plans as of a time. Looks at the account's own record only."""
         traits = int(book.profile[row, F_TRAITS])
         held = held_of(book, row)
-        money_held = sum(amount for bucket, amount in held.items() if bucket < 0)
+        money_held = None if held is None else held.get(-1, 0)
         points = book.plan_points(row)
         since, valid, shared = (int(book.life[row, L_SINCE]), int(book.life[row, L_VALID]),
                                 int(book.profile[row, F_SHARED]))
@@ -112,28 +127,40 @@ class Viewer:
             valid if valid < NEVER_US else None, PAYMENTS[traits >> TRAIT_PAYMENT & 0xF],
             book.currencies[traits >> TRAIT_CURRENCY & 0xFFF], book.time_zones[traits >> TRAIT_ZONE & 0xFFFF],
             tuple(book.plans_at(row, time_us)),
-            tuple((at, tuple(plans)) for at, plans in points if at > time_us), book.money(row) + money_held, money_held,
+            tuple((at, tuple(plans)) for at, plans in points if at > time_us), book.money(row), money_held,
             int(book.profile[row, F_CREDIT]), None if shared < 0 else int(book.account_ids[shared]),
             book.shared_by(row), tuple(self._buckets(book, row, held)))
 
-    def _buckets(self, book: BalanceBook, row: int, held: dict[int, int]) -> list[BucketView]:
+    def _buckets(self, book: BalanceBook, row: int, held: dict[int, int] | None) -> list[BucketView]:
         found = []
         for bucket, left, from_us, to_us in book.buckets_of(row):
             plan, name = self.bucket_name(bucket)
             cycle = bucket >> BUCKET_CYCLE_SHIFT & 7
             if cycle != CYCLE_GRANTED:
                 to_us = cycle_end_us(book, row, cycle, bucket & (1 << BUCKET_DAY_BITS) - 1)
-            found.append(BucketView(bucket, plan, name, Unit(bucket >> BUCKET_UNIT_SHIFT & 7),
-                                    left + held.get(bucket, 0), held.get(bucket, 0), from_us or None,
+            found.append(BucketView(bucket, plan, name, Unit(bucket >> BUCKET_UNIT_SHIFT & 7), left,
+                                    None if held is None else held.get(bucket, 0), from_us or None,
                                     to_us if 0 < to_us < NEVER_US else None))
         return sorted(found, key=lambda b: b.bucket_id)
 
 
-def held_of(book: BalanceBook, row: int) -> dict[int, int]:
-    """What sessions that go on hold of an account, by bucket (-1: money). Looks at all holds."""
-    rows, buckets, amounts = book.held()
-    mine = np.flatnonzero(rows == row)
-    return {int(buckets[i]): int(amounts[i]) for i in mine.tolist()}
+def held_of(book: BalanceBook, row: int) -> dict[int, int] | None:
+    """What sessions that go on hold of an account, by bucket (-1: money). It takes a look at all that is held by
+    anybody, so None where that would keep a node from its requests."""
+    holds = book.holds
+    if holds.shape[0] > MOST_HOLDS:
+        return None
+    entries = holds[:, H_ENTRY:].reshape(-1, MAX_ENTRIES, ENTRY_WORDS)
+    mine = ((entries[:, :, 0] & (CAPPED - 1)) == row) & (np.arange(MAX_ENTRIES) < holds[:, H_COUNT, np.newaxis]) & (
+        (holds[:, X_HI] != 0) | (holds[:, X_LO] != 0))[:, np.newaxis]
+    found: dict[int, int] = {}
+    for _, bucket, amount in entries[mine].tolist():
+        found[bucket] = found.get(bucket, 0) + amount
+    return found
+
+
+def _money(nanos: int | None) -> str | None:
+    return None if nanos is None else format_money(nanos)
 
 
 def _time(time_us: int | None) -> str | None:

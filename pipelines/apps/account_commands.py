@@ -34,7 +34,8 @@ def register(app: typer.Typer) -> None:
     """Hang this module's commands into the command line."""
     group = typer.Typer(no_args_is_help=True, help="Accounts: make, change and ask them, live.")
     for name, function in (
-            ("create", create_command), ("show", show_command), ("plan", plan_command), ("sim-swap", sim_swap_command),
+            ("create", create_command), ("service", service_command), ("show", show_command), ("plan", plan_command),
+            ("sim-swap", sim_swap_command),
             ("number", number_command), ("port-in", port_in_command), ("port-out", port_out_command),
             ("suspend", suspend_command), ("resume", resume_command), ("terminate", terminate_command),
             ("join", join_command), ("leave", leave_command), ("top-up", top_up_command), ("adjust", adjust_command),
@@ -108,9 +109,31 @@ def create_command(
         job.send("account_create", account, currency=currency or usual["currency"], plan=plan, state=state,
                  time_zone=time_zone or usual["time_zone"], payment=payment, credit_limit=credit_limit,
                  anchor_day=anchor_day)
-        if msisdn or imsi:
+        if not msisdn and not imsi:
+            return
+        try:
             job.send("service_add", account, "/service", service_id=service, new_msisdn=msisdn or None,
                      new_imsi=imsi or None)
+        except ChargingError as error:
+            raise ChargingError(f"account {account} is there, but has no service: {error}", "",
+                                f"tarifa account service {account} --msisdn ... gives it another") from None
+
+
+def service_command(
+    who: WhoArgument,
+    service_id: Annotated[int | None, typer.Option("--service", min=0, help="Its number. Default: the next.")] = None,
+    msisdn: Annotated[str, typer.Option("--msisdn", help="Its number, with the country code.")] = "",
+    imsi: Annotated[str, typer.Option("--imsi", help="Its SIM's identity.")] = "",
+    at: AtOption = "", name: IdOption = "", dry_run: DryOption = False,
+    home: HomeOption = None, input_folder: BesideOption = None, ledger: LedgerOption = "",
+) -> None:
+    """A further service for an account, with a number, a SIM, or both."""
+    if name and service_id is None:
+        raise ChargingError("--id without the number of the service", "--service N",
+                            "the same command again must mean the same")
+    with _Job(home, input_folder, ledger, at, name, dry_run) as job:
+        service = service_id if service_id is not None else int(job.desk.defaults()["service_id"])
+        job.send("service_add", job.account(who), service_id=service, new_msisdn=msisdn or None, new_imsi=imsi or None)
 
 
 def show_command(
@@ -125,7 +148,9 @@ def show_command(
         return
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_header=False)
     rows = [("account", told["account_id"]), ("state", told["state"]), ("plans", ", ".join(told["plans"]) or "none"),
-            ("payment", told["payment"]), ("balance", f"{told['balance']} {told['currency']}"), ("held", told["held"]),
+            ("payment", told["payment"]), ("currency", told["currency"]),
+            ("balance", told["balance"] or "not known: too many sessions are open to see what they hold"),
+            ("held", told["held"] or "not known"),
             ("credit limit", told["credit_limit"]), ("available", told["available"])]
     rows += [("shares with", f"account {told['shares_with']}")] if told["shares_with"] is not None else []
     rows += [("shared by", f"{told['shared_by']} accounts")] if told["shared_by"] else []

@@ -67,7 +67,9 @@ class _Guard:
                 reply = await route.handler(self._service, call)
                 response = Response(reply.body, reply.status, reply.headers, reply.media_type)
             except ProblemError as error:
-                response = problem(error.status, error.detail, route.tmf, error.headers)
+                # Of what a body names and nobody has, TMF says that the request is wrong: the path is there.
+                status = 400 if error.status == 404 and route.tmf and route.method == "POST" else error.status
+                response = problem(status, error.detail, route.tmf, error.headers)
             except ClientDisconnect:
                 return Response(status_code=400)
             except Exception as error:  # ours: told to the log by kind and place, to the client not at all

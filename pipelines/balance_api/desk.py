@@ -37,6 +37,7 @@ class NodeDesk:
     def __init__(self, node: OnlineNode) -> None:
         self._node = node
         self.reference, self.token_key, self.ledger = node.reference, node.keys.token_key, node.ledger
+        node.book.shared_by(0)  # who shares with whom is looked up for all at once: now, and not before a request
 
     async def command(self, command: Mapping[str, object]) -> CommandOutcome:
         check_command(command)

@@ -248,10 +248,9 @@ def _buckets(view: AccountView) -> Iterable[dict[str, Any]]:
     status = "active" if view.state in ("active", "one_way") else "suspended"
     yield {"id": f"{view.account_id}-{_MONEY}", "href": f"{BASE}/bucket/{view.account_id}-{_MONEY}",
            "name": "main balance", "usageType": "monetary", "status": status, "isShared": bool(view.shared_by),
-           "remainingValue": _money(view.money - view.held, view.currency), "reservedValue": _money(view.held,
-                                                                                                     view.currency),
-           "partyAccount": account, "@type": "Bucket",
-           **facts(validFor=None if view.valid_until_us is None else {"endDateTime": format_time(view.valid_until_us)})}
+           "remainingValue": _money(view.money, view.currency), "partyAccount": account, "@type": "Bucket",
+           **facts(reservedValue=None if view.held is None else _money(view.held, view.currency),
+                   validFor=None if view.valid_until_us is None else {"endDateTime": format_time(view.valid_until_us)})}
     for each in view.buckets:
         def amount(value: int, unit: Unit = each.unit) -> dict[str, Any]:
             return _money(value, view.currency) if unit == Unit.MONEY else {"amount": value, "units": _UNITS[unit]}
@@ -260,14 +259,14 @@ def _buckets(view: AccountView) -> Iterable[dict[str, Any]]:
                       endDateTime=None if each.to_us is None else format_time(each.to_us))
         yield {"id": f"{view.account_id}-{each.bucket_id}", "href": f"{BASE}/bucket/{view.account_id}-{each.bucket_id}",
                "name": each.name, "usageType": _USAGE[each.unit], "status": status, "isShared": bool(view.shared_by),
-               "remainingValue": amount(each.amount - each.held), "reservedValue": amount(each.held),
-               "partyAccount": account, "@type": "Bucket", **({"validFor": times} if times else {})}
+               "remainingValue": amount(each.amount), "partyAccount": account, "@type": "Bucket",
+               **facts(reservedValue=None if each.held is None else amount(each.held), validFor=times or None)}
 
 
 def _accumulated(view: AccountView) -> dict[str, Any]:
-    held = view.money - view.held + sum(b.amount - b.held for b in view.buckets if b.unit == Unit.MONEY)
+    total = view.money + sum(b.amount for b in view.buckets if b.unit == Unit.MONEY)
     return {"id": str(view.account_id), "href": f"{BASE}/accumulatedBalance/{view.account_id}", "name": "all money",
-            "totalBalance": _money(held, view.currency), "partyAccount": {"id": str(view.account_id)},
+            "totalBalance": _money(total, view.currency), "partyAccount": {"id": str(view.account_id)},
             "bucket": [{"id": b["id"]} for b in _buckets(view) if b["usageType"] == "monetary"],
             "@type": "AccumulatedBalance"}
 

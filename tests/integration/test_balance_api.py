@@ -1,20 +1,29 @@
 """The balance API over a home: who may what, once for each key, exact money, problem details; a restart in between."""
 
 import asyncio
+import datetime as dt
 import json
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipelines.accounts.desk import HomeDesk
 from pipelines.balance_api.app import ROUTES
 from pipelines.balance_api.desk import ThreadDesk
 from pipelines.balance_api.rest import KINDS
-from pipelines.balance_api.serve import Listen, api_of
+from pipelines.balance_api.serve import Listen, api_of, bind, make_server
 from pipelines.balance_api.tmf import BASE
 from pipelines.balance_api.tokens import SCOPES, Tokens
 from schemas.errors import ChargingError
@@ -206,7 +215,7 @@ BAD = [  # (path, body, status)
     (f"{BASE}/topupBalance", b'{"amount": {"amount": 0.0000000001}, "partyAccount": {"id": "2"}}', 400),
     (f"{BASE}/topupBalance", {"amount": {"amount": 1}, "partyAccount": {"id": "2"}, "bucket": {"id": "1-money"}}, 422),
     (f"{BASE}/topupBalance", {"amount": {"amount": 1}, "bucket": {"id": "2-77"}}, 422),
-    (f"{BASE}/topupBalance", {"amount": {"amount": 1}, "bucket": {"id": "nonsense"}}, 404),
+    (f"{BASE}/topupBalance", {"amount": {"amount": 1}, "bucket": {"id": "nonsense"}}, 400),
     (f"{BASE}/topupBalance", {"amount": {"amount": 1, "units": "B"}, "partyAccount": {"id": "2"}}, 422),
     (f"{BASE}/topupBalance", {"partyAccount": {"id": "2"}}, 400),
 ]
@@ -329,3 +338,82 @@ def test_a_public_address_needs_tls_and_somebody_who_may_ask(tmp_path: Path) -> 
         Listen(certificate=pem).check(nobody)
     with pytest.raises(ChargingError, match="both, or none"):
         Listen(client_ca=pem).check(nobody)
+
+
+nonsense = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=12)
+    | st.sampled_from(["1", "2", "1-money", BEN[1], "10.00", "-1", "EUR", "top_up", "1e400"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
+        ["msisdn", "account_id", "amount", "currency", "units", "id", "value", "partyAccount", "bucket", "kind", "x",
+         "logicalResource", "to_account_id", "fee", "adjustType", "transferCost", "new_msisdn", "plan", "fields"]),
+        inner, max_size=5), max_leaves=12)
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(body=nonsense, route=st.sampled_from([r for r in ROUTES if r.method == "POST"]), tail=st.binary(max_size=3))
+def test_no_body_makes_the_api_fail(api: Api, body: Any, route: Any, tail: bytes) -> None:
+    told = api.post(route.path, json.dumps(body).encode() + tail, f"fuzz-{hash((json.dumps(body), tail, route.path))}")
+    assert told.status_code in (201, 400, 404, 422), told.text
+    assert told.json() and (told.status_code == 201 or told.headers["content-type"] == "application/problem+json")
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(route=st.sampled_from([r for r in ROUTES if r.method == "GET" and "history" not in r.path]),
+       name=st.text(st.characters(exclude_characters="/."), min_size=1, max_size=20),
+       query=st.dictionaries(st.sampled_from(["partyAccount.id", "offset", "limit", "fields", "from", "bucket.id",
+                                              "logicalResource.value"]),
+                             st.text(max_size=10) | st.sampled_from(["1", "2-money", BEN[1]]), max_size=3))
+def test_no_address_makes_the_api_fail(api: Api, route: Any, name: str, query: dict[str, str]) -> None:
+    path = route.path.format(msisdn=quote(name), account_id=quote(name), id=quote(name))
+    told = api.get(path, **query)
+    assert told.status_code in (200, 400, 404), (path, told.text)
+
+
+def test_clients_without_a_certificate_of_the_right_authority_get_nowhere(api: Api, tmp_path: Path) -> None:
+    authority, stranger = certificate(tmp_path, "authority"), certificate(tmp_path, "stranger")
+    certificate(tmp_path, "server", authority)
+    certificate(tmp_path, "client", authority)
+    certificate(tmp_path, "other", stranger)
+    listen = Listen("127.0.0.1", 0, tmp_path / "server.pem", tmp_path / "server.key", tmp_path / "authority.pem")
+    listen.check(api.tokens)
+    bound = bind(listen)
+    server = make_server(api.app, listen)
+    def get(name: str) -> int:
+        trusted = ssl.create_default_context(cafile=str(tmp_path / "authority.pem"))
+        if name:
+            trusted.load_cert_chain(tmp_path / f"{name}.pem", tmp_path / f"{name}.key")
+        return httpx.get(f"https://localhost:{bound.getsockname()[1]}/v1/accounts/1", verify=trusted,
+                         headers={"Authorization": f"Bearer {api.all}"}).status_code
+
+    async def run() -> list[int | str]:
+        serving = asyncio.ensure_future(server.serve(sockets=[bound]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        found: list[int | str] = []
+        for name in ("client", "other", ""):
+            try:
+                found.append(await asyncio.to_thread(get, name))
+            except httpx.TransportError:
+                found.append("refused")
+        server.should_exit = True
+        await serving
+        return found
+
+    assert api.runner.run(run()) == [200, "refused", "refused"]
+
+
+def certificate(folder: Path, name: str, issuer: Any = None) -> Any:
+    """A key and a certificate for localhost; of an issuer, or an authority of its own."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer[1].subject if issuer else subject) \
+        .public_key(key.public_key()).serial_number(x509.random_serial_number()) \
+        .not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1)) \
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True) \
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False) \
+        .sign(issuer[0] if issuer else key, hashes.SHA256())
+    (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / f"{name}.key").write_bytes(key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    return key, made

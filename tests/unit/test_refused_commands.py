@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.charging.node import OPENING, _read
+from pipelines.charging.groups import read_fields
+from pipelines.charging.node import OPENING
 from pipelines.collect import CollectedFile
 from pipelines.commands import read_commands, to_journal
 from pipelines.home import Home, Input
@@ -71,4 +72,4 @@ def test_a_run_sets_every_bad_line_aside_under_its_own_source(tmp_path: Path) ->
 
 @pytest.mark.parametrize("content", [b"garbage", b"[]", b"[" * 100_000])
 def test_what_cannot_be_read_in_a_journal_is_no_command(content: bytes) -> None:
-    assert _read(content) == {}
+    assert read_fields(content) == {}

@@ -1,0 +1,82 @@
+"""What the balance API answers under TMF paths is what TMF654's own swagger says: every answer, errors too."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from pipelines.balance_api.app import ROUTES
+from pipelines.balance_api.tmf import BASE
+from pipelines.keys import Keys
+from tests.integration.hand_made import BEN, HandMade
+from tests.integration.test_balance_api import Api
+
+pytestmark = pytest.mark.standards
+
+
+@pytest.fixture(scope="module")
+def swagger() -> dict[str, Any]:
+    path = Path(os.environ["TARIFA_STANDARDS"]) / "tmf/v4/TMF654-PrepayBalance-v4.1.0.swagger.json"
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    Keys.open(keys)
+    site = HandMade(tmp_path_factory.mktemp("api"), keys)
+    site.calls(1, "090000", [(1, "08:00")])
+    site.run()
+    made = Api(site)
+    yield made
+    made.stop()
+
+
+def check(swagger: dict[str, Any], method: str, path: str, answer: Any) -> None:
+    """The status is one that the operation knows, the body of its shape; of errors 422 and 429 are ours."""
+    responses = swagger["paths"][path][method]["responses"]
+    status = str(answer.status_code)
+    schema = responses[status]["schema"] if status in responses else {"$ref": "#/definitions/Error"}
+    assert status in responses or status in ("422", "429"), (method, path, status)
+    jsonschema.Draft4Validator({**schema, "definitions": swagger["definitions"]}).validate(answer.json())
+
+
+def test_every_answer_is_of_the_swaggers_shape(api: Api, swagger: dict[str, Any]) -> None:
+    for name, more in (("topupBalance", {"isAutoTopup": False}), ("adjustBalance", {"adjustType": "debit"}),
+                       ("transferBalance", {"receiverPartyAccount": {"id": "1"}})):
+        body = {"amount": {"amount": 0.25, "units": "EUR"}, "logicalResource": {"id": "22", "value": BEN[1]},
+                "reason": "test", "description": "of the contract", "channel": {"id": "1", "name": "shop"}, **more}
+        jsonschema.Draft4Validator({**swagger["definitions"][name[0].upper() + name[1:] + "_Create"],
+                                    "definitions": swagger["definitions"]}).validate(body)
+        made = api.post(f"{BASE}/{name}", body, None)
+        assert made.status_code == 201, made.text
+        check(swagger, "post", f"/{name}", made)
+        found = api.get(f"{BASE}/{name}/{made.json()['id']}")
+        check(swagger, "get", f"/{name}/{{id}}", found)
+        assert found.json() == made.json()
+        check(swagger, "get", f"/{name}", api.get(f"{BASE}/{name}", **{"partyAccount.id": "2"}))
+        for bad in ({}, {"amount": {"amount": 1}}, {**body, "amount": {"amount": "x"}},
+                    {**body, "amount": {"amount": 1, "units": "USD"}}, {**body, "logicalResource": {"value": "1234"}}):
+            check(swagger, "post", f"/{name}", api.post(f"{BASE}/{name}", bad, None))
+        check(swagger, "get", f"/{name}/{{id}}", api.get(f"{BASE}/{name}/none"))
+        check(swagger, "post", f"/{name}", api.post(f"{BASE}/{name}", body, None, token="none"))
+    for path in ("/bucket", "/accumulatedBalance", "/balanceAction"):
+        for query in ({"partyAccount.id": "1"}, {"logicalResource.value": BEN[1]}, {}, {"partyAccount.id": "77"},
+                      {"partyAccount.id": "2", "fields": "id,name", "limit": "1"}):
+            check(swagger, "get", path, api.get(BASE + path, **query))
+    for path, known in (("/bucket/{id}", "1-money"), ("/accumulatedBalance/{id}", "1")):
+        for name in (known, "7-money", "x"):
+            check(swagger, "get", path, api.get(BASE + path.format(id=name)))
+
+
+def test_every_path_is_the_swaggers(swagger: dict[str, Any]) -> None:
+    for route in ROUTES:
+        if route.tmf:
+            path = route.path.removeprefix(BASE)
+            assert route.method.lower() in swagger["paths"][path], route
+    assert swagger["basePath"].rstrip("/") == BASE
