@@ -184,7 +184,8 @@ def test_policy_counters_are_told_as_they_are_reached_also_after_a_restart(day: 
                                  ({"gpsi": None}, "MANDATORY_IE_MISSING"), ({"notifUri": None}, "MANDATORY_IE_MISSING"),
                                  ({"policyCounterIds": []}, "OPTIONAL_IE_INCORRECT"),
                                  ({"notifUri": "http://192.0.2.1/x"}, "MANDATORY_IE_INCORRECT")):
-                answer = await pcf.post(SUBSCRIPTIONS, json=context | wrong)
+                sent = {name: value for name, value in (context | wrong).items() if value is not None}
+                answer = await pcf.post(SUBSCRIPTIONS, json=sent)
                 assert (answer.status_code, answer.json()["cause"]) == (400, cause), answer.text
             made = await pcf.post(SUBSCRIPTIONS, json=context | {"policyCounterIds": ["volume"]})
             assert made.status_code == 201, made.text
