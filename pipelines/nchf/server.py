@@ -19,6 +19,7 @@ from pipelines.nchf.limits import Limits
 from schemas.errors import InvariantError, ReferenceDataError
 
 _SWEEP_S = 0.5
+_FAREWELL_S = 1.0  # for connections to close, once all is answered
 
 
 class NchfServer:
@@ -90,7 +91,8 @@ class NchfServer:
             self._sweeper.cancel()
         if self._server is not None and self._task is not None:
             self._server.stop()  # type: ignore[no-untyped-call]
-            await asyncio.wait([self._task], timeout=drain_s)
+            # A client that does not read does not say that it has gone: its connection ends with the process.
+            await asyncio.wait([self._task], timeout=_FAREWELL_S)
 
 
 def _path(name: str | None) -> Path | None:
