@@ -125,8 +125,7 @@ class OnlineMemory:
         rows = Cells.concat(AWAITING, deltas)
         newest = {key: row for row, key in enumerate(_places(rows))}
         keep = [row for row in newest.values() if not rows["decided"][row]]
-        # In the order in which they began to wait, which is that of their first rows.
-        self._awaiting = rows.take(np.array(sorted(keep), np.intp))
+        self._awaiting = _in_order(rows.take(np.array(keep, np.intp)))
 
     def enter(self, file_id: int, position: int, watermarks: Mapping[str, int], snapshot: Snapshot,
               sources: list[str]) -> Decided:
@@ -167,7 +166,7 @@ class OnlineMemory:
             cells["reference_hi"], cells["reference_lo"] = hi[waits], lo[waits]
             cells["deadline_us"] = _end(usage)[waits] + matching.wait_s * _SECOND_US
             cells["decided"] = 0
-            self._awaiting = Cells.concat(AWAITING, [self._awaiting, cells])
+            self._awaiting = _in_order(Cells.concat(AWAITING, [self._awaiting, cells]))
             self._changes.append(cells)
         return Judged.of(usage, verdict, share, event), share
 
@@ -259,6 +258,15 @@ def _cuts(count: int) -> Iterator[tuple[int, int]]:
 def _places(rows: Cells) -> list[tuple[int, int, int]]:
     return list(zip(rows["file_id"].tolist(), rows["record_offset"].tolist(), rows["container_index"].tolist(),
                     strict=True))
+
+
+def _in_order(rows: Cells) -> Cells:
+    """In collection order: what has come back from suspense takes its place again, and compaction changes nothing."""
+    file_id, offset, index = (rows[name] for name in ("file_id", "record_offset", "container_index"))
+    same = file_id[1:] == file_id[:-1]
+    falls = (file_id[1:] < file_id[:-1]) | (same & (offset[1:] < offset[:-1])) \
+        | (same & (offset[1:] == offset[:-1]) & (index[1:] < index[:-1]))
+    return rows.take(np.lexsort([index, offset, file_id])) if falls.any() else rows
 
 
 def _end(usage: Cells) -> I64:

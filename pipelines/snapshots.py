@@ -57,13 +57,21 @@ class Snapshots:
 
         1 aside and synced; 2 renamed; 3 the folder synced.
         """
+        self.write_aside(position, items, names)
+        return self.publish(position)
+
+    def write_aside(self, position: int, items: Mapping[str, Item], names: Mapping[str, str] | None = None) -> None:
+        """Step 1 of `write`: what a restart does not see yet."""
         self._disk.make_dir(self._folder)
-        path = self._folder / f"{position:020d}.snapshot"
-        aside = self._folder / f"{ASIDE}{path.name}"
+        aside = self._folder / f"{ASIDE}{position:020d}.snapshot"
         self._disk.unlink(aside)
         self._disk.write_new(aside, _octets(position, items, names or {}))
         reached("snapshot.1")
-        self._disk.rename(aside, path)
+
+    def publish(self, position: int) -> Path:
+        """Steps 2 and 3 of `write`, after `write_aside`, by this process or another."""
+        path = self._folder / f"{position:020d}.snapshot"
+        self._disk.rename(self._folder / f"{ASIDE}{path.name}", path)
         reached("snapshot.2")
         self._disk.sync_dir(self._folder)
         reached("snapshot.3")

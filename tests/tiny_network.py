@@ -92,11 +92,11 @@ class Network:
         with open_duckdb(Ledger.open(self.home.ledger)) as connection:
             return connection.execute(query).fetchall()
 
-    def check_laws(self) -> None:
-        """Every control that is a law holds."""
+    def check_laws(self, *but: str) -> None:
+        """Every control that is a law holds, but those that a test has no rows for."""
         with open_duckdb(Ledger.open(self.home.ledger)) as connection:
-            broken = [o.control.name for o in run_controls(connection) if o.control.kind == "law" and o.breaks]
-        assert not broken
+            broken = {o.control.name for o in run_controls(connection) if o.control.kind == "law" and o.breaks}
+        assert broken <= set(but)
 
 
 def call(number: int, served: str = ANNA, called: str = SPAIN, start: datetime = NOON, seconds: int = 60,

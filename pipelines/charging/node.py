@@ -442,10 +442,15 @@ class ChargingNode:
         self._journal.trim(oldest, self.position)
         self._events_since_snapshot = 0
 
-    def write_snapshot(self, position: int, book: BalanceBook) -> int:
-        """Step 4 for a copy of the book as it was at `position`, which the ledger has reached. Returns the position
-        down to which the journal may be trimmed."""
-        self._snapshots.write(position, to_items(book))
+    def write_snapshot_aside(self, position: int, book: BalanceBook | None = None) -> None:
+        """Write the book as it is at `position`, for `publish_snapshot`: a copy of it, or, by a process that was forked
+        from this one, the book itself."""
+        self._snapshots.write_aside(position, to_items(book or self.book))
+
+    def publish_snapshot(self, position: int) -> int:
+        """Step 4 for what was written aside, once the ledger has reached `position`. Returns the position down to which
+        the journal may be trimmed."""
+        self._snapshots.publish(position)
         return self._snapshots.retain()
 
     def trim_journal(self, snapshot_position: int) -> None:

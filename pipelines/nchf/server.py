@@ -19,6 +19,8 @@ from pipelines.nchf.limits import Limits
 from schemas.errors import InvariantError, ReferenceDataError
 
 _SWEEP_S = 0.5
+_LAST_WORD_S = 0.2
+_FAREWELL_S = 1.0  # for connections to close, once all is answered
 
 
 class NchfServer:
@@ -85,12 +87,15 @@ class NchfServer:
         until = loop.time() + drain_s
         while self.app.open and loop.time() < until:
             await asyncio.sleep(0.01)
+        # The last answers arrive before the farewell: h2, the client's library, gives up what comes in one with that.
+        await asyncio.sleep(_LAST_WORD_S)
         gc.unfreeze()
         if self._sweeper is not None:
             self._sweeper.cancel()
         if self._server is not None and self._task is not None:
             self._server.stop()  # type: ignore[no-untyped-call]
-            await asyncio.wait([self._task], timeout=drain_s)
+            # A client that does not read does not say that it has gone: its connection ends with the process.
+            await asyncio.wait([self._task], timeout=_FAREWELL_S)
 
 
 def _path(name: str | None) -> Path | None:

@@ -1,12 +1,17 @@
 """What goes on behind the answers: commit 2 of what was charged, and snapshots of the book, on a thread of its own.
 
-Ticks go on meanwhile. Only what is durable in the journal is committed; a snapshot is a copy of the book, taken
-between two ticks, and is written once the ledger has come as far.
+Ticks go on meanwhile. Only what is durable in the journal is committed. A snapshot is written by a process that is
+forked between two ticks, and counts once the ledger has come as far: copying a book of millions would stop ticks for
+seconds, forking does for milliseconds.
 """
 
 import dataclasses
+import gc
+import os
+import signal
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -16,22 +21,27 @@ from pipelines.charging import ChargingNode
 from pipelines.charging.folded import Folded
 from rating.book import BalanceBook
 
+SNAPSHOT_S = 1800.0  # for a snapshot to be written; then its process is killed
+
 
 class Behind:
     """Commits and snapshots, one at a time, in order. `call` calls a function on the thread that owns the journal."""
 
     def __init__(self, charging: ChargingNode, call: Callable[[Callable[[], None]], None], commit_rows: int,
-                 snapshot_rows: int) -> None:
+                 snapshot_rows: int, fork: bool = True) -> None:
+        """fork: a process of its own writes snapshots; else a thread does, from a copy."""
         self._charging, self._call = charging, call
         self._commit_rows, self._snapshot_rows = commit_rows, snapshot_rows
         self._folded = Folded()
         self._stop, self._progress = charging.position, charging.progress()
+        self._fork = fork and hasattr(os, "fork")
         self._rows_since, self._wanted, self._closing = 0, 0, False
         self._thread = ThreadPoolExecutor(1, "commit-online")
         self._running: Future[Any] | None = None
         self._writing: Future[Any] | None = None
         self._writer = ThreadPoolExecutor(1, "snapshot")
-        self.last_commit_s, self.last_snapshot_s, self.last_copy_s, self.commits = 0.0, 0.0, 0.0, 0
+        self.last_commit_s, self.last_snapshot_s, self.last_fork_s = 0.0, 0.0, 0.0
+        self.commits, self.snapshots_failed = 0, 0
 
     @property
     def rows(self) -> int:
@@ -57,7 +67,7 @@ class Behind:
 
     def settle(self) -> "Future[Any]":
         """Commit what waits and then the balances that it came to; nothing may be under way. Returns when: a future."""
-        book = copy_of(self._charging.book)
+        book = copy_of(self._charging.book, _NOT_IN_BALANCES)
         before = self._running
         folded, self._folded = self._folded, Folded()
         stop, progress = self._stop, self._progress
@@ -87,24 +97,61 @@ class Behind:
         return self._rows_since >= self._snapshot_rows and (self._writing is None or self._writing.done())
 
     def snapshot(self, position: int) -> None:
-        """Copy the book as it is, at journal position `position`, and write the copy when the ledger is there."""
+        """Have the book as it is, at journal position `position`, written by a process forked for that."""
         if self._writing is not None:
             self._writing.result()
         started = time.perf_counter()
-        book = copy_of(self._charging.book)
-        self.last_copy_s = time.perf_counter() - started
+        child, book = (self._forked(position), None) if self._fork else (0, copy_of(self._charging.book, ()))
+        self.last_fork_s = time.perf_counter() - started
         self._rows_since, self._wanted = 0, position
-        self._writing = self._writer.submit(self._write, position, book)
+        self._writing = self._writer.submit(self._publish, position, child, book)
 
-    def _write(self, position: int, book: BalanceBook) -> None:
+    def _forked(self, position: int) -> int:
+        """The child shares the book's pages until one of both changes one. It writes one file and ends: it must wait
+        for no lock that another thread held, so it does nothing else, and is killed when it takes too long."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: of forking beside threads
+            child = os.fork()
+        if child:
+            return child
+        code = 1
+        try:
+            os.closerange(3, 1 << 16)  # a lock that a child held too would outlive us
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            gc.disable()
+            self._charging.write_snapshot_aside(position)
+            code = 0
+        finally:
+            os._exit(code)
+
+    def _publish(self, position: int, child: int, book: BalanceBook | None) -> None:
+        """Wait for the child, then for the ledger, then let the snapshot count. Without it the next one will do."""
         started = time.perf_counter()
+        if book is not None:
+            self._charging.write_snapshot_aside(position, book)
+        elif not self._ended_well(child):
+            self.snapshots_failed += 1
+            return
         while self._charging.position < position:  # commits come every second
             time.sleep(0.02)
             if self._closing:
                 return
-        oldest = self._charging.write_snapshot(position, book)
+        oldest = self._charging.publish_snapshot(position)
         self._call(lambda: self._charging.trim_journal(oldest))
         self.last_snapshot_s = time.perf_counter() - started
+
+    def _ended_well(self, child: int) -> bool:
+        until = time.monotonic() + SNAPSHOT_S
+        while True:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status) == 0
+            if time.monotonic() > until or self._closing:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return False
+            time.sleep(0.02)
 
     def finish(self) -> None:
         """Commit everything, and wait until it is; raises what went wrong."""
@@ -129,11 +176,15 @@ class Behind:
             self._writing.result()
 
 
-def copy_of(book: BalanceBook) -> BalanceBook:
-    """A book that the next tick does not change."""
+_NOT_IN_BALANCES = ("sessions", "friends", "online", "applied")
+
+
+def copy_of(book: BalanceBook, but: Collection[str]) -> BalanceBook:
+    """A book that the next tick does not change, but for those fields."""
     copied = object.__new__(type(book))
     for name in (f.name for f in dataclasses.fields(book)):
-        setattr(copied, name, _copied(getattr(book, name)))
+        value = getattr(book, name)
+        setattr(copied, name, value if name in but else _copied(value))
     return copied
 
 

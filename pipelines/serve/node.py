@@ -70,6 +70,7 @@ class Pace:
     commit_s: float = 1.0
     commit_rows: int = 200_000
     snapshot_rows: int = 5_000_000
+    fork: bool = True            # snapshots by a process of their own
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ class OnlineNode:
                 "position": self._next, "uncommitted_rows": behind.rows,
                 "tick_ms": round(1000 * counters.charging_s, 3), "durable_ms": round(1000 * counters.durable_s, 3),
                 "commit_s": round(behind.last_commit_s, 3), "snapshot_s": round(behind.last_snapshot_s, 3),
-                "snapshot_copy_s": round(behind.last_copy_s, 3)}
+                "snapshot_copy_s": round(behind.last_fork_s, 3), "snapshots_failed": behind.snapshots_failed}
 
     # life
 
@@ -215,7 +216,8 @@ class OnlineNode:
         """Begin to answer."""
         self._loop = asyncio.get_running_loop()
         self._appender = Appender(self.charging.journal_file, self.vault, self._fail)
-        self._behind = Behind(self.charging, self._appender.call, self.pace.commit_rows, self.pace.snapshot_rows)
+        self._behind = Behind(self.charging, self._appender.call, self.pace.commit_rows, self.pace.snapshot_rows,
+                              self.pace.fork)
         self._state = "running"
         self._every(self.pace.clock_s, self._clock)
         self._every(self.pace.commit_s, self._commit)

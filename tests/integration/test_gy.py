@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from schemas.columns import ABSENT
 from tests.gy_desk import IMS, SMS, VOICE, GyDesk, asked, called, group, money, request, sent_to, used
@@ -162,3 +163,33 @@ def test_numbers_of_other_parties_are_in_the_vault_and_nowhere_else(desk: GyDesk
     assert len(found) == len(tokens)
     for folder in (site.home.journal, Path(site.home.ledger)):
         assert not any(b"34600123456" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_two_calls_share_a_balance_as_the_manual_of_ims_charging_has_it(day: Path, tmp_path: Path, keys: Path) -> None:
+    """75 seconds of credit, reservations of 30: README of Kamailio's ims_charging, 3.3."""
+    site = Site(day, tmp_path, keys, own_inbox=True)
+    for path in (site.input.operator / "tariffs").glob("*.yaml"):
+        tariff = yaml.safe_load(path.read_text())
+        if "short" in tariff.get("rates", {}):
+            tariff["rates"]["short"] = {"unit": "second", "slots": [{"price": "0.60", "per": 60, "step": 1}]}
+            path.write_text(yaml.safe_dump(tariff, sort_keys=False))
+    with GyDesk(site) as desk:
+        def ask(kind: int, number: int, session: str, *parts: Any) -> tuple[int, int | None, int | None]:
+            answer, = desk.ask(request(kind, number, session, *parts, called("12345"), context=IMS))
+            final = answer.final_unit_indication
+            return answer.result_code, units(answer).get("cc_time"), final.final_unit_action if final else None
+
+        spent = desk.run(desk.node.command({
+            "id": "less", "time": "2026-11-22T12:00:00Z", "kind": "adjust", "account_id": 1_000_000, "amount": "-4.25",
+            "currency": "EUR"}))
+        assert spent.status == "done"
+        assert ask(1, 0, "first", asked(seconds=30)) == (2001, 30, None)
+        assert ask(2, 1, "first", asked(seconds=30), used(seconds=30)) == (2001, 30, None)
+        assert ask(1, 0, "second", asked(seconds=30)) == (2001, 15, 0)
+        assert ask(3, 2, "first", used(seconds=20)) == (2001, None, None)
+        assert ask(2, 1, "second", asked(seconds=30), used(seconds=15)) == (2001, 10, 0)
+        assert ask(2, 2, "second", asked(seconds=30), used(seconds=10)) == (4012, None, 0)
+        assert ask(3, 3, "second") == (2001, None, None)
+        desk.run(desk.node.settle())
+        assert site.money(1_000_000) == 0
+        assert sum(r["quantity"] for r in site.rows("rated")) == 75

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -149,10 +150,15 @@ def test_a_body_that_does_not_come_is_given_up(tmp_path: Path) -> None:
         for length in ("-1", "5x", "99999999999999999999999", "5, 6", "+5"):
             answer = await raw(site, head(f"content-length: {length}") + b"{}")
             assert answer[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 413"), (length, answer)
-        for _ in range(20):  # gone in the middle of it
-            await raw(site, head("content-length: 500") + b"{", wait=False)
+        for size in ("content-length: 500", "transfer-encoding: chunked"):
+            for _ in range(20):  # gone in the middle of it
+                await raw(site, head(size) + b"5\r\n{", wait=False)
         await asyncio.sleep(1.5)
         assert site.app.open == 0 and not site.app.reading
+        gc.unfreeze()
+        gc.collect()
+        kept = [each for each in gc.get_objects() if type(each).__name__ in ("PyFutureAwaitable", "RSGIHTTPProtocol")]
+        assert not kept  # a future that kept its error kept the task that waited for it, for ever
         await alive(site)
 
     run(test, tmp_path, Limits(body_s=0.5))

@@ -184,7 +184,8 @@ def test_policy_counters_are_told_as_they_are_reached_also_after_a_restart(day: 
                                  ({"gpsi": None}, "MANDATORY_IE_MISSING"), ({"notifUri": None}, "MANDATORY_IE_MISSING"),
                                  ({"policyCounterIds": []}, "OPTIONAL_IE_INCORRECT"),
                                  ({"notifUri": "http://192.0.2.1/x"}, "MANDATORY_IE_INCORRECT")):
-                answer = await pcf.post(SUBSCRIPTIONS, json=context | wrong)
+                sent = {name: value for name, value in (context | wrong).items() if value is not None}
+                answer = await pcf.post(SUBSCRIPTIONS, json=sent)
                 assert (answer.status_code, answer.json()["cause"]) == (400, cause), answer.text
             made = await pcf.post(SUBSCRIPTIONS, json=context | {"policyCounterIds": ["volume"]})
             assert made.status_code == 201, made.text
@@ -223,6 +224,35 @@ def test_policy_counters_are_told_as_they_are_reached_also_after_a_restart(day: 
 
     asyncio.run(main())
     assert not any(NUMBER.encode() in path.read_bytes() for path in site.home.root.rglob("*") if path.is_file())
+
+
+def test_messages_are_debited_at_once_or_charged_as_they_happened(day: Path, tmp_path: Path, keys: Path) -> None:
+    site = site_of(day, tmp_path, keys)
+    with_nchf(site)
+
+    def message(number: int, kind: str, count: int, to: str = "999701234568") -> dict[str, Any]:
+        return about(number, oneTimeEvent=True, oneTimeEventType=kind, pDUSessionChargingInformation=None,
+                     multipleUnitUsage=None, nfConsumerIdentification={"nodeFunctionality": "SMSF"},
+                     invocationTimeStamp=now(), sMSChargingInformation={
+                         "numberofMessagesSent": count, "messageReference": str(number),
+                         "recipientInfo": [{"recipientGPSI": f"msisdn-{to}"}]})
+
+    async def main(served: Served) -> None:
+        async with http2(served) as smsf:
+            for number, (kind, count) in enumerate((("IEC", 1), ("PEC", 2), ("IEC", 1))):
+                said = message(number, kind, count)
+                made = await smsf.post(ROOT, json=said)
+                assert made.status_code == 201, made.text
+                again = await smsf.post(ROOT, json=said | {"retransmissionIndicator": True})
+                assert (again.status_code, again.headers["location"]) == (201, made.headers["location"])
+            dear = await smsf.post(ROOT, json=message(9, "IEC", 1_000_000))
+            assert (dear.status_code, dear.json()["cause"]) == (403, "QUOTA_LIMIT_REACHED"), dear.text
+
+    with Served(site.input.root, site.home.root) as served:
+        asyncio.run(main(served))
+        served.stop()
+    assert laws(site) == set()
+    assert [(row["service"], row["quantity"]) for row in site.rows("rated")] == [("sms", 1), ("sms", 2), ("sms", 1)]
 
 
 def now() -> str:

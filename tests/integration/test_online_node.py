@@ -83,7 +83,7 @@ def test_what_waits_is_one_tick_and_what_waits_for_the_disk_is_one_sync(site: Si
         assert [a.status for a in answers[20:]] == ["done", "repeated"]
         assert groups == [3] and node.counters.ticks == 1
 
-    served(site, work)
+    served(site, work, Pace(clock_s=3600))
     online = [e for _, e in read_journal(site.home.journal, 0) if isinstance(e, Online)]
     assert len(online) == 1
 

@@ -242,7 +242,8 @@ def test_nchf_and_gy_are_served_from_one_balance(day: Path, tmp_path: Path, keys
     site = site_of(day, tmp_path, keys)
     path = site.input.operator / "serve.yaml"
     port = free_port()
-    path.write_text(path.read_text() + yaml.safe_dump({"nchf": {"port": port, "open_on_loopback": True}}))
+    section = {"nchf": {"listen": f"127.0.0.1:{port}", "open_on_loopback": True}}
+    path.write_text(path.read_text() + yaml.safe_dump(section))
 
     def body(number: int, **unit: Any) -> dict[str, Any]:
         return {"nfConsumerIdentification": {"nodeFunctionality": "SMF"}, "invocationSequenceNumber": number,

@@ -73,11 +73,17 @@ class ChargedOnce:
             self.fates[container["number"]] = ("charged", 0)
             return
         shares = [s for s in self.taken if same_usage(container, s[0])]
-        pool, connected = self.pool(touched, stretches, shares)
-        left = sum(s[2] for s in pool) - sum(share[2] for share in shares if any(
-            meet((s[0], s[1]), share[1]) for s in pool))
-        whole = bool(inside) and not any(share[2] for share in connected)
-        share = container["quantity"] if whole else min(container["quantity"], max(left, 0))
+        left, seen, straddled = 0, list[Stretch](), False
+        for stretch in touched:
+            if stretch in seen:
+                continue
+            pool, connected = self.pool([stretch], stretches, shares)
+            seen += pool
+            straddled = straddled or any(share[2] for share in connected)
+            left += max(0, sum(s[2] for s in pool) - sum(share[2] for share in shares if any(
+                meet((s[0], s[1]), share[1]) for s in pool)))
+        whole = bool(inside) and not straddled
+        share = container["quantity"] if whole else min(container["quantity"], left)
         if share or not container["quantity"]:
             # Of those who may draw on the first report, nobody can take it again.
             since, until = touched[0][0], touched[-1][1]

@@ -123,7 +123,7 @@ class Simulation:
                 disk = FaultDisk(script, self.platter)  # type: ignore[arg-type]
                 node = OnlineNode(self.input, self.home, disk, Pace(
                     tick_rows=luck.choice((1, 8, 4096)), clock_s=luck.choice((0.5, 5.0)), commit_rows=40,
-                    snapshot_rows=luck.choice((60, 10_000))))
+                    snapshot_rows=luck.choice((60, 10_000)), fork=False))
                 self.check(node)
                 loop.run_until_complete(self.live(node))
                 assert not script.dead

@@ -36,8 +36,6 @@ def test_a_file_that_says_who_we_are_and_who_may_connect_is_enough(tmp_path: Pat
     (gy(peers=[{"host": "a b", "realm": "example.com"}]), r"gy\.peers\[0\]\.host"),
     (gy(peers=[{"host": "a"}]), "realm"),
     (gy(password="x"), "unknown field"),
-    ({"nchf": {"host": "0.0.0.0"}}, "nchf"),
-    ({"nchf": {"port": 8089}}, "nobody may ask"),
     ({"commit_s": 0}, "commit_s"),
     ({"identity": {"host": "-", "realm": "example.com"}}, "identity.host"),
 ])
