@@ -47,7 +47,7 @@ from tests.online_world import (
     cells_of,
 )
 from tests.oracle.online import Account, OnlineOracle
-from tests.simulate.virtual import Clock, PowerCut, Script, VirtualAppender, VirtualExecutor, VirtualLoop
+from tests.simulate.virtual import Clock, PowerCut, Script, VirtualAppender, VirtualExecutor, VirtualLoop, die
 from tests.simulate.world import CREDIT, OPENING, SHARES, copy_template, msisdn
 
 BEGAN_US = 1_792_584_000_000_000
@@ -116,7 +116,8 @@ class Simulation:
         loop.set_exception_handler(lambda *_: None)  # what power cuts leave behind
         node: OnlineNode | None = None
         try:
-            with (crash_points(reached), patch("pipelines.serve.node.time", self.clock),
+            with (crash_points(reached), patch("tests.faults.fault_disk.die", die),
+                  patch("pipelines.serve.node.time", self.clock),
                   patch("pipelines.serve.behind.time", self.clock),
                   patch("pipelines.serve.node.Appender", VirtualAppender),
                   patch("pipelines.serve.behind.ThreadPoolExecutor", VirtualExecutor)):

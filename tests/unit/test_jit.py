@@ -11,12 +11,6 @@ from schemas import jit
 
 
 @jit.kernel(types.int64(types.int64, jit.I64_OUT))
-def put_nb(value, out):  # type: ignore[no-untyped-def]
-    out[0] = value
-    return 2 * value
-
-
-@jit.kernel(types.int64(types.int64, jit.I64_OUT))
 def asked_by_a_kernel_nb(value, out):  # type: ignore[no-untyped-def]
     out[0] = value
     return 3 * value
@@ -28,6 +22,11 @@ def caller_nb(value, out):  # type: ignore[no-untyped-def]
 
 
 def test_a_kernel_is_compiled_when_it_is_first_called_for_its_signature_alone() -> None:
+    @jit.kernel(types.int64(types.int64, jit.I64_OUT))  # made here: nobody has compiled it before
+    def put_nb(value, out):  # type: ignore[no-untyped-def]
+        out[0] = value
+        return 2 * value
+
     out = np.zeros(1, np.int64)
     assert not put_nb.signatures
     with pytest.raises(TypeError):
