@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup demo test test-standards test-online simulate check bench lock clean
+.PHONY: setup demo test test-standards test-online simulate check bench bench-online lock clean
 
 setup: $(STAMP)
 
@@ -41,6 +41,10 @@ check: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks
+
+bench-online: setup
+	@$(BIN)/python -m benchmarks.online
+	@$(BIN)/python -m benchmarks.nchf
 
 lock:
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
