@@ -25,7 +25,7 @@ from pipelines.balance_api.service import BalanceService
 from pipelines.balance_api.store import ApiStore
 from pipelines.balance_api.tokens import Tokens
 from pipelines.home import Home, Input
-from schemas.errors import ChargingError
+from schemas.errors import ChargingError, LedgerError
 
 MOST_AT_ONCE = 512   # requests that are under way
 KEEP_ALIVE_S = 30
@@ -109,6 +109,38 @@ def bind(listen: Listen) -> socket.socket:
         raise ChargingError(f"the address {listen.host}:{listen.port} cannot be listened on: {error.strerror}",
                             "one that is free") from None
     return bound
+
+
+class HttpFront:
+    """An application before a node, in its loop: a front end as `pipelines.serve.service` runs them."""
+
+    name = "http"
+
+    def __init__(self, app: Starlette, listen: Listen) -> None:
+        self._app, self._listen = app, listen
+        self._server: Server | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    async def start(self) -> str:
+        """Listen; returns the address. Raises ChargingError: it is taken."""
+        bound = bind(self._listen)
+        self._server = make_server(self._app, self._listen)
+        self._running = asyncio.ensure_future(self._server.serve(sockets=[bound]))
+        while not self._server.started and not self._running.done():
+            await asyncio.sleep(0.01)
+        host, port = bound.getsockname()[:2]
+        return f"{host}:{port}"
+
+    async def stop(self) -> None:
+        """Answer what was received, and close."""
+        if self._server is not None and self._running is not None:
+            self._server.should_exit = True
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    def check(self) -> None:
+        """Raise LedgerError: it listens no more."""
+        if self._running is not None and self._running.done():
+            raise LedgerError(f"{self.name} stopped listening", "", "see the log")
 
 
 async def _until_told(server: Server, bound: socket.socket) -> None:

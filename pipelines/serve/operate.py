@@ -4,7 +4,6 @@ Counts and times only; nothing here says anything of a person. Loopback only: a 
 through a proxy that proves who it is.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry
@@ -16,11 +15,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from pipelines.balance_api.serve import Listen, Server, bind, make_server
+from pipelines.balance_api.serve import HttpFront, Listen
 from pipelines.serve.config import Operate, address
 from pipelines.serve.latency import BOUNDS_MS
 from pipelines.serve.node import OnlineNode
-from schemas.errors import LedgerError
 
 Counts = Callable[[], Mapping[str, int]]
 _COUNTED = {"requests": "requests of front ends, a tick of Diameter being one", "rows": "services of requests answered",
@@ -78,34 +76,10 @@ def make_app(node: OnlineNode, fronts: Mapping[str, Counts]) -> Starlette:
     return Starlette(routes=[Route("/metrics", metrics), Route("/health", health), Route("/ready", ready)])
 
 
-class OperateFront:
-    """A front end as `pipelines.serve.service` runs them."""
+class OperateFront(HttpFront):
+    """Serves them."""
 
     name = "operate"
 
     def __init__(self, node: OnlineNode, operate: Operate, fronts: Mapping[str, Counts]) -> None:
-        self._listen = Listen(*address(operate.listen, "operate.listen", False))
-        self._app = make_app(node, fronts)
-        self._server: Server | None = None
-        self._running: asyncio.Task[None] | None = None
-
-    async def start(self) -> str:
-        """Listen; returns the address. Raises ChargingError: it is taken."""
-        bound = bind(self._listen)
-        self._server = make_server(self._app, self._listen)
-        self._running = asyncio.ensure_future(self._server.serve(sockets=[bound]))
-        while not self._server.started and not self._running.done():
-            await asyncio.sleep(0.01)
-        host, port = bound.getsockname()[:2]
-        return f"{host}:{port}"
-
-    async def stop(self) -> None:
-        """Close."""
-        if self._server is not None and self._running is not None:
-            self._server.should_exit = True
-            await asyncio.gather(self._running, return_exceptions=True)
-
-    def check(self) -> None:
-        """Raise what went wrong."""
-        if self._running is not None and self._running.done():
-            raise LedgerError("metrics are not served any more", "", "see the log")
+        super().__init__(make_app(node, fronts), Listen(*address(operate.listen, "operate.listen", False)))
