@@ -56,6 +56,10 @@ class Behind:
         if self._folded.rows >= self._commit_rows:
             self.commit()
 
+    def want(self, position: int) -> None:
+        """The next commit goes as far as this, even where nothing is to be written."""
+        self._wanted = max(self._wanted, position)
+
     def commit(self) -> bool:
         """Begin to commit what waits, unless that is still done with what came before. Raises what went wrong then."""
         if self._running is not None and not self._running.done():
@@ -103,7 +107,8 @@ class Behind:
         started = time.perf_counter()
         child, book = (self._forked(position), None) if self._fork else (0, copy_of(self._charging.book, ()))
         self.last_fork_s = time.perf_counter() - started
-        self._rows_since, self._wanted = 0, position
+        self._rows_since = 0
+        self.want(position)
         self._writing = self._writer.submit(self._publish, position, child, book)
 
     def _forked(self, position: int) -> int:

@@ -111,6 +111,7 @@ class HandOff:
             raise LedgerError(f"process {self._run[1]} runs over this home already", "one run at a time",
                               "wait until it has ended")
         self._run = writer, int(fields["pid"])
+        await self._node.committed()  # the run resolves by what the ledger has: by all that was confirmed before it
         return {"version": self._node.charging.journaled_version, "position": self._node.position}
 
     async def _charge(self, fields: Mapping[str, Any], payload: bytes, _: asyncio.StreamWriter) -> dict[str, Any]:

@@ -53,6 +53,8 @@ from schemas.errors import ChargingError, LedgerError
 from schemas.online import ANSWER, REQUEST
 from schemas.usage import USAGE
 
+_LOOK_S = 0.01  # between looks whether a commit is done
+
 
 class StoppedError(ChargingError):
     """The node takes no more: it is stopping, or a write failed. Whether what was asked was done is not known."""
@@ -308,6 +310,17 @@ class OnlineNode:
         texts = [sightings.text.get(row) for row in range(len(sightings))] if sightings.text else None
         found = await self._appender.remember(sightings.token, sightings.identity, sightings.value, texts)
         return int(found.collisions.size)
+
+    async def committed(self) -> None:
+        """Wait until the ledger has all that came so far: what was confirmed is to be seen by whoever reads it next.
+
+        Ticks go on. Raises StoppedError.
+        """
+        position = self._next
+        self._behind.want(position)
+        while self.charging.position < position:
+            await asyncio.sleep(_LOOK_S)
+            self._must_run()
 
     async def settle(self) -> int:
         """Commit all that has come so far, with the balances that it came to. Returns the journal position.

@@ -182,3 +182,14 @@ def test_a_home_has_one_owner(site: Site) -> None:
             OnlineNode(site.input, site.home)
 
     served(site, work)
+
+
+def test_whoever_begins_a_run_finds_in_the_ledger_what_was_confirmed_before(site: Site) -> None:
+    """A run resolves numbers by the ledger: a change confirmed a moment ago, before any commit, must be there."""
+    async def work(node: OnlineNode) -> None:
+        outcome = await node.command(top_up(1))
+        assert outcome.status == "done" and node.charging.position <= outcome.position
+        await node.committed()
+        assert node.charging.position > outcome.position
+
+    served(site, work, Pace(commit_s=0.3, clock_s=3600))
