@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from rating.arrays import aligned, give_back, grown
+from rating.arrays import aligned, give_back, grown, touch
 from rating.days import begin_days
 from rating.kernels.added import index_more_nb
 from rating.kernels.expiry import compact_nb
@@ -119,6 +119,7 @@ class BalanceBook:
     plans: list[str] = field(default_factory=list)
     currencies: list[str] = field(default_factory=list)
     time_zones: list[str] = field(default_factory=list)
+    expected: int = 0  # sessions that there is always room for
     zones: tuple[I64, I64, I64] = field(default_factory=lambda: zone_tables([]))
 
     @classmethod
@@ -302,6 +303,16 @@ class BalanceBook:
             rehash_holds_nb(self.holds, larger)
             self.holds = larger
 
+    def expect(self, sessions: int) -> None:
+        """Make room for so many sessions in real time now, its pages at hand: making room stops everything else."""
+        self.expected = sessions
+        self.make_room(sessions)
+        self.make_holds(sessions)
+        self.online.make_room(sessions)
+        for table in (self.sessions, self.holds, self.online.sessions, self.online.services, self.records,
+                      self.profile):
+            touch(table)
+
     def held(self) -> tuple[I64, I64, I64]:
         """(row, bucket id or -1 for money, amount) of what is held, ascending, each once."""
         holds = self.holds[(self.holds[:, X_HI] != 0) | (self.holds[:, X_LO] != 0)]
@@ -317,7 +328,7 @@ class BalanceBook:
         """Drop sessions that were last heard of before then; the table shrinks when few are left."""
         self.scalars[B_SESSIONS] = forget_nb(self.sessions, heard_since_us)
         capacity = self.sessions.shape[0]
-        while capacity > 1024 and capacity >= 8 * int(self.scalars[B_SESSIONS]):
+        while capacity > 1024 and capacity >= 8 * max(int(self.scalars[B_SESSIONS]), self.expected):
             capacity //= 2
         if capacity != self.sessions.shape[0]:
             self._rehash(capacity)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from rating.arrays import aligned
+from rating.arrays import aligned, grown
 from rating.kernels.online_layout import (
     FREE,
     N_OPEN,
@@ -32,6 +32,7 @@ from rating.kernels.online_table import index_online_nb, refill_wheel_nb
 from schemas.columns import I64
 from schemas.timepoint import SECOND_US
 
+_ROOM = 4  # times what is needed, of pages that nobody has touched: moving all sessions stops everything meanwhile
 SESSION_COLUMNS = ("key_hi", "key_lo", "number", "seen", "state", "heard_us", "code", "due_s", "time_us", "account_id",
                    "service_id", "group_id", "lane", "msisdn_token", "imsi_token", "service", "unit", "source")
 _SESSION_WORDS = (0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
@@ -76,8 +77,11 @@ class OnlineSessions:
 
     def make_room(self, requests: int) -> None:
         """Room for so many more sessions and services; the index is at most half full."""
-        self.sessions = _longer(self.sessions, int(self.counts[N_SESSION_TOP]) + requests)
-        self.services = _longer(self.services, int(self.counts[N_SERVICE_TOP]) + requests)
+        sessions, services = int(self.counts[N_SESSION_TOP]) + requests, int(self.counts[N_SERVICE_TOP]) + requests
+        if sessions > self.sessions.shape[0]:
+            self.sessions = grown(self.sessions, sessions, _ROOM * sessions)
+        if services > self.services.shape[0]:
+            self.services = grown(self.services, services, _ROOM * services)
         capacity = self.index.size
         while capacity < 2 * (len(self) + requests):
             capacity *= 2
@@ -117,7 +121,7 @@ class OnlineSessions:
             return online
         sessions, services = tables["online_sessions"], tables["online_services"]
         count, many = sessions.num_rows, services.num_rows
-        online.sessions, online.services = _longer(online.sessions, count), _longer(online.services, many)
+        online.sessions, online.services = grown(online.sessions, count), grown(online.services, many)
         for name, word in zip(SESSION_COLUMNS, _SESSION_WORDS, strict=True):
             online.sessions[:count, word] = sessions[name].to_numpy()
         for name, word in zip(SERVICE_COLUMNS, _SERVICE_WORDS, strict=True):
@@ -138,12 +142,3 @@ class OnlineSessions:
             index_online_nb(online.sessions, count, online.index)
             refill_wheel_nb(online.sessions, count, online.counts, online.wheel)
         return online
-
-
-def _longer(table: I64, rows: int) -> I64:
-    if rows <= table.shape[0]:
-        return table
-    longer = aligned(max(rows, table.shape[0] * 3 // 2), table.shape[1])
-    longer[:table.shape[0]] = table
-    return longer
-

@@ -10,8 +10,9 @@ from schemas.online import GRANT
 from schemas.rated import ACCOUNT_STATE, LEG_SUSPENSE, NOTIFICATION, POSTING, RATED
 from schemas.usage import SUSPENSE
 
-_TABLES = (("rated", RATED), ("posting", POSTING), ("suspense", SUSPENSE), ("notification", NOTIFICATION),
-           ("account_state", ACCOUNT_STATE), ("leg_suspense", LEG_SUSPENSE), ("identity_change", IDENTITY_CHANGE))
+TABLES = (("rated", RATED), ("posting", POSTING), ("suspense", SUSPENSE), ("notification", NOTIFICATION),
+          ("account_state", ACCOUNT_STATE), ("leg_suspense", LEG_SUSPENSE), ("identity_change", IDENTITY_CHANGE),
+          ("grant", GRANT))
 
 
 @dataclass
@@ -50,12 +51,16 @@ class Folded:
         self.commands += other.commands
         self.rows += other.rows
 
+    def by_table(self) -> dict[str, list[Cells]]:
+        """What there is of each table, piece by piece; those without rows left out."""
+        found = {name: [cells for part in self.parts if len(cells := getattr(part, name))] for name, _ in TABLES[:-1]}
+        found["grant"] = self.grants
+        return {name: cells for name, cells in found.items() if cells}
+
     def tables(self) -> dict[str, Cells]:
         """Rows by table, empty ones too."""
-        found = {name: Cells.concat(columns, [getattr(part, name) for part in self.parts])
-                 for name, columns in _TABLES}
-        found["grant"] = Cells.concat(GRANT, self.grants)
-        return found
+        pieces = self.by_table()
+        return {name: Cells.concat(columns, pieces.get(name, ())) for name, columns in TABLES}
 
 
 def check_moved(moved: list[Charged]) -> None:

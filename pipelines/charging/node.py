@@ -10,7 +10,7 @@ batches then come in slices, each a group with a BLOCK of some rows. Folding is 
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from pipelines.corrections.withdrawn import renumber, withdrawn_events
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
 from pipelines.journal import Block, Clock, Command, Entry, Journal, Online
-from pipelines.ledger import FileEntry, Ledger, Rows, StagedFile
+from pipelines.ledger import FileEntry, Ledger, Rows, StagedFile, Stream
 from pipelines.online_entry import decode_requests
 from pipelines.set_aside_legs import (
     ALL,
@@ -52,7 +52,7 @@ from reference_data.accounts import Accounts
 from reference_data.changes import Changes
 from reference_data.snapshot import Snapshot
 from schemas.codes import Reason, SuspenseAction
-from schemas.columns import Cells
+from schemas.columns import Cells, Labels
 from schemas.errors import LedgerError
 from schemas.rated import RATED
 from schemas.usage import SUSPENSE, USAGE
@@ -67,6 +67,8 @@ SERVING = "serving"  # from here on requests are answered under this reference d
 CHARGED, BALANCES, ONLINE = "append", "balances", "online"  # kinds of commits; online: ticks and slices, many at once
 COMMIT_ROWS = 200_000  # of ticks that are committed together at a restart
 SNAPSHOT_EVENTS = 5_000_000  # events between snapshots; replay of so many takes seconds
+
+Stager = Callable[[Stream, Folded, Labels], list[StagedFile]]  # writes the files of a commit
 
 
 @dataclass(frozen=True)
@@ -192,9 +194,8 @@ class ChargingNode:
         return rated + self.finish_slices()
 
     def _commit_ticks(self, stop: int, ticks: Folded, progress: Mapping[str, int]) -> int:
-        rows = {name: cells for name, cells in ticks.tables().items() if len(cells)}
-        self.commit_online(stop, rows, progress, ticks.commands)
-        return int((rows["rated"]["leg"] == 0).sum()) if "rated" in rows else 0
+        self.commit_online(stop, ticks, progress)
+        return sum(int((part.rated["leg"] == 0).sum()) for part in ticks.parts)
 
     def journal(self, batch: Committed) -> tuple[int, list[Entry]]:
         """Step 1. Returns the position of the group and its entries; durable when this returns."""
@@ -306,14 +307,16 @@ class ChargingNode:
                 own: Sequence[tuple[int, bytes]], opened: bytes | None) -> None:
         """Step 3."""
         online = any(isinstance(entry, (Online, Clock)) for entry in entries)
-        self.commit_rows(first, first + len(entries), rows, self._progress(entries), ONLINE if online else CHARGED, own,
-                         opened)
+        self._commit_staged(first, first + len(entries), self._stage(rows), self._progress(entries),
+                            ONLINE if online else CHARGED, own, opened)
 
-    def commit_rows(self, first: int, stop: int, rows: Mapping[str, Cells], progress: Mapping[str, int], kind: str,
-                    own: Sequence[tuple[int, bytes]] = (), opened: bytes | None = None) -> None:
+    def _stage(self, rows: Mapping[str, Cells]) -> list[StagedFile]:
+        return self._stream.stage_many({name: Rows(cells, self._labels) for name, cells in rows.items()},
+                                       self._threads)
+
+    def _commit_staged(self, first: int, stop: int, staged: list[StagedFile], progress: Mapping[str, int], kind: str,
+                       own: Sequence[tuple[int, bytes]] = (), opened: bytes | None = None) -> None:
         """Commit what journal entries [first, stop) did. progress: the stream's state when they were journaled."""
-        staged = self._stream.stage_many({name: Rows(cells, self._labels) for name, cells in rows.items()},
-                                         self._threads)
         if own:
             staged.append(self._stage_own(own))
         if opened is not None:
@@ -322,10 +325,11 @@ class ChargingNode:
                             reference={"snapshot": self._reference.content_hash})
         self.position = stop
 
-    def commit_online(self, stop: int, rows: Mapping[str, Cells], progress: Mapping[str, int],
-                      commands: Sequence[tuple[int, bytes]] = ()) -> None:
-        """Step 3 for ticks and slices up to journal position `stop`, many at once. commands: that came live."""
-        self.commit_rows(self.position, stop, rows, progress, ONLINE, commands)
+    def commit_online(self, stop: int, folded: Folded, progress: Mapping[str, int], apart: Stager | None = None
+                      ) -> None:
+        """Step 3 for ticks and slices up to journal position `stop`, many at once. apart: who writes the files."""
+        staged = self._stage(folded.tables()) if apart is None else apart(self._stream, folded, self._labels)
+        self._commit_staged(self.position, stop, staged, progress, ONLINE, folded.commands)
 
     def progress(self) -> dict[str, int]:
         """How far the journal has got with what mediation committed, as the stream's state has it."""

@@ -41,7 +41,7 @@ from pipelines.ledger.log import (
     encode_entry,
     entry_path,
 )
-from pipelines.ledger.parquet import encode_table, schema_hash
+from pipelines.ledger.parquet import EncodedTable, encode_table, schema_hash
 from pipelines.ledger.store import Store
 from schemas.errors import LedgerError, StaleWriterError
 
@@ -59,6 +59,12 @@ class StagedFile:
 
     entry: FileEntry
     schema_hash: str = ""
+
+
+def entry_of(path: str, table: str, encoded: EncodedTable) -> FileEntry:
+    """What a log says of a table's file."""
+    return FileEntry(path, table, TABLE, encoded.rows, encoded.octets, encoded.sha256, encoded.min_time_us,
+                     encoded.max_time_us, encoded.sums)
 
 
 class _Tally:
@@ -143,6 +149,17 @@ class Stream:
         others = [each.result() for each in beside]
         return [running[i].result() for i in range(len(named))] + [file for file in others if file is not None]
 
+    def stage_apart(self, tables: Mapping[str, pa.Schema],
+                    write: Callable[[Mapping[str, str]], Iterable[FileEntry]]) -> list[StagedFile]:
+        """As `stage_many`, by somebody else: `write` is given a path for each table, and returns what it wrote there.
+
+        Files and their names are synced when it returns.
+        """
+        for table, schema in tables.items():
+            self._announce(table, schema)
+        entries = write({table: f"{table}/{self._next_name()}.parquet" for table in tables})
+        return [StagedFile(entry, self._schemas[entry.table]) for entry in entries]
+
     def stage_bytes(self, kind: str, name: str, payload: Payload) -> StagedFile:
         """Write `payload`, synced: a file that is no table (a run of the duplicate index, a state delta).
 
@@ -207,9 +224,7 @@ class Stream:
         path = f"{table}/{name}.parquet"
         self._store.write(path, (encoded.payload,))
         reached("ledger.stage.1")
-        entry = FileEntry(path, table, TABLE, encoded.rows, encoded.octets, encoded.sha256, encoded.min_time_us,
-                          encoded.max_time_us, encoded.sums)
-        return StagedFile(entry, schema_hash(rows.schema))
+        return StagedFile(entry_of(path, table, encoded), schema_hash(rows.schema))
 
     def _announce(self, table: str, schema: pa.Schema) -> None:
         """A table or columns that the catalogue does not know yet."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from pipelines.charging import ChargingNode
 from pipelines.charging.folded import Folded
+from pipelines.serve.staging import StagingProcess
 from rating.book import BalanceBook
 
 SNAPSHOT_S = 1800.0  # for a snapshot to be written; then its process is killed
@@ -28,11 +29,12 @@ class Behind:
     """Commits and snapshots, one at a time, in order. `call` calls a function on the thread that owns the journal."""
 
     def __init__(self, charging: ChargingNode, call: Callable[[Callable[[], None]], None], commit_rows: int,
-                 snapshot_rows: int, fork: bool = True) -> None:
-        """fork: a process of its own writes snapshots; else a thread does, from a copy."""
+                 snapshot_rows: int, fork: bool = True, staging: StagingProcess | None = None) -> None:
+        """fork: a process of its own writes snapshots; else a thread does, from a copy. staging: writes the files of
+        commits, in place of this process."""
         self._charging, self._call = charging, call
         self._commit_rows, self._snapshot_rows = commit_rows, snapshot_rows
-        self._folded = Folded()
+        self._folded, self._staging = Folded(), staging
         self._stop, self._progress = charging.position, charging.progress()
         self._fork = fork and hasattr(os, "fork")
         self._rows_since, self._wanted, self._closing = 0, 0, False
@@ -91,8 +93,7 @@ class Behind:
 
     def _work(self, folded: Folded, stop: int, progress: dict[str, int]) -> None:
         started = time.perf_counter()
-        rows = {name: cells for name, cells in folded.tables().items() if len(cells)}
-        self._charging.commit_online(stop, rows, progress, folded.commands)
+        self._charging.commit_online(stop, folded, progress, self._staging)
         self.last_commit_s = time.perf_counter() - started
         self.commits += 1
 
@@ -172,6 +173,8 @@ class Behind:
         self._closing = True
         self._thread.shutdown()
         self._writer.shutdown()
+        if self._staging is not None:
+            self._staging.close()
 
     def _raise(self) -> None:
         running, self._running = self._running, None

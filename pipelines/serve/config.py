@@ -55,7 +55,8 @@ class Operate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """serve.yaml. identity: who we are in Diameter. What has no section is not served. commit_s: seconds between
-    commits to the ledger. nchf: see its front end."""
+    commits to the ledger. expect_sessions: open and remembered ones that room is made for at the start, a quarter of
+    the accounts unless given: making room for more later stops answers for a moment. nchf: see its front end."""
 
     identity: Names
     gy: Gy | None = None
@@ -63,6 +64,7 @@ class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api: Api | None = None
     operate: Operate | None = None
     commit_s: float = 1.0
+    expect_sessions: int | None = None
 
 
 def load_serve(operator: Path) -> Serve:
@@ -80,6 +82,8 @@ def load_serve(operator: Path) -> Serve:
                 raise ReferenceDataError(f"{FILE}, {place}.{key}: {value!r}", "a name of letters, digits, - and dots")
     if not 0.05 <= serve.commit_s <= 3600:
         raise ReferenceDataError(f"{FILE}, commit_s: {serve.commit_s}", "0.05 to 3600 seconds")
+    if not 0 <= (serve.expect_sessions or 0) <= 1 << 28:
+        raise ReferenceDataError(f"{FILE}, expect_sessions: {serve.expect_sessions}", f"0 to {1 << 28} sessions")
     if serve.gy is not None:
         address(serve.gy.listen, "gy.listen", serve.gy.tls is not None and bool(serve.gy.tls.clients))
     if serve.api is not None:  # tokens are asked for everywhere; over tls only, where others could overhear them

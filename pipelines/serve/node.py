@@ -40,6 +40,7 @@ from pipelines.online_entry import encode_requests
 from pipelines.serve.appender import Appender
 from pipelines.serve.behind import Behind
 from pipelines.serve.latency import Latency
+from pipelines.serve.staging import StagingProcess
 from pipelines.vault import Vault
 from rating.book import BalanceBook
 from rating.commands import KINDS
@@ -73,6 +74,7 @@ class Pace:
     commit_rows: int = 200_000
     snapshot_rows: int = 5_000_000
     fork: bool = True            # snapshots by a process of their own
+    stage_apart: bool = False    # files of commits too
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ class OnlineNode:
         self._loop = asyncio.get_running_loop()
         self._appender = Appender(self.charging.journal_file, self.vault, self._fail)
         self._behind = Behind(self.charging, self._appender.call, self.pace.commit_rows, self.pace.snapshot_rows,
-                              self.pace.fork)
+                              self.pace.fork, StagingProcess(self.home.ledger) if self.pace.stage_apart else None)
         self._state = "running"
         self._every(self.pace.clock_s, self._clock)
         self._every(self.pace.commit_s, self._commit)

@@ -35,6 +35,7 @@ from schemas.errors import LedgerError
 from schemas.jit import compile_all
 
 REPORT_S = 60.0
+COLLECT_AFTER = (50_000, 20, 100)  # objects more than before; the usual 700 go through all of a second's many times
 SWITCH_S = 0.0002  # of the interpreter between threads; the usual 5 ms are those of a whole answer
 
 
@@ -126,14 +127,14 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
     """Serve until a signal comes or `stop` is set. Raises what made the node fail."""
     serve = load_serve(source.operator)
     began = time.perf_counter()
-    node = OnlineNode(source, home, pace=Pace(commit_s=serve.commit_s))
+    node = OnlineNode(source, home, pace=Pace(commit_s=serve.commit_s, stage_apart=True))
     stop = stop or asyncio.Event()
     running: list[FrontEnd] = []
     try:
         log("recovered", seconds=round(node.recovered_s, 3), events=node.recovered_events, accounts=len(node.book),
             open_sessions=node.book.online.open, position=node.position, reference=node.reference.content_hash[:12])
         await asyncio.to_thread(compile_all)  # the first request is not to wait for kernels
-        _for_latency()
+        _for_latency(node, serve)
         await node.start()
         for signum in (signal.SIGTERM, signal.SIGINT):
             with suppress(ValueError, RuntimeError):  # not the main thread
@@ -152,11 +153,14 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
             node.close()
 
 
-def _for_latency() -> None:
-    """The loop waits for no thread for longer than it must, and nobody goes through what is loaded once for all."""
+def _for_latency(node: OnlineNode, serve: Serve) -> None:
+    """Nothing that grows is to stop the loop for it, nor wait for a thread longer than it must; and nobody goes through
+    what is loaded once for all, or through what is still young all the time."""
+    node.book.expect(len(node.book) // 4 if serve.expect_sessions is None else serve.expect_sessions)
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 async def _until(stop: asyncio.Event, node: OnlineNode, running: list[FrontEnd], log: Log) -> None:
