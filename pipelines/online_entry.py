@@ -15,6 +15,7 @@ from functools import cache
 
 import numpy as np
 
+from pipelines.serve.kernels.online_entry import pack_nb, spans_nb
 from schemas.columns import ABSENT, I64, Cells, Labels
 from schemas.errors import LedgerError
 from schemas.online import REQUEST
@@ -31,25 +32,31 @@ def encode_requests(requests: Cells, received_us: int, labels: Labels) -> bytes:
     rows = len(requests)
     if not rows:
         return _HEADER.pack(FORMAT, 0, 0, 0, received_us)
-    matrix = requests.matrix
-    lows, highs = matrix.min(axis=1), matrix.max(axis=1)
-    present = np.flatnonzero((lows != ABSENT) | (highs != ABSENT)).tolist()
-    heads, values = [_HEADER.pack(FORMAT, 0, len(present), rows, received_us)], []
-    names = _column_names()
-    for place, low, high in zip(present, lows[present].tolist(), highs[present].tolist(), strict=True):
-        label, head = names[place]
-        column = matrix[place]
+    matrix = np.ascontiguousarray(requests.matrix)
+    lows, highs = np.empty(len(matrix), np.int64), np.empty(len(matrix), np.int64)
+    spans_nb(matrix, lows, highs)
+    heads, places, widths, least = list[bytes](), list[int](), list[int](), list[int]()
+    for place, (low, high, (label, head)) in enumerate(zip(lows.tolist(), highs.tolist(), _column_names(),
+                                                           strict=True)):
+        if low == ABSENT == high:
+            continue
         written = b""
-        if label:
-            column, written = _named(column, labels[label])
-            low, high = int(column.min()), int(column.max())
-        if low == high:
-            width = 0
-        else:
+        if label and low == high:
+            written, low, high = _written([labels[label][low]]), 0, 0
+        elif label:
+            matrix = matrix.copy() if matrix is requests.matrix else matrix
+            matrix[place], written = _named(matrix[place], labels[label])
+            low, high = int(matrix[place].min()), int(matrix[place].max())
+        width = 0
+        if low != high:
             width = next((octets for beyond, octets in _WIDTHS if high - low < beyond), 8)
-            values.append(column.tobytes() if width == 8 else (column - low).astype(_TYPES[width]).tobytes())
+            places.append(place)
+            widths.append(width)
+            least.append(0 if width == 8 else low)
         heads += (head, _LEAST.pack(width, low), written)
-    return b"".join(heads + values)
+    values = np.empty(rows * sum(widths), np.uint8)
+    pack_nb(matrix, np.array(places, np.int64), np.array(widths, np.int64), np.array(least, np.int64), values)
+    return b"".join((_HEADER.pack(FORMAT, 0, len(heads) // 3, rows, received_us), *heads, values.tobytes()))
 
 
 def decode_requests(content: bytes, labels: dict[str, list[str]]) -> tuple[int, Cells]:
@@ -102,14 +109,16 @@ def _column_names() -> tuple[tuple[str, bytes], ...]:
                  for c in REQUEST.columns)
 
 
-def _named(column: I64, names: Sequence[str]
-           ) -> tuple[I64, bytes]:
+def _named(column: I64, names: Sequence[str]) -> tuple[I64, bytes]:
     """A column of labels as places in a list of its own, and that list; ABSENT stays."""
     used, places = np.unique(column, return_inverse=True)
     absent = int(used[0] == ABSENT)
-    written = [names[label].encode() for label in used[absent:].tolist()]
-    return places - absent, struct.pack("<H", len(written)) + b"".join(
-        struct.pack("<H", len(name)) + name for name in written)
+    return places - absent, _written([names[label] for label in used[absent:].tolist()])
+
+
+def _written(names: Sequence[str]) -> bytes:
+    encoded = [name.encode() for name in names]
+    return struct.pack("<H", len(encoded)) + b"".join(struct.pack("<H", len(name)) + name for name in encoded)
 
 
 def _labels(content: bytes, at: int, names: list[str]) -> tuple[I64, int]:

@@ -2,54 +2,51 @@
 
 import numpy as np
 
-from rating.kernels.layout import C_ACCOUNT, C_LEG, C_REASON, C_SOURCE, U_ACCOUNT, U_GROUP_ID, U_LANE
+from rating.kernels.choices import origins_nb
+from rating.kernels.layout import U_ACCOUNT, U_GROUP_ID, U_LANE
 from rating.kernels.take import take_nb
 from reference_data.tariffs.compile import Tariffs
 from reference_data.tariffs.estimate import estimate_nanos
 from schemas import pages
-from schemas.codes import Reason, Stage
+from schemas.codes import Stage
 from schemas.columns import ABSENT, I64, Cells
 from schemas.rated import LEG_SUSPENSE
 from schemas.usage import SUSPENSE, USAGE
 
 _OWN = len(USAGE.columns)
-_ORIGIN = [C_SOURCE, C_ACCOUNT, C_LEG]
+_NOTHING = np.empty((4, 0), np.int64)
 
 
 class Origins:
     """Of usage rows [start, stop): those that were charged and those set aside, piece by piece, in their order."""
 
-    def __init__(self, usage: I64, start: int, stop: int) -> None:
-        self._usage, self._start, self._stop = usage, start, stop
+    def __init__(self, usage: I64, start: int, stop: int, most: int) -> None:
+        """most: rows that an event becomes, with its legs."""
+        self._usage, self._start, self._stop, self._most = usage, start, stop, most
         self._whole = start  # up to here every row was charged, without legs
-        self._charged, self._aside = [np.empty((3, 0), np.int64)], [np.empty((4, 0), np.int64)]
+        self._charged, self._aside, self._counts = _NOTHING, _NOTHING, np.zeros(2, np.int64)
 
     def add(self, choice: I64, rows: int, charged: int, low: int, high: int) -> None:
-        """The first `rows` rows, of usage [low, high), of which so many were charged.
-
-        Set aside is what has a reason; a leg whose event was not charged has none.
-        """
+        """The first `rows` rows, of usage [low, high), of which so many were charged."""
         if rows == charged == high - low and self._whole == low:
             self._whole = high
             return
-        if self._whole == low:
-            own = np.arange(self._start, low)
-            self._charged.append(np.stack([own, np.zeros_like(own), np.zeros_like(own)]))
-        origin, reason = choice[_ORIGIN, :rows], choice[C_REASON, :rows]
-        self._charged.append(origin if charged == rows else origin[:, reason == 0])
-        at = np.flatnonzero(reason > Reason.OK)
-        if at.size:
-            self._aside.append(np.concatenate([origin[:, at], reason[None, at]]))
+        if self._charged is _NOTHING:
+            room = self._most * (self._stop - self._start)
+            self._charged, self._aside = np.empty((3, room), np.int64), np.empty((4, room), np.int64)
+            before = self._counts[0] = self._whole - self._start
+            self._charged[0, :before], self._charged[1:, :before] = np.arange(self._start, self._whole), 0
+        origins_nb(choice, rows, self._charged, self._aside, self._counts)
 
     def charged(self) -> I64:
         """Usage columns of the charged rows: those of the block itself where that is what was charged."""
         if self._whole == self._stop:
             return self._usage[:, self._start:self._stop]
-        return self._taken(np.concatenate(self._charged, axis=1))
+        return self._taken(self._charged[:, :self._counts[0]])
 
     def events(self, tariffs: Tariffs) -> Cells:
         """The events that were set aside, with an estimate of their value."""
-        if len(self._aside) == 1:
+        if not self._counts[1]:
             return Cells.empty(SUSPENSE)
         usage, reason, _ = self._of(legs=False)
         cells = Cells.empty(SUSPENSE, reason.size, fill=ABSENT)
@@ -61,7 +58,7 @@ class Origins:
 
     def legs(self) -> Cells:
         """Legs that could not be priced, of events that were charged."""
-        if len(self._aside) == 1:
+        if not self._counts[1]:
             return Cells.empty(LEG_SUSPENSE)
         usage, reason, leg = self._of(legs=True)
         cells = Cells.empty(LEG_SUSPENSE, reason.size, fill=ABSENT)
@@ -72,7 +69,7 @@ class Origins:
 
     def _of(self, legs: bool) -> tuple[I64, I64, I64]:
         """(usage, reason, leg) of the events, or of the legs."""
-        aside = np.concatenate(self._aside, axis=1)
+        aside = self._aside[:, :self._counts[1]]
         aside = aside[:, (aside[2] > 0) == legs]
         return self._taken(aside), aside[3], aside[2]
 
@@ -80,7 +77,8 @@ class Origins:
         """Usage of (source, account, leg, ...); a leg's row says whom it charges, and of no group or lane."""
         usage = pages.matrix((_OWN, origin.shape[1]))
         take_nb(self._usage, np.ascontiguousarray(origin[0]), usage)
-        at = np.flatnonzero(origin[2] > 0)
-        usage[U_ACCOUNT, at] = origin[1, at]
-        usage[[[U_GROUP_ID], [U_LANE]], at] = ABSENT
+        if origin[2].any():
+            at = np.flatnonzero(origin[2] > 0)
+            usage[U_ACCOUNT, at] = origin[1, at]
+            usage[[[U_GROUP_ID], [U_LANE]], at] = ABSENT
         return usage

@@ -8,21 +8,15 @@ import numpy as np
 from rating.aside import Origins
 from rating.book import BalanceBook, currency_label
 from rating.gathered import Gathered, apart
+from rating.kernels.choices import answer_nb, ask_nb
 from rating.kernels.fold import fold_nb
 from rating.kernels.holds import RELEASE_POSTINGS
 from rating.kernels.layout import (
     B_SPILLED,
     C_ASK,
-    C_DUE,
-    C_GRANTED,
-    C_LEAST,
-    C_LEG,
-    C_LEGS,
-    C_REASON,
     CANDIDATE_WORDS,
     CHARGE,
     CHOICE,
-    DEBIT,
     G_ASKED,
     G_NEXT,
     G_NOTIFIED,
@@ -33,12 +27,10 @@ from rating.kernels.layout import (
     MAX_CANDIDATES,
     MAX_COUNTERS,
     MAX_PLANS,
-    NOT_CHARGED,
     OWN,
     POSTING_USUAL,
     PROGRESS,
     RATED_USUAL,
-    REPORT,
     WALK,
 )
 from rating.kernels.select import UNKNOWN_PLAN, select_nb
@@ -105,25 +97,24 @@ class Answers:
 
 def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: Tariffs, book: BalanceBook,
            labels: Mapping[str, Sequence[str]] | None = None, wishes: Wishes | None = None,
-           legs_only: I64 | None = None, places: "Places | None" = None) -> Charged:
+           legs_only: I64 | None = None, names: "Names | None" = None) -> Charged:
     """Price usage rows [start, stop) of `block` and debit them, or do with them what `wishes` of all its rows say.
 
     labels: names behind the block's label columns; prices look at "apn", "other_network" and "category". Those that
     charging adds index `tariffs.labels`. legs_only: of every event of the block, which was charged before, only the
-    legs of these bits (`keep_legs`). places: `places_of` these, where the caller has them. Raises InvariantError:
+    legs of these bits (`keep_legs`). names: `names_of` these, where the caller has them. Raises InvariantError:
     charges and postings differ.
     """
     count = stop - start
     usage = np.ascontiguousarray(block.matrix)
-    legs = Legs(tariffs, labels, len(book.plans))
-    origins = Origins(usage, start, stop)
+    names = names or names_of(tariffs, book, labels)
+    legs, plan_of, places = names.legs, names.plan_of, names.places
     more = 1 + legs.most
+    origins = Origins(usage, start, stop, more)
     rated = Gathered(RATED, more * count, RATED_USUAL | {"journal_position": journal_position}, OWN)
     posting = Gathered(POSTING, more * _LIKELY_POSTINGS * count + _WORST_POSTINGS, POSTING_USUAL)
-    notification = Cells.empty(NOTIFICATION, _worst_notifications(tariffs))
-    rows_per_event = _rows_per_event(tariffs)
+    notification = Cells.empty(NOTIFICATION, names.most_notified)
     progress = np.zeros(PROGRESS, np.int64)
-    plan_of, names = places or places_of(tariffs, book, labels)
     chosen = apart(CHOICE, min(CHUNK, count))
     scratch = np.zeros((MAX_CANDIDATES, CANDIDATE_WORDS), np.int64)
     walk = np.zeros(WALK, np.int64)
@@ -136,34 +127,34 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
 
     def select(low: int, high: int, of: I64, found: I64) -> None:
         select_nb(usage, low, high, tariffs.tables, tariffs.slots, tariffs.leaves, book.index, book.profile,
-                  book.nodes, book.friends, plan_of, names, of, found)
+                  book.nodes, book.friends, plan_of, places, of, found)
 
     for low in range(start, stop, CHUNK):
         high = min(low + CHUNK, stop)
         choice, rows, before = chosen, high - low, int(progress[G_RATED])
         select(low, high, _NO_LEGS, choice)
         if wishes is not None:
-            _ask(wishes, choice[:, :rows], low)
+            ask_nb(choice, rows, wishes.ask, wishes.least, low)
         if legs:
             choice, rows = legs.add(usage, rows, choice, lambda of, found, priced: select(0, found, of, priced))
         if legs_only is not None:
             keep_legs(choice[:, :rows], legs_only[low:high])
-        book.make_room(rows * rows_per_event)
+        book.make_room(rows * names.rows_per_event)
         rated.make_room(before, rows)
         progress[G_NEXT], progress[G_ASKED] = 0, -1
         while progress[G_NEXT] < rows:
             left = rows - int(progress[G_NEXT])
             posting.make_room(int(progress[G_POSTED]), _LIKELY_POSTINGS * left + _WORST_POSTINGS)
             fold_nb(usage, choice, rows, tariffs.tables, journal_position, book.records, book.profile,
-                    book.spill, book.sessions, book.scalars, book.zones, book.holds, names[0], scratch, walk, marks,
+                    book.spill, book.sessions, book.scalars, book.zones, book.holds, places[0], scratch, walk, marks,
                     rated.matrix, posting.matrix, notification.matrix, progress, (book.nodes, plan_of, tariffs.rolls))
             if progress[G_NEXT] < rows:  # it stopped for room: of postings, of notifications, or of spilled buckets
-                notification = _roomier(notification, int(progress[G_NOTIFIED]), _worst_notifications(tariffs))
-                book.make_room((rows - int(progress[G_NEXT])) * rows_per_event + 2 * MAX_CANDIDATES)
+                notification = _roomier(notification, int(progress[G_NOTIFIED]), names.most_notified)
+                book.make_room((rows - int(progress[G_NEXT])) * names.rows_per_event + 2 * MAX_CANDIDATES)
                 if book.scalars[B_SPILLED] + MAX_CANDIDATES > book.spill.shape[0]:
                     book.grow_spill()
         if answers is not None:
-            idle += _answer(answers, choice[:, :rows], low - start)
+            idle += answer_nb(choice, rows, low - start, answers.granted, answers.due, answers.reason)
         origins.add(choice, rows, int(progress[G_RATED]) - before, low, high)
     priced = Cells(RATED, origins.charged(), rated.matrix[:, :progress[G_RATED]])
     charged = Charged(priced, Cells(POSTING, posting.matrix[:, :progress[G_POSTED]]), origins.events(tariffs),
@@ -171,27 +162,6 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
                       apply_states(book, tariffs, priced, journal_position), origins.legs(), answers)
     check_postings(charged, count - idle if legs_only is None else 0)
     return charged
-
-
-def _ask(wishes: Wishes, choice: I64, low: int) -> None:
-    """Put the wishes of a piece beside what was found for it. What is no usage has no charge legs."""
-    high = low + choice.shape[1]
-    choice[C_ASK], choice[C_LEAST] = wishes.ask[low:high], wishes.least[low:high]
-    choice[C_GRANTED], choice[C_DUE] = ABSENT, 0
-    choice[C_LEGS, (choice[C_ASK] > REPORT) & (choice[C_ASK] != DEBIT)] = 0
-
-
-def _answer(answers: Answers, choice: I64, at: int) -> int:
-    """Tell what became of the wishes of a piece; returns how many rows were no usage in the end.
-
-    What was never used has no place among what is set aside.
-    """
-    events = np.flatnonzero(choice[C_LEG] == 0)
-    own = slice(at, at + events.size)
-    answers.granted[own], answers.due[own] = choice[C_GRANTED, events], choice[C_DUE, events]
-    answers.reason[own] = np.maximum(choice[C_REASON, events], 0)
-    choice[C_REASON, (choice[C_REASON] > 0) & (choice[C_ASK] > REPORT)] = NOT_CHARGED
-    return int((choice[C_REASON, events] == NOT_CHARGED).sum())
 
 
 def _roomier(cells: Cells, used: int, worst: int) -> Cells:
@@ -216,16 +186,23 @@ def _worst_notifications(tariffs: Tariffs) -> int:
     return int(np.diff(tariffs.tables[COUNTER_THRESHOLD_FIRST]).max(initial=0)) * MAX_COUNTERS
 
 
-Places = tuple[I64, tuple[I64, I64, I64, I64]]
+@dataclass(frozen=True)
+class Names:
+    """What names of the book and of a batch are in the tariffs, and what follows from the tariffs alone.
+
+    plan_of, places: what `select_nb` takes; places begin with the currencies. rows_per_event: of the table of open
+    sessions; most_notified: thresholds that one event may reach.
+    """
+
+    plan_of: I64
+    places: tuple[I64, I64, I64, I64]
+    legs: Legs
+    rows_per_event: int
+    most_notified: int
 
 
-def places_of(tariffs: Tariffs, book: BalanceBook, labels: Mapping[str, Sequence[str]] | None) -> Places:
-    """What `select_nb` takes as plan_of and places: names of the book and the batch as places in the tariff."""
-    plan = {name: i for i, name in enumerate(tariffs.labels["plan"])}
-    plan_of = np.full((len(book.plans), MAX_PLANS), -1, np.int64)
-    for row, joined in enumerate(book.plans):
-        found = [plan.get(name, UNKNOWN_PLAN) for name in joined.split(PLAN_SEPARATOR)]
-        plan_of[row, : len(found)] = found
+def names_of(tariffs: Tariffs, book: BalanceBook, labels: Mapping[str, Sequence[str]] | None) -> Names:
+    """`Names` of a batch with these labels. They hold as long as no list of names grows."""
     given = labels or {}
 
     def named(column: str, known: Sequence[str], first: int, unknown: int) -> I64:
@@ -234,6 +211,17 @@ def places_of(tariffs: Tariffs, book: BalanceBook, labels: Mapping[str, Sequence
 
     apn = {name: i for i, name in enumerate(tariffs.apns)}
     currency = np.array([currency_label(tariffs, name) for name in book.currencies], np.int64)
-    return np.concatenate([plan_of, plans_of_legs(tariffs)]), (
+    return Names(plans_of(tariffs, book), (
         currency, np.array([apn.get(name.lower(), -2) for name in given.get("apn", ())], np.int64),
-        named("other_network", tariffs.networks, 0, -1), named("category", tariffs.categories, 1, 0))
+        named("other_network", tariffs.networks, 0, -1), named("category", tariffs.categories, 1, 0)),
+        Legs(tariffs, labels, len(book.plans)), _rows_per_event(tariffs), _worst_notifications(tariffs))
+
+
+def plans_of(tariffs: Tariffs, book: BalanceBook) -> I64:
+    """The plans of each name of the book as places in the tariff, then each plan of the tariff alone, for legs."""
+    plan = {name: i for i, name in enumerate(tariffs.labels["plan"])}
+    found = np.full((len(book.plans), MAX_PLANS), -1, np.int64)
+    for row, joined in enumerate(book.plans):
+        places = [plan.get(name, UNKNOWN_PLAN) for name in joined.split(PLAN_SEPARATOR)]
+        found[row, : len(places)] = places
+    return np.concatenate([found, plans_of_legs(tariffs)])

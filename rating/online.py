@@ -10,7 +10,7 @@ import numpy as np
 
 from rating.book import BalanceBook, currency_label
 from rating.changes import TariffChanges
-from rating.charging import Charged, Places, Wishes, charge, places_of
+from rating.charging import Charged, Names, Wishes, charge, names_of
 from rating.kernels.online import plan_online_nb, room_online_nb, silence_nb
 from rating.kernels.online_answers import conclude_online_nb
 from rating.kernels.online_layout import A_SESSION, N_SECOND, O_ACCOUNT, O_HI, O_LO, PLAN_WORDS, RULE_WORDS
@@ -49,7 +49,7 @@ class OnlineDesk:
         self._by_service = _rules(rules)
         self._offline = np.array(sorted(rules.offline_rating_groups), np.int64)
         self._changes = TariffChanges(tariffs)
-        self._named: tuple[int, ...] = ()
+        self._known: tuple[int, ...] = ()
         self._from_us = np.array([v.active_from_us for v in tariffs.versions], np.int64)
         codes = refusal_codes(tariffs)[[tariffs.labels["tariff_version"].index(v.name) for v in tariffs.versions]]
         self._refusals = np.ascontiguousarray(np.maximum(codes, 0).reshape(len(codes), -1))
@@ -120,17 +120,17 @@ class OnlineDesk:
             return _nothing(), _EMPTY, _EMPTY, _EMPTY
         block = fold.slice(0, rows)
         charged = charge(block, 0, rows, position, self._tariffs, self._book, self._labels,
-                         Wishes(wishes.ask[:rows], wishes.least[:rows]), places=self._found_places())
+                         Wishes(wishes.ask[:rows], wishes.least[:rows]), names=self._found_names())
         assert charged.answers is not None
         return charged, charged.answers.granted, charged.answers.due, charged.answers.reason
 
-    def _found_places(self) -> Places:
-        """Names of the book and the labels as places in the tariff, found again when there are more of them."""
-        names = (len(self._book.plans), len(self._book.currencies),
+    def _found_names(self) -> Names:
+        """What names of the book and the labels are in the tariff, found again when there are more of them."""
+        known = (len(self._book.plans), len(self._book.currencies),
                  *(len(self._labels.get(column, ())) for column in ("apn", "other_network", "category")))
-        if names != self._named:
-            self._named, self._places = names, places_of(self._tariffs, self._book, self._labels)
-        return self._places
+        if known != self._known:
+            self._known, self._names = known, names_of(self._tariffs, self._book, self._labels)
+        return self._names
 
 
 _EMPTY = np.zeros(0, np.int64)

@@ -60,6 +60,8 @@ def apply_states(book: BalanceBook, tariffs: Tariffs, rated: Cells, journal_posi
     whole, rated = rated, rated.where(rated["leg"] == 0)
     rows = book.rows_of(rated["account_id"])
     states = book.records[rows, STATE]
+    if (states == ACTIVE).all() and (codes[:, ACTIVE] == ABSENT).all():
+        return Cells.empty(ACCOUNT_STATE)
     first = _first_uses(rows, states)
     states[(states == PRE_ACTIVE) & ~first] = ACTIVE
     kind = rated["service"] * len(Direction) + np.maximum(rated["direction"], 0)

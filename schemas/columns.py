@@ -119,10 +119,10 @@ class Cells:
         whole = [part for part in parts if len(part)]
         if len(whole) == 1:
             return cls(columns, *whole[0]._parts)
-        cells = cls.empty(columns, sum(map(len, whole)))
-        if whole:
-            for column, values in zip(cells.matrix, zip(*(part.vectors() for part in whole), strict=True), strict=True):
-                np.concatenate(values, out=column)
+        cells, at = cls.empty(columns, sum(map(len, whole))), 0
+        for part in whole:
+            _copy(part._parts, 0, len(part), cells.matrix[:, at:at + len(part)])
+            at += len(part)
         return cells
 
     def __len__(self) -> int:
@@ -156,12 +156,12 @@ class Cells:
 
     def slice(self, start: int, stop: int) -> "Cells":
         """Rows [start, stop): itself for all of them, else a copy."""
-        rows = len(range(len(self))[start:stop])
+        chosen = range(len(self))[start:stop]
+        start, rows = chosen.start, len(chosen)
         if rows == len(self):
             return self
         cells = Cells.empty(self.columns, rows)
-        for column, values in zip(cells.matrix, self.vectors(), strict=True):
-            column[:] = values[start:stop]
+        _copy(self._parts, start, start + rows, cells.matrix)
         return cells
 
     def to_arrow(self, labels: Labels | None = None) -> pa.Table:
@@ -178,6 +178,14 @@ class Cells:
             if column.name in table.column_names:
                 cells[column.name] = _from_arrow(column, table.column(column.name).combine_chunks(), labels)
         return cells
+
+
+def _copy(parts: Sequence[I64], start: int, stop: int, into: I64) -> None:
+    """Rows of matrices below each other, matrix by matrix: a step for each column costs more than a short batch."""
+    at = 0
+    for part in parts:
+        into[at:at + part.shape[0]] = part[:, start:stop]
+        at += part.shape[0]
 
 
 def _to_arrow(column: Column, values: I64, labels: Labels | None) -> pa.Array:

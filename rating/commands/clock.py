@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 
 from rating.book import NEVER_US, NO_CLOCK_US, currency_label
-from rating.charging import places_of
+from rating.charging import plans_of
 from rating.commands.context import Context, RefusedError
 from rating.commands.fees import charge_clock
 from rating.commands.movement import Movement
@@ -73,7 +73,7 @@ def _expire(context: Context, now_us: int) -> Cells:
     if book.scalars[B_DUE] > closed_us:
         return Cells.empty(POSTING)
     book.scalars[B_DUE] = NEVER_US
-    plan_of = places_of(context.tariffs, book, None)[0]
+    plan_of = plans_of(context.tariffs, book)
     currency_of = np.array([currency_label(context.tariffs, name) for name in book.currencies] or [0], np.int64)
     progress = np.zeros(4, np.int64)
     parts = []

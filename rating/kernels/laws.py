@@ -52,3 +52,20 @@ def rated_nb(leg, charge, tax, uncollected, sums):
         lost_low += uncollected[i] & _LOWER
     sums[0], sums[1], sums[2], sums[3], sums[4], sums[5] = charged, charged_low, taxed, taxed_low, lost, lost_low
     return events
+
+
+@kernel(types.int64(I64_IN, I64_IN, I64_IN, I64_IN, I64_IN, I64_IN, I64_OUT, I64_OUT), error_model="numpy")
+def agree_nb(leg, charge, tax, uncollected, amount, ledger_account, rated, posted):
+    """Limbs of what was rated and of what was posted, the lower ones within 32 bits: equal sums are equal limbs.
+
+    Returns the events. rated, posted (6,): charges or revenue, tax, uncollected, each its upper and lower limb.
+    """
+    events = rated_nb(leg, charge, tax, uncollected, rated)
+    posted_nb(amount, ledger_account, posted)
+    posted[4], posted[5] = -posted[4], -posted[5]
+    for place in range(0, 6, 2):
+        rated[place] += rated[place + 1] >> 32
+        rated[place + 1] &= _LOWER
+        posted[place] += posted[place + 1] >> 32
+        posted[place + 1] &= _LOWER
+    return events
