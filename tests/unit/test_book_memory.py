@@ -69,3 +69,17 @@ def test_sessions_are_in_the_order_of_both_halves_of_their_key() -> None:
     table = to_arrow(book)["sessions"]
     assert table.num_rows == 1000
     assert table.equals(table.sort_by([("key_hi", "ascending"), ("key_lo", "ascending")]))
+
+
+def test_room_for_expected_sessions_is_made_at_once_and_stays() -> None:
+    book = BalanceBook.create()
+    book.expect(50_000)
+    tables = [book.sessions, book.holds, book.online.index]
+    assert [table.shape[0] >= 50_000 for table in tables] == [True] * 3
+    before = resident()
+    book.make_room(40_000)
+    book.make_holds(40_000)
+    book.online.make_room(40_000)
+    book.forget_sessions(0)
+    assert resident() - before < 1 << 22
+    assert all(one is other for one, other in zip([book.sessions, book.holds, book.online.index], tables, strict=True))
