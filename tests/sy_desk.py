@@ -6,9 +6,11 @@ from typing import Any
 import yaml
 from diameter.message import Message
 
-from pipelines.diameter.encode import NO_TEXTS, encode_requests, identity_avps
+from pipelines.diameter.encode import NO_TEXTS, Answers, encode_requests, identity_avps
+from pipelines.diameter.ticks import choose, merged
 from pipelines.serve.sy import SyFrontEnd
 from schemas.columns import U8, Cells
+from tests.diameter_messages import SY
 from tests.gy_desk import GyDesk
 from tests.integration.site import Site
 
@@ -49,10 +51,18 @@ class SyDesk(GyDesk):
 
     def __init__(self, site: Site, most: int = 100) -> None:
         super().__init__(site)
-        self.sy = SyFrontEnd(self.node, site.home.root / "serve" / "sy.log", self.front.handle, most)
+        self.sy = SyFrontEnd(self.node, site.home.root / "serve" / "sy.log", most)
         self.peers = Peers()
-        self.handle = self.sy.handle
+        self.handle = self._both
         self.sy.serve_with(self.peers)  # type: ignore[arg-type]
+
+    async def _both(self, messages: Cells, units: Cells, buffer: U8) -> Answers:
+        """As the server does, but for the answers, which it lets go as they come."""
+        own = messages["application"] == SY
+        parts = [(some, handler(*choose(messages, units, some), buffer)) for some, handler in (
+            (own, self.sy.handle), (~own, self.front.handle)) if some.any()]
+        answers = await asyncio.gather(*(work for _, work in parts))
+        return merged([(some, each) for (some, _), each in zip(parts, answers, strict=True)], units)
 
     def hear(self, code: int = 2001) -> list[Any]:
         """What was sent, once it has been, and answered so."""

@@ -63,16 +63,17 @@ class GyService:
         folder = node.home.root / "serve"
         self._sessions = OpenSessions(folder / "final_units.jsonl")
         self.front = GyFrontEnd(node, self._sessions)
-        self.sy = None if serve.sy is None else SyFrontEnd(node, folder / "sy_subscriptions.log", self.front.handle,
-                                                           serve.sy.subscriptions)
+        self.sy = None
+        if serve.sy is not None:
+            self.sy = SyFrontEnd(node, folder / "sy_subscriptions.log", serve.sy.subscriptions)
         applications = (CREDIT_CONTROL,) if self.sy is None else (CREDIT_CONTROL, SY)
         identity = Identity(serve.identity.host.lower(), serve.identity.realm.lower(), origin_state(node.home),
                             applications=applications)
         peers = (*gy.peers, *(serve.sy.peers if serve.sy is not None else ()))
         self.server = DiameterServer(
             identity, frozenset((p.host.lower(), p.realm.lower()) for p in peers),
-            self.front.handle if self.sy is None else self.sy.handle,
-            shed=BeginnersFirst(gy.initial, gy.update, lambda: node.waiting))
+            self.front.handle, shed=BeginnersFirst(gy.initial, gy.update, lambda: node.waiting),
+            handlers={} if self.sy is None else {SY: self.sy.handle})
         for front in (self.front, self.sy):
             if front is not None:
                 front.serve_with(self.server)

@@ -20,8 +20,7 @@ from pipelines.diameter.columns import RequestType
 from pipelines.diameter.dictionary import SY, TGPP, named
 from pipelines.diameter.encode import Answers, Texts
 from pipelines.diameter.results import Command, Result
-from pipelines.diameter.server import DiameterServer, Handler
-from pipelines.diameter.ticks import choose, merged
+from pipelines.diameter.server import DiameterServer
 from pipelines.serve.node import OnlineNode
 from pipelines.spending.counters import BELOW, Status
 from pipelines.spending.subscriptions import Subscription, SubscriptionLog
@@ -51,11 +50,11 @@ class SySubscription(Subscription, omit_defaults=True, kw_only=True):
 
 
 class SyFrontEnd:
-    """The handler of a `DiameterServer` that serves Sy too: give it `handle`, then `serve_with` the server."""
+    """The handler of application Sy of a `DiameterServer`: give it `handle`, then `serve_with` the server."""
 
-    def __init__(self, node: OnlineNode, path: Path, others: Handler, most: int = 2_000_000) -> None:
-        """path: where subscriptions are kept; others: who answers what is not of Sy."""
-        self._node, self._others, self._most = node, others, most
+    def __init__(self, node: OnlineNode, path: Path, most: int = 2_000_000) -> None:
+        """path: where subscriptions are kept; most: how many."""
+        self._node, self._most = node, most
         log = SubscriptionLog(path, node.keys.vault_key, SySubscription, b"sy-spending")
         self.watch: Watch[SySubscription] = Watch(node, log, self)
         self._server: DiameterServer | None = None
@@ -68,18 +67,8 @@ class SyFrontEnd:
 
     async def handle(self, messages: Cells, units: Cells, buffer: U8) -> Answers:
         """Answers to what a tick received; durable when this returns."""
-        command = messages["command"]
-        own = (command == Command.SPENDING_LIMIT) | (command == Command.SESSION_TERMINATION)
-        if not own.any():
-            return await self._others(messages, units, buffer)
-        given, changed = self._answers(*choose(messages, units, own), buffer)
-        saved = self.watch.saved()
-        if own.all():
-            await saved
-            answers = given
-        else:
-            _, rest = await asyncio.gather(saved, self._others(*choose(messages, units, ~own), buffer))
-            answers = merged(((own, given), (~own, rest)), units)
+        answers, changed = self._answers(messages, units, buffer)
+        await self.watch.saved()
         # Called behind the server's own, by which the answers leave: no notification is to come before them.
         task = asyncio.current_task()
         assert task is not None

@@ -164,6 +164,7 @@ class Watch(Generic[S]):
             self._look_soon((one.id,))   # what has changed meanwhile
         else:
             self._failed[one.id] = time.monotonic() + _AGAIN_S
+            asyncio.get_running_loop().call_later(_AGAIN_S + 0.001, self._look_soon, (one.id,))
 
     # what the node says
 

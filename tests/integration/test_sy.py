@@ -1,5 +1,6 @@
 """Sy, message by message: who is told which statuses, when, and what is refused."""
 
+import asyncio
 import datetime
 import random
 from collections.abc import Iterator
@@ -174,13 +175,15 @@ def test_notifications_go_where_the_session_spoke_from_last(own: Site) -> None:
 
 def test_what_was_not_delivered_is_told_later_and_who_forgot_is_not_told_again(
         own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(watch, "_AGAIN_S", 0.3)
     with SyDesk(own) as desk:
         desk.ask(limit("away"), limit("gone"))
         spend(desk, "a", 2 * MIB)
         assert {said.session_id for said in desk.hear(3002)} == {"away", "gone"}
         spend(desk, "b", 2 * MIB)
         desk.rest()
+        assert desk.peers.sent == []
+        desk.run(asyncio.sleep(0.4))
         for future, said in zip(desk.peers.answers, desk.peers.sent, strict=True):
             assert reports(said) == {"volume": "threshold-2"}  # what is true now, not what was
             future.set_result(2001 if said.session_id == "away" else 5002)
