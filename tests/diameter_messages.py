@@ -20,6 +20,8 @@ TIMES = st.datetimes(datetime.datetime(2026, 1, 1), datetime.datetime(2035, 12, 
 U32, U63 = st.integers(0, (1 << 32) - 1), st.integers(0, (1 << 63) - 1)
 SMALL = st.text("abcdefghij0123456789;.", min_size=1, max_size=24)
 Spec = tuple[str, Any]
+SY, SLR, STR = 16_777_302, 8_388_635, 275
+PCRF, NUMBER = "pcrf-01.tarifa.example", "999701234567"
 
 
 def avp(name: str, value: Any, vendor: int | None = None) -> Avp:
@@ -44,6 +46,25 @@ def message(parts: list[Spec], code: int = 272, application: int = 4, hop: int =
     for part in parts:
         made.append_avp(avp(*part))
     return made.as_bytes()
+
+
+def limit(session: str, kind: int | None = 0, *counters: str | bytes, who: str | Spec | None = NUMBER,
+          more: tuple[Spec, ...] = (), host: str = PCRF) -> bytes:
+    """An SLR: 0 initial, 1 intermediate."""
+    subscriber = [("Subscription-Id", [("Subscription-Id-Type", 0), ("Subscription-Id-Data", who)])] \
+        if isinstance(who, str) else [who] if who else []
+    return message([
+        ("Session-Id", session), ("Origin-Host", host.encode()), ("Origin-Realm", b"tarifa.example"),
+        ("Destination-Realm", b"tarifa.example"), ("Auth-Application-Id", SY),
+        *([("SL-Request-Type", kind)] if kind is not None else []),
+        *subscriber, *(("Policy-Counter-Identifier", each) for each in counters), *more], SLR, SY)
+
+
+def end(session: str) -> bytes:
+    """An STR."""
+    return message([
+        ("Session-Id", session), ("Origin-Host", PCRF.encode()), ("Origin-Realm", b"tarifa.example"),
+        ("Destination-Realm", b"tarifa.example"), ("Auth-Application-Id", SY), ("Termination-Cause", 1)], STR, SY)
 
 
 def _some(*choices: st.SearchStrategy[Spec]) -> st.SearchStrategy[list[Spec]]:

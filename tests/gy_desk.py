@@ -9,6 +9,7 @@ from diameter.message import Message
 
 from pipelines.diameter.encode import encode_answers, identity_avps
 from pipelines.diameter.parse import parse
+from pipelines.diameter.server import Handler
 from pipelines.serve.gy import GyFrontEnd
 from pipelines.serve.node import OnlineNode
 from tests.diameter_messages import Spec, message
@@ -26,6 +27,7 @@ class GyDesk:
         self.node = OnlineNode(site.input, site.home)
         self.run(self.node.start())
         self.front = GyFrontEnd(self.node)
+        self.handle: Handler = self.front.handle
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(work)
@@ -36,7 +38,7 @@ class GyDesk:
         buffer = np.frombuffer(octets, np.uint8)
         parsed = parse(buffer, np.array([[0, len(octets)]], np.int64))
         assert (parsed.messages["result_code"] == 0).all(), parsed.messages["result_code"]
-        given = self.run(self.front.handle(parsed.messages, parsed.units, buffer))
+        given = self.run(self.handle(parsed.messages, parsed.units, buffer))  # type: ignore[arg-type]
         encoded = encode_answers(buffer, parsed.messages, parsed.units, given,
                                  identity_avps("ocs.tarifa.example", "tarifa.example"), 1)
         return [Message.from_bytes(bytes(encoded.octets[begin:begin + length]))

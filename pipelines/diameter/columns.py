@@ -243,5 +243,5 @@ REQUEST = ColumnSet("diameter_request", 1, (
     Column("rating_group", "int64", "Rating-Group of RAR; ABSENT: all services"),
     Column("service_identifier", "int64", "Service-Identifier of RAR"),
     Column("pool", "int64", "G-S-U-Pool-Identifier of RAR"),
-    Column("notification_type", "int64", "SN-Request-Type of SNR: bit 0 the subscription is terminated by us"),
+    Column("notification_type", "int64", "SN-Request-Type of SNR: 1 a report, 2 the subscription ends; ABSENT is 1"),
 ))

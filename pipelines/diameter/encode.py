@@ -78,6 +78,15 @@ class Texts:
         return np.frombuffer(bytes(self._octets), np.uint8)
 
 
+def shifted(cells: Cells, octets: int) -> Cells:
+    """A copy whose texts stand so much further behind."""
+    copied = Cells(cells.columns, cells.matrix.copy())
+    places = _TEXTS[cells.columns.name]
+    some = copied.matrix[places]
+    copied.matrix[places] = np.where(some == ABSENT, some, some + (octets << 16))
+    return copied
+
+
 @dataclass(frozen=True)
 class Answers:
     """What a handler returns: one row of `messages` for each message, and services and reports of them in order."""

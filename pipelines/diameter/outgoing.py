@@ -47,7 +47,8 @@ class Outgoing:
         chosen: list[Connection | None] = []
         for row, future in enumerate(futures):
             connection = self._route(_text(octets, int(requests["destination_host_text"][row])),
-                                     _text(octets, int(requests["destination_realm_text"][row])))
+                                     _text(octets, int(requests["destination_realm_text"][row])),
+                                     int(requests["application"][row]))
             chosen.append(connection)
             requests["end_to_end"][row] = self._server.next_end()
             requests["hop_by_hop"][row] = connection.next_hop() if connection else 0
@@ -65,9 +66,9 @@ class Outgoing:
                 connection.send(encoded.octets[begin:begin + length])
         return futures
 
-    def _route(self, host: str, realm: str) -> Connection | None:
-        """The peer itself, or else a relay, or else another peer of the realm; taking turns."""
-        ready = [c for c in self._server.connections if c.is_open]
+    def _route(self, host: str, realm: str, application: int) -> Connection | None:
+        """The peer itself, or else a relay, or else another peer of the realm that speaks of this; taking turns."""
+        ready = [c for c in self._server.connections if c.is_open and (application in c.applications or c.is_relay)]
         for some in ([c for c in ready if c.host == host], [c for c in ready if c.is_relay],
                      [c for c in ready if c.realm == realm]):
             if some:

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -81,8 +81,10 @@ class DiameterServer:
 
     def __init__(self, identity: Identity, peers: frozenset[tuple[str, str]], handler: Handler, *,
                  policy: Policy | None = None, limits: Limits | None = None, shed: Shed | None = None,
-                 refused: Refused | None = None) -> None:
+                 refused: Refused | None = None, handlers: Mapping[int, Handler] | None = None) -> None:
+        """handlers: of applications that have one of their own: they do not wait for each other."""
         self.identity, self.peers, self.handler = identity, peers, handler
+        self.handlers = handlers or {}
         self.policy, self.limits = policy or Policy(), limits or Limits()
         self.shed, self.refused = shed, refused
         self.counters = Counters()
@@ -257,10 +259,16 @@ class DiameterServer:
             given["result_code"] = some["result_code"]
             self._deliver(connections, some, encode_answers(buffer, some, units, Answers(given), self._avps,
                                                            self.identity.origin_state_id))
+        for application, handler in self.handlers.items():
+            own = good & (messages["application"] == application)
+            if own.any():
+                self._hand_over(handler, connections, *ticks.choose(messages, parsed.units, own), buffer)
+                good = good & ~own
         if good.any():
-            self._hand_over(connections, *ticks.choose(messages, parsed.units, good), buffer)
+            self._hand_over(self.handler, connections, *ticks.choose(messages, parsed.units, good), buffer)
 
-    def _hand_over(self, connections: tuple[Connection, ...], messages: Cells, units: Cells, buffer: U8) -> None:
+    def _hand_over(self, handler: Handler, connections: tuple[Connection, ...], messages: Cells, units: Cells,
+                   buffer: U8) -> None:
         counts = np.bincount(messages["segment"], minlength=len(connections))
         for connection, number in zip(connections, counts.tolist(), strict=True):
             connection.unanswered += number
@@ -271,7 +279,7 @@ class DiameterServer:
             for connection in self.connections:
                 connection.pause("overloaded")
         self._open_ticks += 1
-        done = asyncio.ensure_future(self.handler(messages, units, buffer))
+        done = asyncio.ensure_future(handler(messages, units, buffer))
         self._tasks.add(done)
         tick = _Tick(connections, messages, units, buffer, done)
         done.add_done_callback(lambda _: self._answered(tick))

@@ -1,13 +1,15 @@
 """From what the connections received to what a handler sees: rows chosen, units with them, answers by connection."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.diameter.encode import Encoded
-from schemas.columns import I64, Cells
+from pipelines.diameter import encode
+from pipelines.diameter.columns import GRANT, REPORT
+from pipelines.diameter.encode import Answers, Encoded, shifted
+from schemas.columns import ABSENT, I64, U8, Cells, ColumnSet
 
 Mask = npt.NDArray[np.bool_]
 
@@ -27,6 +29,31 @@ def choose(messages: Cells, units: Cells, rows: Mask) -> tuple[Cells, Cells]:
     counts = some["unit_count"]
     some["first_unit"] = np.cumsum(counts) - counts
     return some, kept
+
+
+def merged(parts: Sequence[tuple[Mask, Answers]], units: Cells) -> Answers:
+    """Answers to all messages of a tick out of answers to those that `choose` chose: each row is in one part."""
+    whole = encode.answers(len(parts[0][0]))
+    grants, reports, texts = list[Cells](), list[Cells](), list[U8]()
+    base = 0
+    for rows, part in parts:
+        messages, *rest = (shifted(cells, base) for cells in (part.messages, part.grants, part.reports))
+        whole.matrix[:, rows] = messages.matrix
+        place = np.flatnonzero(rows)
+        for cells, found in zip(rest, (grants, reports), strict=True):
+            cells["message_row"] = place[cells["message_row"]]
+            found.append(cells)
+        named = grants[-1]["unit_row"] != ABSENT
+        if named.any():  # rows of units are those of the chosen
+            grants[-1]["unit_row"][named] = np.flatnonzero(rows[units["message_row"]])[grants[-1]["unit_row"][named]]
+        texts.append(part.texts)
+        base += part.texts.size
+    return Answers(whole, _in_order(GRANT, grants), _in_order(REPORT, reports), np.concatenate(texts))
+
+
+def _in_order(columns: ColumnSet, parts: list[Cells]) -> Cells:
+    cells = Cells.concat(columns, parts)
+    return cells.take(np.argsort(cells["message_row"], kind="stable"))
 
 
 def runs(segments: I64, encoded: Encoded) -> Iterator[tuple[int, int, memoryview]]:

@@ -8,7 +8,6 @@
 """
 
 import asyncio
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,14 +21,11 @@ from pipelines.nchf.limits import Limits
 from pipelines.nchf.notify import Notifier
 from pipelines.nchf.server import NchfServer
 from pipelines.nchf.sessions import Callbacks
-from pipelines.nchf.spending import SpendingLimits
-from pipelines.nchf.subscriptions import SubscriptionLog
+from pipelines.nchf.spending import SpendingLimits, subscription_log
 from pipelines.serve.config import FILE, Tls, address
 from pipelines.serve.node import CommandOutcome, OnlineNode
 from pipelines.serve.open_sessions import OpenSessions
 from schemas.errors import ReferenceDataError
-
-_SWEEP_S = 0.05
 
 
 class NchfSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,47 +83,35 @@ class NchfService:
         self._notifier = Notifier(self.settings)
         self._callbacks = Callbacks(self._sessions, self._notifier)
         self.charging = Charging(node, key, secret, limits, self._callbacks, lambda: node.waiting)
-        self.spending = SpendingLimits(node, key, SubscriptionLog(folder / "nchf_subscriptions.log", secret),
+        self.spending = SpendingLimits(node, key, subscription_log(folder / "nchf_subscriptions.log", secret),
                                        self._notifier, limits)
-        self.charging.ticks.charged = self.spending.charged
         node.on_command.append(self._changed)
         self.app = NchfApp(self.charging, self.settings, self.spending)
         self.server = NchfServer(self.app, self.settings, limits)
-        self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> str:
         """Listen; returns the address."""
         await self.server.start()
-        self._sweeper = asyncio.create_task(self._sweep())
+        self.spending.watch.start()
         host = self.settings.host
         return f"[{host}]:{self.server.port}" if ":" in host else f"{host}:{self.server.port}"
 
     async def stop(self) -> None:
         """Answer what was received, and close."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
         await self.server.stop()
         await self.charging.ticks.drain()
         with suppress(TimeoutError):
             async with asyncio.timeout(2):
                 await self._notifier.idle()
         await self._notifier.close()
+        await self.spending.watch.stop()
         self._sessions.save()
 
     def check(self) -> None:
         """Raise what went wrong; keep what a restart is to know."""
-        if self._sweeper is not None and self._sweeper.done() and not self._sweeper.cancelled():
-            self._sweeper.result()
+        self.spending.watch.check()
         self.server.check()
         self._sessions.save()
 
     def _changed(self, command: Mapping[str, object], outcome: CommandOutcome) -> None:
         self._callbacks.changed(command, outcome, self._node.book)
-        self.spending.changed(command, outcome)
-
-    async def _sweep(self) -> None:
-        """Look at subscriptions, a twentieth of the time at most."""
-        while True:
-            began = time.monotonic()
-            self.spending.sweep()
-            await asyncio.sleep(max(_SWEEP_S, 19 * (time.monotonic() - began)))

@@ -4,7 +4,6 @@ The next block fills while the node makes the one before durable; a single reque
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipelines.nchf.columns import Columns
@@ -35,7 +34,6 @@ class Ticks:
         self.node, self.columns, self.most_rows = node, columns, most_rows
         self.rows = Rows.begin()
         self.blocks = self.failures = 0
-        self.charged: Callable[[list[int]], None] | None = None  # told whose usage a block was
         self._waiting: list[asyncio.Future[Answered]] = []
         self._scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -79,8 +77,6 @@ class Ticks:
                 raise InvariantError(f"{len(answers)} answers to {rows.count} requests", "one for each")
             answered = Answered({name: answers[name].tolist() for name in _READ})
             answered.columns["account_id"] = cells["account_id"].tolist()  # the node filled them in
-            if self.charged is not None:
-                self.charged(answered["account_id"])
         except Exception as error:  # whether it charged is not known: nobody is told that it did, and all ask again
             self.failures += 1
             for future in waiting:

@@ -113,11 +113,13 @@ def _yaml(path: Path, content: object) -> None:
 
 
 def _served() -> dict[str, object]:
-    """What `tarifa serve` listens for: a packet gateway, a message centre, an application server, on this machine."""
+    """What `tarifa serve` listens for: a packet gateway, a message centre, an application server, a policy function, on
+    this machine."""
     realm = "tarifa.example"
     peers = [{"host": f"{name}.{realm}", "realm": realm} for name in ("pgw-01", "smsc-01", "scscf-01")]
     return {"identity": {"host": f"ocs.{realm}", "realm": realm},
-            "gy": {"listen": "127.0.0.1:3868", "peers": peers}, "operate": {"listen": "127.0.0.1:9464"}}
+            "gy": {"listen": "127.0.0.1:3868", "peers": peers},
+            "sy": {"peers": [{"host": f"pcrf-01.{realm}", "realm": realm}]}, "operate": {"listen": "127.0.0.1:9464"}}
 
 
 def _number_plan() -> dict[str, object]:

@@ -40,6 +40,14 @@ class Gy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     update: int = 18_000
 
 
+class Sy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Spending limits over Diameter, where gy listens. peers: who may connect beside those of gy; subscriptions: how
+    many there may be."""
+
+    peers: tuple[Names, ...] = ()
+    subscriptions: int = 2_000_000
+
+
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Balances over HTTP (TMF654 and the small REST). A public address needs tls; who may ask has a token."""
 
@@ -60,6 +68,7 @@ class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     identity: Names
     gy: Gy | None = None
+    sy: Sy | None = None
     nchf: dict[str, object] | None = None
     api: Api | None = None
     operate: Operate | None = None
@@ -74,8 +83,9 @@ def load_serve(operator: Path) -> Serve:
         raise ReferenceDataError(f"no {FILE} in {operator}", "what is served, where and to whom",
                                  "write it as docs/online.md says, or generate a sample operator")
     serve = read_yaml(path, Serve)
-    peers = serve.gy.peers if serve.gy is not None else []
-    for place, names in (("identity", serve.identity), *((f"gy.peers[{i}]", p) for i, p in enumerate(peers))):
+    peers = [(f"{section}.peers[{i}]", names) for section, found in (("gy", serve.gy), ("sy", serve.sy))
+             if found is not None for i, names in enumerate(found.peers)]
+    for place, names in (("identity", serve.identity), *peers):
         for key in ("host", "realm"):
             value = getattr(names, key)
             if not _NAME.fullmatch(value) or len(value) > 255:
@@ -84,6 +94,8 @@ def load_serve(operator: Path) -> Serve:
         raise ReferenceDataError(f"{FILE}, commit_s: {serve.commit_s}", "0.05 to 3600 seconds")
     if not 0 <= (serve.expect_sessions or 0) <= 1 << 28:
         raise ReferenceDataError(f"{FILE}, expect_sessions: {serve.expect_sessions}", f"0 to {1 << 28} sessions")
+    if serve.sy is not None and serve.gy is None:
+        raise ReferenceDataError(f"{FILE}, sy: without gy, nothing listens for Diameter", "a section gy")
     if serve.gy is not None:
         address(serve.gy.listen, "gy.listen", serve.gy.tls is not None and bool(serve.gy.tls.clients))
     if serve.api is not None:  # tokens are asked for everywhere; over tls only, where others could overhear them

@@ -17,7 +17,7 @@ from pipelines.diameter.columns import MONEY
 from pipelines.diameter.encode import Answers, Texts
 from pipelines.diameter.results import Command, Result
 from pipelines.diameter.server import DiameterServer
-from pipelines.diameter.ticks import choose
+from pipelines.diameter.ticks import choose, merged
 from pipelines.serve.currency_numbers import CURRENCY_NUMBERS
 from pipelines.serve.kernels import gy
 from pipelines.serve.node import CommandOutcome, OnlineNode
@@ -86,23 +86,17 @@ class GyFrontEnd:
 
     async def _apart(self, messages: Cells, units: Cells, buffer: U8, wrong: I64) -> Answers:
         """Answers where some messages are refused here, each with its own result code."""
-        given = encode.answers(len(messages))
-        given["result_code"] = wrong
-        good = wrong == 0
-        if not good.any():
-            return Answers(given)
-        rest = await self.handle(*choose(messages, units, good), buffer)
-        given.matrix[:, good] = rest.messages.matrix
-        rest.grants["message_row"] = np.flatnonzero(good)[rest.grants["message_row"]]
-        if len(rest.grants):  # rows of units are those of the chosen
-            kept = np.flatnonzero(good[units["message_row"]])
-            named = rest.grants["unit_row"] != ABSENT
-            rest.grants["unit_row"][named] = kept[rest.grants["unit_row"][named]]
-        return Answers(given, rest.grants, texts=rest.texts)
+        bad = wrong != 0
+        refused = encode.answers(int(bad.sum()))
+        refused["result_code"] = wrong[bad]
+        if bad.all():
+            return Answers(refused)
+        rest = await self.handle(*choose(messages, units, ~bad), buffer)
+        return merged(((~bad, rest), (bad, Answers(refused))), units)
 
     def _foreign_money(self, messages: Cells, units: Cells, requests: Cells, route: I64) -> I64:
         """5004 for messages whose money is of another currency than their account's, or no amount that can be."""
-        resolve(requests, self._node.reference)
+        resolve(requests, self._node.charging.current)
         currency, wrong = self._currencies(requests, all_of=True), np.zeros(len(messages), np.int64)
         for row in np.flatnonzero(route[gy.R_UNIT] != ABSENT).tolist():
             unit = int(route[gy.R_UNIT, row])

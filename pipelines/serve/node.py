@@ -49,7 +49,7 @@ from reference_data.accounts import load_accounts
 from reference_data.online import OnlineRules
 from reference_data.snapshot import Snapshot, load_snapshot
 from schemas.codes import Reason
-from schemas.columns import Cells
+from schemas.columns import I64, Cells
 from schemas.errors import ChargingError, LedgerError
 from schemas.online import ANSWER, REQUEST
 from schemas.usage import USAGE
@@ -167,6 +167,7 @@ class OnlineNode:
         self.counters, self.latency = Counters(), Latency()
         self.failure: BaseException | None = None
         self.on_command: list[Callable[[Mapping[str, object], CommandOutcome], None]] = []
+        self.on_reached: list[Callable[[I64], None]] = []  # told, once durable, whose counters reached thresholds
         self._next = self.charging.journal_file.position
         self._waiting, self._open_ticks = _Waiting(), 0
         self._last_us = self.book.online.turned_us  # the machine's clock may have gone back since
@@ -432,6 +433,7 @@ class OnlineNode:
             self.counters.durable_s = time.perf_counter() - started
             try:
                 tell()
+                self._tell_reached(folded)
                 self._behind.add(folded, stop, progress)
             except BaseException as error:
                 self._fail(error)
@@ -464,6 +466,13 @@ class OnlineNode:
         self.counters.requests += len(asked)
         self.counters.rows += at
         self.counters.commands += len(commanded)
+
+    def _tell_reached(self, folded: Folded) -> None:
+        found = [part.notification["account_id"] for part in folded.parts if len(part.notification)]
+        if found:
+            accounts = np.unique(np.concatenate(found))
+            for listener in self.on_reached:
+                listener(accounts)
 
     def _now_us(self) -> int:
         """Time of what is received: never before what was received before."""

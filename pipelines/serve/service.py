@@ -13,12 +13,11 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
 from typing import Protocol
 
 from pipelines.balance_api.front import BalanceFront
 from pipelines.diameter.base import Identity
-from pipelines.diameter.dictionary import CREDIT_CONTROL
+from pipelines.diameter.dictionary import CREDIT_CONTROL, SY
 from pipelines.diameter.overload import BeginnersFirst
 from pipelines.diameter.server import DiameterServer
 from pipelines.durable import Disk, put_if_absent
@@ -31,6 +30,7 @@ from pipelines.serve.log import Log
 from pipelines.serve.node import OnlineNode, Pace
 from pipelines.serve.open_sessions import OpenSessions
 from pipelines.serve.operate import OperateFront
+from pipelines.serve.sy import SyFrontEnd
 from schemas.errors import LedgerError
 from schemas.jit import compile_all
 
@@ -55,37 +55,64 @@ class FrontEnd(Protocol):
 
 
 class GyService:
-    """Diameter credit control before a node."""
+    """Diameter before a node: credit control, and spending limits where there is a section for them."""
 
     name = "gy"
 
     def __init__(self, node: OnlineNode, serve: Serve, gy: Gy) -> None:
         self._gy, self._operator = gy, node.source.operator
-        self._sessions = OpenSessions(node.home.root / "serve" / "final_units.jsonl")
+        folder = node.home.root / "serve"
+        self._sessions = OpenSessions(folder / "final_units.jsonl")
         self.front = GyFrontEnd(node, self._sessions)
+        self.sy = None
+        if serve.sy is not None:
+            self.sy = SyFrontEnd(node, folder / "sy_subscriptions.log", serve.sy.subscriptions)
+        applications = (CREDIT_CONTROL,) if self.sy is None else (CREDIT_CONTROL, SY)
         identity = Identity(serve.identity.host.lower(), serve.identity.realm.lower(), origin_state(node.home),
-                            applications=(CREDIT_CONTROL,))
+                            applications=applications)
+        peers = (*gy.peers, *(serve.sy.peers if serve.sy is not None else ()))
         self.server = DiameterServer(
-            identity, frozenset((p.host.lower(), p.realm.lower()) for p in gy.peers), self.front.handle,
-            shed=BeginnersFirst(gy.initial, gy.update, lambda: node.waiting))
-        self.front.serve_with(self.server)
+            identity, frozenset((p.host.lower(), p.realm.lower()) for p in peers),
+            self.front.handle, shed=BeginnersFirst(gy.initial, gy.update, lambda: node.waiting),
+            handlers={} if self.sy is None else {SY: self.sy.handle})
+        for front in (self.front, self.sy):
+            if front is not None:
+                front.serve_with(self.server)
 
     async def start(self) -> str:
         """Listen; returns the address."""
         host, port = address(self._gy.listen, "gy.listen", True)
         tls = None if self._gy.tls is None else tls_context(self._gy.tls, self._operator)
-        return f"{host}:{await self.server.start(host, port, tls)}"
+        listening = f"{host}:{await self.server.start(host, port, tls)}"
+        if self.sy is not None:
+            self.sy.watch.start()
+        return listening
 
     async def stop(self) -> None:
         """Answer what was received, and close."""
-        await self.server.stop()
-        self._sessions.save()
+        try:
+            await self.server.stop()
+        finally:
+            self._sessions.save()
+            if self.sy is not None:
+                await self.sy.watch.stop()
 
     def check(self) -> None:
         """Raise what went wrong; keep what a restart is to know."""
         if self.server.failure is not None:
             raise self.server.failure
+        if self.sy is not None:
+            self.sy.watch.check()
         self._sessions.save()
+
+    def counts(self) -> dict[str, int]:
+        """For metrics."""
+        found = asdict(self.server.counters) | {
+            "connections": len(self.server.connections), "unanswered": self.server.unanswered}
+        if self.sy is not None:
+            watch = self.sy.watch
+            found |= {"subscriptions": len(watch.subscriptions), "notified": watch.told, "not_notified": watch.not_told}
+        return found
 
 
 def origin_state(home: Home) -> int:
@@ -112,14 +139,9 @@ def front_ends(node: OnlineNode, serve: Serve) -> list[FrontEnd]:
     if serve.api is not None:
         found.append(BalanceFront(node, serve.api))
     if serve.operate is not None:
-        counts = {each.name: partial(_counts, each) for each in found if isinstance(each, GyService)}
+        counts = {each.name: each.counts for each in found if isinstance(each, GyService)}
         found.append(OperateFront(node, serve.operate, counts))
     return found
-
-
-def _counts(front: GyService) -> dict[str, int]:
-    counters = asdict(front.server.counters)
-    return counters | {"connections": len(front.server.connections), "unanswered": front.server.unanswered}
 
 
 async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event | None = None,

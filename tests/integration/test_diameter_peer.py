@@ -102,6 +102,30 @@ def test_spending_limits_over_the_wire() -> None:
             ("daily", "low"), ("monthly", "low")]
 
 
+def test_what_a_handler_sends_behind_its_task_comes_behind_its_answers() -> None:
+    """As Sy notifies: no notification before the answer that confirms the subscription."""
+    async def answer(messages: Cells, units: Cells, buffer: U8) -> Answers:
+        def notify(_: object) -> None:
+            texts, requests = Texts(), encode.requests(1)
+            requests["command"], requests["application"] = 258, 4
+            requests["session_text"], requests["destination_host_text"] = texts.add("s;1"), texts.add(CLIENT)
+            requests["destination_realm_text"] = texts.add(REALM)
+            running.server.send(requests, texts.array())
+
+        task = asyncio.current_task()
+        assert task is not None
+        task.add_done_callback(notify)
+        return grant_everything(messages, units)
+
+    with Running(answer) as running:
+        raw = Raw(running.port)
+        assert raw.greet() == 2001
+        for _ in range(20):
+            raw.socket.sendall(credit_request(1, 0).as_bytes())
+            assert [int.from_bytes(raw.read()[5:8], "big") for _ in range(2)] == [272, 258]
+        raw.socket.close()
+
+
 class Raw:
     """A socket that says what it likes."""
 

@@ -83,6 +83,20 @@ def test_money_is_debited_and_refunded_in_the_currency_of_the_account_only(desk:
         assert services(good) == [(10, 2001, {"cc_total_octets": 10 * MIB})]
 
 
+def test_money_of_a_number_that_a_command_gave_is_in_its_accounts_currency_too(day: Path, tmp_path: Path, keys: Path
+                                                                              ) -> None:
+    number = "999700099978"
+    with GyDesk(Site(day, tmp_path, keys)) as desk:
+        given = desk.run(desk.node.command({
+            "id": "n-1", "time": "2026-10-21T08:00:00Z", "kind": "number_change", "account_id": 1_000_000,
+            "msisdn": "999701234567", "new_msisdn": number}))
+        assert given.status == "done", given
+        for currency, code in ((840, 5004), (EUR, 2001)):
+            answer, = desk.ask(request(4, 0, f"s;{currency}", ("Requested-Action", 0), money(150, -2, currency),
+                                       context=SMS, who=number))
+            assert answer.result_code == code
+
+
 def test_services_of_one_message_are_answered_each(desk: GyDesk) -> None:
     first, = desk.ask(request(1, 0, "data", group(10, asked()), group(20, asked(octets=3 * MIB)),
                               group(30, asked(up=MIB, down=MIB)), group(40)))

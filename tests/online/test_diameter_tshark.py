@@ -12,7 +12,7 @@ from pipelines.diameter.base import Identity
 from pipelines.diameter.columns import BLOCK, INPUT, MONEY, OUTPUT, TIME, TOTAL, UNITS
 from pipelines.diameter.encode import Answers, Texts, encode_answers, encode_requests, identity_avps
 from pipelines.diameter.parse import parse
-from tests.diameter_messages import message
+from tests.diameter_messages import SLR, STR, end, limit, message
 from tests.unit.test_diameter_errors import FAULTS, LIMITS, SOUND
 
 pytestmark = [pytest.mark.online, pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -112,11 +112,33 @@ def test_refusals_of_every_kind(tmp_path: Path) -> None:
     given["result_code"] = parsed.messages["result_code"]
     sent = encode_answers(buffer, parsed.messages, parsed.units, Answers(given), IDENTITY)
     # The answer to an unknown command repeats its code, and answers without a session had none to repeat.
-    known = parsed.messages["command"] == 272
+    known = np.isin(parsed.messages["command"], (272, SLR, STR))
     some = [sent.buffer[b:b + n].tobytes() for (b, n), ok in zip(sent.places.tolist(), known, strict=True) if ok]
     said = read(tmp_path / "refusals.pcap", some)
     assert complaints(said) == []
     assert said.count("Result-Code(268)") >= len(some)
+
+
+def test_spending_limits_and_their_refusals(tmp_path: Path) -> None:
+    asked = (limit("pcrf;1", 0, "daily"), limit("pcrf;2", 0, "a"), limit("pcrf;3"), limit("x", 1), end("pcrf;1"))
+    buffer = np.frombuffer(b"".join(asked), np.uint8)
+    parsed = parse(buffer)
+    texts, given, reports = Texts(), encode.answers(5), encode.reports(2)
+    given["result_code"] = [2001, 5570, 4241, 5002, 2001]
+    named = int(parsed.units["counter_text"][1])
+    given["failed_avp_code"][1], given["failed_avp_vendor"][1] = 2901, 10415
+    given["failed_avp"][1] = ((named >> 16) - 12) << 16 | (named & 0xFFFF) + 12
+    reports["message_row"], reports["counter_text"] = 0, [texts.add("daily"), texts.add("monthly")]
+    reports["status_text"], reports["pending_status_text"][0] = texts.add("threshold-1"), texts.add("below")
+    reports["pending_time_us"][0] = 1_800_000_000_000_000
+    sent = encode_answers(buffer, parsed.messages, parsed.units, Answers(given, reports=reports, texts=texts.array()),
+                          IDENTITY, 7)
+    said = read(tmp_path / "sy.pcap", [sent.buffer[b:b + n].tobytes() for b, n in sent.places.tolist()])
+    assert complaints(said) == []
+    for value in ("Spending-Limit (8388635)", "Session-Termination (275)", "Policy-Counter-Status-Report(2903)",
+                  "Pending-Policy-Counter-Change-Time(2906) l=16 f=VM-", "Jan 15, 2027 08:00:00", "(5570)", "(4241)",
+                  "Policy-Counter-Identifier(2901) l=13 f=VM- vnd=TGPP val=a"):
+        assert value in said, value + said
 
 
 def test_base_protocol_and_requests_of_ours(tmp_path: Path) -> None:

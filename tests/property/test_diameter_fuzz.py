@@ -12,7 +12,7 @@ from pipelines.diameter import encode
 from pipelines.diameter.encode import Answers, encode_answers, identity_avps
 from pipelines.diameter.kernels.encode import encode_answers_nb
 from pipelines.diameter.parse import Limits, Parsed, parse
-from tests.diameter_messages import REQUEST, message
+from tests.diameter_messages import REQUEST, end, limit, message
 from tests.property.test_ber_fuzz import damage
 
 IDENTITY = identity_avps("ocs.example.com", "example.com")
@@ -36,7 +36,7 @@ def real_messages(count: int = 40) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def material() -> list[bytes]:
-    return real_messages()
+    return [*real_messages(), limit("s;1", 0, "calls", "volume"), limit("s;1", 1), end("s;1")]
 
 
 def guarded(octets: bytes, guard: int, limits: Limits) -> Parsed:

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.diameter import encode, ticks
-from pipelines.diameter.encode import Answers, encode_answers, identity_avps
+from pipelines.diameter.encode import Answers, Texts, encode_answers, identity_avps
 from pipelines.diameter.parse import parse
+from schemas.columns import U8, Cells
 from tests.diameter_messages import message
 from tests.unit.test_diameter_errors import SOUND
 
@@ -55,3 +56,29 @@ def test_what_is_chosen_keeps_its_units_and_goes_back_where_it_came_from(rows: l
         assert len(found) == count and segment not in back
         back[segment] = found
     assert back == {c: [i for i in kept if rows[i][2] == c] for c in {rows[i][2] for i in kept}}
+
+
+def answered(messages: Cells, units: Cells, buffer: U8) -> Answers:
+    """Answers that say of what they are: texts, a service for each, and a report for each."""
+    texts, given = Texts(), encode.answers(len(messages))
+    first = np.flatnonzero(units["used_index"] == 0)
+    grants, reports = encode.grants(len(first)), encode.reports(len(units))
+    given["error_text"] = [texts.add(f"hop {hop}") for hop in messages["hop_by_hop"].tolist()]
+    grants["message_row"], grants["unit_row"] = units["message_row"][first], first
+    grants["rating_group"] = units["rating_group"][first]
+    reports["message_row"], reports["status_text"] = units["message_row"], texts.add("low")
+    reports["counter_text"] = [texts.add(f"group {group}") for group in units["rating_group"].tolist()]
+    return Answers(given, grants, reports, texts.array())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=12))
+def test_answers_of_two_handlers_are_those_of_one(rows: list) -> None:
+    buffer = np.frombuffer(b"".join(MADE[s, i] for i, (s, _) in enumerate(rows)), np.uint8)
+    parsed = parse(buffer)
+    mask = np.array([chosen for _, chosen in rows])
+    parts = [(some, answered(*ticks.choose(parsed.messages, parsed.units, some), buffer)) for some in (mask, ~mask)]
+    merged = ticks.merged(parts, parsed.units)
+    whole = answered(parsed.messages, parsed.units, buffer)
+    sent, expected = (encode_answers(buffer, parsed.messages, parsed.units, each, IDENTITY) for each in (merged, whole))
+    assert sent.buffer.tobytes() == expected.buffer.tobytes()

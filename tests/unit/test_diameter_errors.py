@@ -7,7 +7,7 @@ from diameter.message import Message
 from pipelines.diameter.encode import Answers, answers, encode_answers, identity_avps
 from pipelines.diameter.parse import Limits, parse
 from schemas.columns import ABSENT
-from tests.diameter_messages import avp, message
+from tests.diameter_messages import SLR, STR, SY, avp, message
 from tests.diameter_peers import cells_row, text
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -25,9 +25,9 @@ def raw(code: int, payload: bytes = b"", flags: int = 0x40, vendor: int = 0, len
     return made + (vendor.to_bytes(4, "big") if flags & 0x80 else b"") + payload + bytes(-len(payload) % 4)
 
 
-def behind(extra: bytes, spec: list = SOUND) -> bytes:
+def behind(extra: bytes, spec: list = SOUND, code: int = 272, application: int = 4) -> bytes:
     """A message with octets behind its AVPs."""
-    whole = message(spec) + extra
+    whole = message(spec, code, application) + extra
     return whole[:1] + len(whole).to_bytes(3, "big") + whole[4:]
 
 
@@ -91,6 +91,25 @@ FAULTS = {
     "number of three octets": (behind(raw(278, b"abc")), 5014, 278),
     "charging id of three octets": (behind(avp("Service-Information", [("PS-Information", [
         ("3GPP-Charging-Id", b"abc")])]).as_bytes()), 5014, 2),
+}
+LIMIT = [("Session-Id", "s;1"), ("Origin-Host", b"h"), ("Origin-Realm", b"r"), ("Destination-Realm", b"d"),
+         ("Auth-Application-Id", SY)]
+BEGIN = [*LIMIT, ("SL-Request-Type", 0)]
+FAULTS |= {
+    "spending limit of credit control": (message(BEGIN, SLR, 4), 3007, None),
+    "end of a session of credit control": (message([*LIMIT, ("Termination-Cause", 1)], STR, 4), 3007, None),
+    "notification that is ours to send": (message(BEGIN, 8_388_636, SY), 3001, None),
+    "counter without a vendor": (behind(raw(2901, b"calls"), BEGIN, SLR, SY), 5001, 2901),
+    "spending limit of another type": (message([*LIMIT, ("SL-Request-Type", 2)], SLR, SY), 5004, 2904),
+    "spending limit of a subscriber that is no number": (message([*BEGIN, ("Subscription-Id", [
+        ("Subscription-Id-Type", 1), ("Subscription-Id-Data", "00101x")])], SLR, SY), 5004, 443),
+    "spending limit without type": (message(LIMIT, SLR, SY), 5005, 2904),
+    "spending limit without session": (message(BEGIN[1:], SLR, SY), 5005, 263),
+    "end without cause": (message(LIMIT, STR, SY), 5005, 295),
+    "two types of spending limit": (message([*BEGIN, ("SL-Request-Type", 1)], SLR, SY), 5009, 2904),
+    "too many counters": (message([*BEGIN, *[("Policy-Counter-Identifier", "c")] * 9], SLR, SY), 5012, 2901),
+    "type of spending limit of three octets": (behind(raw(2904, b"abc", 0xC0, 10415), LIMIT, SLR, SY), 5014, 2904),
+    "counter longer than the message": (behind(raw(2901, b"abcd", 0xC0, 10415, 100), BEGIN, SLR, SY), 5014, 2901),
 }
 LIMITS = Limits(avps=40, units=8, depth=3)
 

@@ -36,6 +36,9 @@ def test_a_file_that_says_who_we_are_and_who_may_connect_is_enough(tmp_path: Pat
     (gy(peers=[{"host": "a b", "realm": "example.com"}]), r"gy\.peers\[0\]\.host"),
     (gy(peers=[{"host": "a"}]), "realm"),
     (gy(password="x"), "unknown field"),
+    ({"sy": {}, "gy": None}, "a section gy"),
+    ({"sy": {"peers": [{"host": "pcrf.example.com", "realm": "a b"}]}}, r"sy\.peers\[0\]\.realm"),
+    ({"sy": {"subscriptions": "many"}}, "subscriptions"),
     ({"commit_s": 0}, "commit_s"),
     ({"identity": {"host": "-", "realm": "example.com"}}, "identity.host"),
 ])

@@ -320,7 +320,7 @@ def encode_requests_nb(requests, reports, texts, identity, state_id, out, places
             at = avp32_nb(out, at, 285, M, max(requests[Q_TYPE, m], 0))
             at = fields_nb(requests, m, 0, 0, REAUTH, REAUTH_END, out, at)
         elif command == NOTIFICATION:
-            at = given32_nb(out, at, 2907, VM, requests[Q_NOTIFICATION, m])
+            at = given32_nb(out, at, 2907, V, requests[Q_NOTIFICATION, m])
             while r < reports.shape[1] and reports[R_MESSAGE, r] == m:
                 at = report_nb(reports, r, texts, out, at)
                 r += 1

@@ -7,8 +7,10 @@ anew. A torn last line, of a power cut, is cut off: nobody had been told of it.
 import os
 import secrets
 from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -26,32 +28,33 @@ class Subscription(msgspec.Struct, omit_defaults=True):
     id: str
     consumer: str
     account_id: int
-    notify_uri: str
     counters: list[str]
     all_counters: bool
-    supi: str | None = None
-    gpsi: str | None = None
-    notify_id: str | None = None
     expires_us: int | None = None
     told: dict[str, str] = {}
     gone: bool = False
 
 
+S = TypeVar("S", bound=Subscription)
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Subscription).decode
 
 
-class SubscriptionLog:
-    """The file. Called by one thread at a time."""
+class SubscriptionLog(Generic[S]):
+    """The file. Called by one thread at a time. kind: what a line is; purpose: what the key is for, in 16 octets."""
 
-    def __init__(self, path: Path, secret: bytes, disk: Disk | None = None) -> None:
+    def __init__(self, path: Path, secret: bytes, kind: type[S], purpose: bytes, disk: Disk | None = None) -> None:
         self._path, self._disk = path, disk or Disk()
-        self._cipher = AESGCM(blake2b(secret, digest_size=32, person=b"nchf-spending").digest())
+        self._cipher = AESGCM(blake2b(secret, digest_size=32, person=purpose).digest())
+        self._decode = msgspec.json.Decoder(kind).decode
         self._lines = 0
 
-    def read(self) -> dict[str, Subscription]:
+    def is_long(self, kept: int) -> bool:
+        """Whether most of it is history, `kept` subscriptions being alive."""
+        return self._lines > _FEW + 4 * kept
+
+    def read(self) -> dict[str, S]:
         """All that are there. Raises LedgerError: a line that is whole and cannot be read."""
-        found: dict[str, Subscription] = {}
+        found: dict[str, S] = {}
         if not self._path.exists():
             return found
         octets = self._disk.read(self._path)
@@ -59,7 +62,7 @@ class SubscriptionLog:
         for number, line in enumerate(whole.splitlines(), 1):
             try:
                 raw = b64decode(line, validate=True)
-                one = _decode(self._cipher.decrypt(raw[:12], raw[12:], None))
+                one: S = self._decode(self._cipher.decrypt(raw[:12], raw[12:], None))
             except (ValueError, InvalidTag, msgspec.MsgspecError) as error:
                 raise LedgerError(f"{self._path}, line {number} cannot be read", "a subscription of this home",
                                   "restore the file with the keys, or remove it: consumers then subscribe again"
@@ -69,11 +72,11 @@ class SubscriptionLog:
                 found.pop(one.id, None)
             else:
                 found[one.id] = one
-        if torn or self._lines > _FEW + 4 * len(found):
+        if torn or self.is_long(len(found)):
             self.rewrite(found)
         return found
 
-    def append(self, changed: list[Subscription], durable: bool = True) -> None:
+    def append(self, changed: Sequence[S], durable: bool = True) -> None:
         """Put lines behind the others; durable: before this returns."""
         if not self._path.exists():
             self._disk.make_dir(self._path.parent)
@@ -86,12 +89,12 @@ class SubscriptionLog:
                 os.fdatasync(file.fileno())
         self._lines += len(changed)
 
-    def rewrite(self, kept: dict[str, Subscription]) -> None:
+    def rewrite(self, kept: Mapping[str, S]) -> None:
         """Nothing but what there is."""
         replace_file(self._disk, self._path, b"".join(self._line(one) for one in kept.values()))
         self._path.chmod(0o600)
         self._lines = len(kept)
 
-    def _line(self, one: Subscription) -> bytes:
+    def _line(self, one: S) -> bytes:
         nonce = secrets.token_bytes(12)
         return b64encode(nonce + self._cipher.encrypt(nonce, _encode(one), None)) + b"\n"

@@ -4,62 +4,62 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.nchf.subscriptions import Subscription, SubscriptionLog
+from pipelines.nchf.spending import NchfSubscription, subscription_log
 from schemas.errors import LedgerError
 
 SECRET = b"s" * 32
 
 
-def one(name: str, **more: object) -> Subscription:
-    return Subscription(name, "pcf", 7, "http://127.0.0.1/x", ["volume"], False, "imsi-001010000000001",
-                        told={"volume": "below"}, **more)  # type: ignore[arg-type]
+def one(name: str, **more: object) -> NchfSubscription:
+    return NchfSubscription(name, "pcf", 7, ["volume"], False, notify_uri="http://127.0.0.1/x",
+                            supi="imsi-001010000000001", told={"volume": "below"}, **more)  # type: ignore[arg-type]
 
 
 def test_what_was_appended_is_read_again_the_newest_of_each(tmp_path: Path) -> None:
-    log = SubscriptionLog(tmp_path / "serve" / "log", SECRET)
+    log = subscription_log(tmp_path / "serve" / "log", SECRET)
     assert log.read() == {}
     log.append([one("a"), one("b")])
     log.append([one("a", notify_id="n")])
     log.append([one("b", gone=True)], durable=False)
-    assert SubscriptionLog(tmp_path / "serve" / "log", SECRET).read() == {"a": one("a", notify_id="n")}
+    assert subscription_log(tmp_path / "serve" / "log", SECRET).read() == {"a": one("a", notify_id="n")}
 
 
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    SubscriptionLog(path, SECRET).append([one("a")])
+    subscription_log(path, SECRET).append([one("a")])
     assert b"00101" not in path.read_bytes() and path.stat().st_mode & 0o077 == 0
     with pytest.raises(LedgerError, match="line 1 cannot be read"):
-        SubscriptionLog(path, b"t" * 32).read()
+        subscription_log(path, b"t" * 32).read()
 
 
 def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    log = SubscriptionLog(path, SECRET)
+    log = subscription_log(path, SECRET)
     log.append([one("a"), one("b")])
     whole = path.read_bytes()
     for cut in range(len(whole.splitlines(True)[0]), len(whole)):
         path.write_bytes(whole[:cut])
-        again = SubscriptionLog(path, SECRET)
+        again = subscription_log(path, SECRET)
         assert set(again.read()) == {"a"}
         again.append([one("c")])
-        assert set(SubscriptionLog(path, SECRET).read()) == {"a", "c"}
+        assert set(subscription_log(path, SECRET).read()) == {"a", "c"}
 
 
 def test_a_damaged_line_is_told(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    SubscriptionLog(path, SECRET).append([one("a"), one("b")])
+    subscription_log(path, SECRET).append([one("a"), one("b")])
     octets = bytearray(path.read_bytes())
     octets[30] ^= 1
     path.write_bytes(octets)
     with pytest.raises(LedgerError, match="line 1"):
-        SubscriptionLog(path, SECRET).read()
+        subscription_log(path, SECRET).read()
 
 
 def test_a_log_that_is_mostly_history_is_written_anew(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    log = SubscriptionLog(path, SECRET)
+    log = subscription_log(path, SECRET)
     for _ in range(30):
         log.append([one("a")] * 50, durable=False)
     before = path.stat().st_size
-    assert set(SubscriptionLog(path, SECRET).read()) == {"a"}
+    assert set(subscription_log(path, SECRET).read()) == {"a"}
     assert path.stat().st_size < before / 100 and path.stat().st_mode & 0o077 == 0
