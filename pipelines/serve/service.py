@@ -35,6 +35,7 @@ from schemas.errors import LedgerError
 from schemas.jit import compile_all
 
 REPORT_S = 60.0
+ORIGIN_STATE = "origin_state"  # file of the home's folder `serve`
 SWITCH_S = 0.0002  # of the interpreter between threads; the usual 5 ms are those of a whole answer
 
 
@@ -89,7 +90,7 @@ class GyService:
 
 def origin_state(home: Home) -> int:
     """Origin-State-Id: made with the home and never changed, since no session is ever lost with a process."""
-    path = home.root / "serve" / "origin_state"
+    path = home.root / "serve" / ORIGIN_STATE
     disk = Disk()
     if not path.exists():
         disk.make_dir(path.parent)
