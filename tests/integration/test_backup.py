@@ -17,14 +17,16 @@ from diameter.node.application import ApplicationError
 
 from pipelines.apps.cli import main
 from pipelines.backup.manifest import whole_manifests
-from pipelines.backup.restore import prove
+from pipelines.backup.restore import prove, restore
+from pipelines.backup.save import save
 from pipelines.balance_api.tokens import Tokens
 from pipelines.home import Home
 from pipelines.ledger.store import open_store
 from pipelines.serve.node import OnlineNode
+from pipelines.serve.service import origin_state
 from schemas.errors import LedgerError
 from tests.integration.site import SAID, Site
-from tests.integration.test_serve import laws, site_of, until
+from tests.integration.test_serve import InProcess, laws, site_of, until
 from tests.served import Served, ccr, gateway, service, told
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -121,9 +123,8 @@ def test_a_backup_under_load_has_what_was_answered_and_is_made_anew_elsewhere(da
             load.goes_on(20)
         made = whole_manifests(open_store(place))[0]
         assert f"everything before journal position {made.position:,}" in said and len(load.answered) > len(known) + 20
-        assert "sound" in tarifa("backup", "verify", place, "--keys", key_place)
-        said = tarifa("backup", "make", place, "--keys", key_place, "--home", site.home.root)
-        assert " there already" in said and ", 0 files" not in said
+        again = save(site.home, str(place), key_place)
+        assert again.kept > 0 and again.files > 0 and not prove(str(place), key_place).findings
         served.stop()
 
     # another machine: nothing is left of the first but the operator's folder
@@ -146,11 +147,10 @@ def test_a_backup_under_load_has_what_was_answered_and_is_made_anew_elsewhere(da
     assert len(before(site, 1 << 62)["grant"]) > len(there["grant"])
 
     # and the second, of all that there was: the same ledger, the same Origin-State-Id
-    tarifa("backup", "restore", place, "--keys", key_place, "--home", tmp_path / "third", "--moved")
     third = elsewhere(site, tmp_path / "third")
-    with Served(third.input.root, third.home.root) as served, gateway(served.port) as client:
-        assert client.ask(request("quiet;0", 2)).origin_state_id == answers["quiet;0", 2].origin_state_id
-        served.stop()
+    restore(str(place), key_place, third.home, moved=True)
+    with InProcess(third, tmp_path):
+        assert origin_state(third.home) == answers["quiet;0", 2].origin_state_id
     tables = (*SAID, "grant")
     assert third.said(tables=tables) == site.said(tables=tables)
 
