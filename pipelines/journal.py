@@ -229,6 +229,46 @@ def read_journal(folder: Path, position: int, stop: int | None = None, disk: Dis
     yield from _read(disk, [s for s in _scan(folder, disk) if s.end], position, stop)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a frame ends, or a segment begins: the first `end` octets of `path`, with the segments before it, are the
+    journal up to position `stop`. version: newest commit of mediation that the frame's blocks name, or 0."""
+
+    path: Path
+    end: int
+    stop: int
+    version: int
+
+
+def places(folder: Path, disk: Disk | None = None) -> Iterator[Place]:
+    """Where a journal may be cut, in order: the beginning of each segment and the end of each frame that is whole.
+
+    Somebody else may be writing it. Raises LedgerError as `Journal.open` does.
+    """
+    disk = disk or Disk()
+    for segment in (s for s in _scan(folder, disk) if s.end):
+        content = disk.read(segment.path)
+        yield Place(segment.path, _HEADER.size, segment.first, 0)
+        offset = _HEADER.size
+        while offset < segment.end:
+            _, octets, first, count, _, _, _ = _FRAME.unpack_from(content, offset)
+            yield Place(segment.path, offset + _FRAME.size + octets, first + count,
+                        _newest_version(content, offset + _FRAME.size, count))
+            offset += _FRAME.size + octets
+
+
+def _newest_version(content: bytes, offset: int, count: int) -> int:
+    """Newest commit of mediation that blocks among the entries of a frame name."""
+    version = 0
+    for _ in range(count):
+        octets, kind = _ENTRY.unpack_from(content, offset)
+        offset += _ENTRY.size
+        if kind == EntryKind.BLOCK:
+            version = max(version, _BLOCK.unpack_from(content, offset)[0])
+        offset += octets
+    return version
+
+
 def _encode(entry: Entry) -> bytes:
     match entry:
         case Block(version, sha256, from_row, to_row):

@@ -32,6 +32,7 @@ from schemas.errors import LedgerError
 
 VERSION = 1
 _LENGTHS = {"signing": 32, "token": 16, "vault": 32, "archive": 32}
+KINDS = tuple(_LENGTHS)
 _ENVIRONMENT = "TARIFA_KEYS"
 
 

@@ -70,6 +70,7 @@ from rating.kernels.layout import (
 from rating.kernels.maintain import find_account_nb, index_accounts_nb, rows_of_nb
 from rating.kernels.sessions import forget_nb, rehash_nb
 from rating.online_table import OnlineSessions
+from rating.reservations import Reservations
 from reference_data.accounts import FOREVER_US, PLAN_SEPARATOR, STATES, Accounts
 from reference_data.changes import Changes
 from reference_data.tariffs.compile import Tariffs
@@ -94,7 +95,7 @@ class BalanceBook:
     records (n, 16), profile (n, 8), life (n, 2), index (capacity, 2) account id to row, nodes (k, 3) older plans,
     friends (capacity, 4) see `rating.friends`, spill (s, 6) buckets beyond the record, sessions (capacity, 16),
     scalars (10,), holds (capacity, 32) what is held for sessions that go on, online: those sessions in real time,
-    applied: digests of command ids. plans:
+    reservations: what commands hold, applied: digests of command ids. plans:
     names; several plans at once are one, joined by PLAN_SEPARATOR. changes: what commands changed in the inventory.
     """
 
@@ -109,6 +110,7 @@ class BalanceBook:
     holds: I64 = field(default_factory=lambda: aligned(8, HOLD_WORDS))
     friends: I64 = field(default_factory=lambda: np.full((8, FRIEND_WORDS), -1, np.int64))
     online: OnlineSessions = field(default_factory=OnlineSessions)
+    reservations: Reservations = field(default_factory=Reservations)
     timer_due_us: int = NO_CLOCK_US     # no account's time in a state is over before; by the rules of timer_version
     timer_version: str = ""
     all_active: bool | None = None      # whether every account is active; None: not looked at since a state changed

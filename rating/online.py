@@ -11,6 +11,7 @@ import numpy as np
 from rating.book import BalanceBook, currency_label
 from rating.changes import TariffChanges
 from rating.charging import Charged, Names, Wishes, charge, names_of
+from rating.commands.reserve import end_reservations
 from rating.kernels.online import plan_online_nb, room_online_nb, silence_nb
 from rating.kernels.online_answers import conclude_online_nb
 from rating.kernels.online_layout import A_SESSION, N_SECOND, O_ACCOUNT, O_HI, O_LO, PLAN_WORDS, RULE_WORDS
@@ -19,9 +20,9 @@ from rating.laws import check_movements
 from rating.states import refusal_codes
 from reference_data.online import OnlineRules
 from reference_data.tariffs.compile import Tariffs
-from schemas.codes import Service
+from schemas.codes import Service, Unit
 from schemas.columns import ABSENT, I64, Cells, Labels
-from schemas.online import ANSWER, GRANT
+from schemas.online import ANSWER, GRANT, SUCCESS, RequestKind
 from schemas.rated import POSTING, RATED
 from schemas.timepoint import SECOND_US
 from schemas.usage import SUSPENSE, USAGE
@@ -92,13 +93,14 @@ class OnlineDesk:
         """Close sessions that have been silent for too long, giving back what they held, and forget old ones."""
         online = self._book.online
         self._begin(now_us)
+        over = self._reservations_over(now_us, journal_position)
         silent = np.empty(1024, np.int64)
         while (found := turn_nb(online.index, online.sessions, online.services, online.counts, online.wheel,
                                 now_us // SECOND_US, self._rules.supervision_s, self._rules.remember_s, SILENT_AT_ONCE,
                                 silent)) < 0:
             silent = np.empty(-found, np.int64)
         if not found:
-            return Served(_nothing(), Cells.empty(ANSWER), Cells.empty(GRANT))
+            return Served(_nothing(), Cells.empty(ANSWER), over)
         silent = silent[:found]
         silent = silent[np.lexsort((online.sessions[silent, O_LO], online.sessions[silent, O_HI]))]
         held = int(online.units_of(silent))
@@ -107,7 +109,24 @@ class OnlineDesk:
         rows = silence_nb(silent, now_us, journal_position, self._rules.remember_s, online.sessions, online.services,
                           online.counts, online.wheel, fold.matrix, wishes.ask, wishes.least, grants.matrix)
         charged, _, _, _ = self._fold(fold, wishes, rows, journal_position)
-        return Served(charged, Cells.empty(ANSWER), grants.slice(0, rows))
+        return Served(charged, Cells.empty(ANSWER), Cells.concat(GRANT, [over, grants.slice(0, rows)]))
+
+    def _reservations_over(self, now_us: int, position: int) -> Cells:
+        """Give back what commands reserved and nobody took: a row of GRANT for each, as of sessions."""
+        ended = list(end_reservations(self._book, now_us))
+        rows = Cells.empty(GRANT, len(ended), fill=ABSENT)
+        if ended:
+            for name, value in (("source", self._labels["source"].index("commands")), ("file_id", 0),
+                                ("record_offset", position), ("record_length", 0), ("container_index", 0),
+                                ("journal_position", position), ("received_us", now_us), ("number", 0),
+                                ("kind", RequestKind.TERMINATION), ("unit", Unit.MONEY), ("result_code", SUCCESS),
+                                ("final_action", 0), ("released", 1)):
+                rows[name] = value
+            for i, name in enumerate(("hi", "lo")):
+                rows[f"session_{name}"] = rows[f"event_id_{name}"] = [key[i] for key, _ in ended]
+            rows["account_id"] = [each.account_id for _, each in ended]
+            rows["event_time_us"] = [each.until_us for _, each in ended]
+        return rows
 
     def _begin(self, now_us: int) -> None:
         """The wheel begins with the first that is heard, not in 1970."""

@@ -51,6 +51,7 @@ from rating.kernels.layout import (
 )
 from rating.kernels.sessions import rehash_nb
 from rating.online_table import OnlineSessions
+from rating.reservations import Reservations
 from reference_data.changes import COLUMNS as CHANGE_COLUMNS
 from reference_data.changes import Changes
 from schemas.columns import I64
@@ -81,7 +82,7 @@ class SlicedTable:
 
 def to_arrow(book: BalanceBook) -> dict[str, pa.Table]:
     """Tables `accounts`, `buckets`, `plans`, `sessions`, `commands`, `friends`, `holds`, `scalars`, and those of
-    sessions in real time, `online_sessions`, `online_services`, `online_scalars`; `changes`.
+    sessions in real time, `online_sessions`, `online_services`, `online_scalars`; `changes`, `reservations`.
 
     Accounts are in the order of opening, the rest in the order of what names it.
     """
@@ -113,6 +114,7 @@ def small_tables(book: BalanceBook) -> dict[str, pa.Table]:
         "accounts": accounts, "buckets": buckets, "plans": _plans(book),
         "commands": pa.table({"digest": pa.array(sorted(book.applied), pa.binary(16))}),
         "friends": friends_to_arrow(book), "holds": holds_to_arrow(book), "changes": _changes(book.changes),
+        "reservations": book.reservations.to_arrow(),
         **book.online.tables(),
         "scalars": pa.table({name: [int(book.scalars[i])] for name, i in _SCALARS.items()})}
     return {name: t.replace_schema_metadata(_METADATA) for name, t in tables.items()}
@@ -163,6 +165,8 @@ def from_arrow(tables: dict[str, pa.Table]) -> BalanceBook:
         restore_holds(book, tables["holds"])
     if "changes" in tables:  # not before identities were changed by commands
         book.changes.extend({name: _column(tables["changes"], "identity_" + name) for name in CHANGE_COLUMNS})
+    if "reservations" in tables:  # not before commands reserved money
+        book.reservations = Reservations.from_arrow(tables["reservations"])
     book.online = OnlineSessions.from_tables(tables)
     _restore_sessions(book, tables["sessions"])
     book.applied = set(tables["commands"]["digest"].to_pylist())

@@ -202,7 +202,7 @@ def _debit(row: Row, postings: Sequence[Row], viewer: Viewer) -> Moment:
 def _command_words(command: Command) -> str:
     fields = command.fields
     said = [f"{name} {fields[name]}" for name in ("amount", "plan", "state", "bucket", "shared_account_id",
-                                                  "to_account_id", "from") if name in fields]
+                                                  "to_account_id", "from", "until", "reservation") if name in fields]
     who = fields.get("who")
     return command.kind + (f" ({', '.join(said)})" if said else "") + (f", by {who}" if who else "")
 
@@ -238,6 +238,10 @@ def _grants(rows: Iterable[Row]) -> list[Moment]:
         code = row["result_code"]
         refused = code not in (2001, 4011, 5002)
         unit = row["unit"] or "unit"
+        if row["service"] is None and row["released"]:
+            moments.append(Moment(row["journal_position"], row["at_us"], "grant",
+                                  "a reservation was over that nobody had taken: its money is free again"))
+            continue
         parts = [f"{row['service']} {row['kind']}"]
         if row["used"]:
             parts.append(f"used {_units(row['used'], unit)}")

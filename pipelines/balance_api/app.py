@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
-from pipelines.balance_api import openapi, rest, tmf
+from pipelines.balance_api import openapi, reservations, rest, tmf, tmf_reserve
 from pipelines.balance_api.limits import Limiter
 from pipelines.balance_api.problems import ProblemError, problem
 from pipelines.balance_api.routes import Route
@@ -22,7 +22,7 @@ from pipelines.balance_api.tokens import Grantee, Tokens
 
 MOST_OCTETS, MOST_URL, MOST_KEY = 64 << 10, 2048, 100
 FAILURES_PER_MINUTE = 30  # of one address that has no token
-ROUTES = (*rest.ROUTES, *tmf.ROUTES)
+ROUTES = (*rest.ROUTES, *reservations.ROUTES, *tmf.ROUTES, *tmf_reserve.ROUTES)
 _log = logging.getLogger("tarifa.api")
 Endpoint = Callable[[Request], Awaitable[Response]]
 

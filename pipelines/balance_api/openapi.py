@@ -57,9 +57,12 @@ def _operation(route: Route) -> dict[str, Any]:
         said["requestBody"] = {"required": True, "content": {"application/json": {
             "schema": {"$ref": f"#/components/schemas/{route.body.__name__}"}}}}
         codes += [409, 413, 415, 422]
-    done: dict[str, Any] = {"description": "Done" if route.method == "POST" else "Found",
-                            "content": {"application/json": {"schema": {}}}}
-    said["responses"] = {"201" if route.method == "POST" else "200": done, **{
+    done: dict[str, Any] = {"description": _DONE[route.method][1]}
+    if route.method == "DELETE":
+        codes += [422]
+    else:
+        done["content"] = {"application/json": {"schema": {}}}
+    said["responses"] = {_DONE[route.method][0]: done, **{
         str(code): {"description": TITLES[code], "content": {"application/problem+json": {
             "schema": {"$ref": "#/components/schemas/Problem"}}}} for code in sorted(codes)}}
     return said
@@ -70,6 +73,7 @@ def _name(route: Route) -> str:
     return route.method.lower() + "".join(word[0].upper() + word[1:] for word in words)
 
 
+_DONE = {"POST": ("201", "Done"), "GET": ("200", "Found"), "DELETE": ("204", "Gone")}
 _PROBLEM = {"type": "object", "required": ["type", "title", "status", "detail"], "properties": {
     "type": {"type": "string"}, "title": {"type": "string"}, "detail": {"type": "string"},
     "status": {"type": ["integer", "string"], "description": "a number; under TMF paths text, as TMF's Error says"},

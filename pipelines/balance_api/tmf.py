@@ -4,7 +4,8 @@ A bucket is what is left of an account's money or of one of its allowances. Amou
 are read and written as decimals, digit for digit. An account is named by `partyAccount.id`, by `bucket.id`, or by
 `logicalResource.value`, which is its MSISDN; numbers are never given back.
 
-Source: TMF654 v4.1.0 (swagger). Not here: reserveBalance, /hub, deleting or patching what has been posted.
+Source: TMF654 v4.1.0 (swagger). reserveBalance is in `tmf_reserve`. Not here: /hub, deleting or patching what has
+been posted.
 """
 
 from collections.abc import Iterable
@@ -15,12 +16,12 @@ import msgspec
 
 from pipelines.accounts.view import AccountView
 from pipelines.balance_api.problems import ProblemError
-from pipelines.balance_api.rest import span
+from pipelines.balance_api.rest import MOST_DAYS_US, span
 from pipelines.balance_api.routes import Body, Route
 from pipelines.balance_api.service import BalanceService, Call, Reply, facts, money_text
 from schemas.codes import Unit
 from schemas.money import format_money
-from schemas.timepoint import format_time
+from schemas.timepoint import DAY_S, SECOND_US, format_time
 
 BASE = "/tmf-api/prepayBalanceManagement/v4"
 MOST = 1000  # items of a page
@@ -80,7 +81,7 @@ class TransferCreate(TmfBody):
 
 
 async def buckets(service: BalanceService, call: Call) -> Reply:
-    view = await service.view(call, await _asked(service, call))
+    view = await service.view(call, await asked_account(service, call))
     return _page(call, list(_buckets(view)))
 
 
@@ -94,7 +95,7 @@ async def bucket(service: BalanceService, call: Call) -> Reply:
 
 
 async def accumulated(service: BalanceService, call: Call) -> Reply:
-    view = await service.view(call, await _asked(service, call))
+    view = await service.view(call, await asked_account(service, call))
     return _page(call, [_accumulated(view)])
 
 
@@ -107,7 +108,7 @@ async def topup(service: BalanceService, call: Call) -> Reply:
     asked = TopupCreate.read(call.body)
     if asked.is_auto_topup or asked.voucher is not None:
         raise ProblemError(422, "a recurring top-up or a voucher; expected an amount: the shop keeps both")
-    return await _post(service, call, asked, "top_up", "topupBalance", money_text(asked.amount.amount))
+    return await post_resource(service, call, asked, "top_up", "topupBalance", money_text(asked.amount.amount))
 
 
 async def adjust(service: BalanceService, call: Call) -> Reply:
@@ -117,30 +118,30 @@ async def adjust(service: BalanceService, call: Call) -> Reply:
     if kind not in ("", "credit", "debit") or (kind and amount.startswith("-")):
         raise ProblemError(422, "an adjustType that is neither credit nor debit, or a sign with it; expected one of "
                            "them and an amount above zero, or none and an amount of either sign")
-    return await _post(service, call, asked, "adjust", "adjustBalance", f"-{amount}" if kind == "debit" else amount,
-                       told=facts(adjustType=asked.adjust_type))
+    return await post_resource(service, call, asked, "adjust", "adjustBalance",
+                               f"-{amount}" if kind == "debit" else amount, told=facts(adjustType=asked.adjust_type))
 
 
 async def transfer(service: BalanceService, call: Call) -> Reply:
     asked = TransferCreate.read(call.body)
     if (asked.cost_owner or "originator").lower() != "originator":
         raise ProblemError(422, "a costOwner other than the originator")
-    account = await _account(service, call, asked.bucket, asked.party_account, asked.logical_resource)
-    other = await _account(service, call, asked.receiver_bucket, asked.receiver_party_account,
+    account = await account_named(service, call, asked.bucket, asked.party_account, asked.logical_resource)
+    other = await account_named(service, call, asked.receiver_bucket, asked.receiver_party_account,
                            asked.receiver_logical_resource)
     call.account_id = account
     fee = None if asked.transfer_cost is None else money_text(asked.transfer_cost.amount)
     told = facts(receiverBucket={"id": f"{other}-{_MONEY}"}, receiverPartyAccount={"id": str(other)},
                  transferCost=None if fee is None else {"amount": Decimal(fee), "units": asked.amount.units},
                  costOwner=asked.cost_owner)
-    return await _post(service, call, asked, "transfer", "transferBalance", money_text(asked.amount.amount),
-                       facts(to_account_id=other, fee=fee), told, account)
+    return await post_resource(service, call, asked, "transfer", "transferBalance", money_text(asked.amount.amount),
+                               facts(to_account_id=other, fee=fee), told, account)
 
 
 async def resources(service: BalanceService, call: Call) -> Reply:
     """What the API itself made of a kind, the newest first."""
-    account = await _asked(service, call)
-    offset, limit = _slice(call)
+    account = await asked_account(service, call)
+    offset, limit = slice_of(call)
     count, answers = service.store.of_account(account, _kind(call), offset, limit)
     return Reply(b"[" + b",".join(answer.body for answer in answers) + b"]",
                  headers={"X-Total-Count": str(count), "X-Result-Count": str(len(answers))})
@@ -155,10 +156,20 @@ async def resource(service: BalanceService, call: Call) -> Reply:
 
 
 async def actions(service: BalanceService, call: Call) -> Reply:
-    account = await _asked(service, call)
+    account = await asked_account(service, call)
     view = await service.view(call, account)
     rows = await service.movements(account, *span(call))
     return _page(call, [_action(view, row) for row in rows if row["ledger_account"] == "balance"][::-1])
+
+
+async def action(service: BalanceService, call: Call) -> Reply:
+    """One movement of a balance, of the last 400 days."""
+    account, _ = _bucket_id(call.path["id"])
+    view = await service.view(call, await service.account_of(call, None, account))
+    for row in await service.movements(account, call.now_us - MOST_DAYS_US, call.now_us + DAY_S * SECOND_US):
+        if row["ledger_account"] == "balance" and (found := _action(view, row))["id"] == call.path["id"]:
+            return Reply(_encode(found))
+    raise ProblemError(404, "no such action")
 
 
 def _routes() -> tuple[Route, ...]:
@@ -169,7 +180,8 @@ def _routes() -> tuple[Route, ...]:
                   tmf=True),
             Route("GET", "/accumulatedBalance/{id}", "balance:read", accumulated_one, "The same, by account", tmf=True),
             Route("GET", "/balanceAction", "history:read", actions, "What moved a balance", query=(*who, "from", "to"),
-                  tmf=True)]
+                  tmf=True),
+            Route("GET", "/balanceAction/{id}", "history:read", action, "One movement of it", tmf=True)]
     for name, scope, handler, body in (("topupBalance", "topup:write", topup, TopupCreate),
                                        ("transferBalance", "transfer:write", transfer, TransferCreate),
                                        ("adjustBalance", "adjust:write", adjust, AdjustCreate)):
@@ -183,11 +195,12 @@ def _routes() -> tuple[Route, ...]:
 ROUTES = _routes()
 
 
-async def _post(service: BalanceService, call: Call, asked: TmfBody, kind: str, resource: str, amount: str,
-                more: dict[str, Any] | None = None, told: dict[str, Any] | None = None, account: int | None = None
-                ) -> Reply:
+async def post_resource(service: BalanceService, call: Call, asked: TmfBody, kind: str, resource: str, amount: str,
+                        more: dict[str, Any] | None = None, told: dict[str, Any] | None = None,
+                        account: int | None = None) -> Reply:
+    """Carry out a command that makes a resource. more: fields of the command; told: members of the resource."""
     if account is None:
-        account = await _account(service, call, asked.bucket, asked.party_account, asked.logical_resource)
+        account = await account_named(service, call, asked.bucket, asked.party_account, asked.logical_resource)
     currency = asked.amount.units or (await service.view(call, account)).currency
     call.base, when = f"{BASE}/{resource}", format_time(call.now_us)
 
@@ -204,8 +217,8 @@ async def _post(service: BalanceService, call: Call, asked: TmfBody, kind: str, 
                                 tell)
 
 
-async def _account(service: BalanceService, call: Call, bucket: Ref | None, party: Ref | None, resource: Ref | None
-                   ) -> int:
+async def account_named(service: BalanceService, call: Call, bucket: Ref | None, party: Ref | None,
+                        resource: Ref | None) -> int:
     """The account that is named: in one way, or in several that agree."""
     ids = []
     if bucket is not None and bucket.id is not None:
@@ -224,11 +237,11 @@ async def _account(service: BalanceService, call: Call, bucket: Ref | None, part
     return ids[0]
 
 
-async def _asked(service: BalanceService, call: Call) -> int:
+async def asked_account(service: BalanceService, call: Call) -> int:
     """The account that a list is asked of: there is no list of all."""
     query = call.query
-    return await _account(service, call, Ref(query.get("bucket.id")), Ref(query.get("partyAccount.id")),
-                          Ref(query.get("logicalResource.id"), query.get("logicalResource.value")))
+    return await account_named(service, call, Ref(query.get("bucket.id")), Ref(query.get("partyAccount.id")),
+                               Ref(query.get("logicalResource.id"), query.get("logicalResource.value")))
 
 
 def _bucket_id(text: str) -> tuple[int, str]:
@@ -285,7 +298,7 @@ def _money(nanos: int, currency: str) -> dict[str, Any]:
 
 
 def _page(call: Call, items: list[dict[str, Any]]) -> Reply:
-    offset, limit = _slice(call)
+    offset, limit = slice_of(call)
     part = items[offset:offset + limit]
     if "fields" in call.query:
         wanted = {"id", "href", *call.query["fields"].split(",")}
@@ -293,7 +306,8 @@ def _page(call: Call, items: list[dict[str, Any]]) -> Reply:
     return Reply(_encode(part), headers={"X-Total-Count": str(len(items)), "X-Result-Count": str(len(part))})
 
 
-def _slice(call: Call) -> tuple[int, int]:
+def slice_of(call: Call) -> tuple[int, int]:
+    """Offset and limit of a list."""
     texts = call.query.get("offset", "0"), call.query.get("limit", "100")
     if not all(text.isascii() and text.isdecimal() and len(text) < 10 for text in texts):
         raise ProblemError(400, "offset or limit that is no whole number from 0 on")

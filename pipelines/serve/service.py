@@ -36,6 +36,7 @@ from schemas.jit import compile_all
 
 REPORT_S = 60.0
 COLLECT_AFTER = (50_000, 20, 100)  # objects more than before; the usual 700 go through all of a second's many times
+ORIGIN_STATE = "origin_state"  # file of the home's folder `serve`
 SWITCH_S = 0.0002  # of the interpreter between threads; the usual 5 ms are those of a whole answer
 
 
@@ -117,7 +118,7 @@ class GyService:
 
 def origin_state(home: Home) -> int:
     """Origin-State-Id: made with the home and never changed, since no session is ever lost with a process."""
-    path = home.root / "serve" / "origin_state"
+    path = home.root / "serve" / ORIGIN_STATE
     disk = Disk()
     if not path.exists():
         disk.make_dir(path.parent)

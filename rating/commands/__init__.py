@@ -5,6 +5,10 @@ A command is a mapping: id (text), time (ISO), kind, and what the kind needs:
     top_up         account_id, amount > 0, currency; and what the tariff's `top_ups` add
     adjust         account_id, amount (either sign; not below the credit limit), currency
     transfer       account_id, to_account_id, amount > 0, currency, fee (default none)
+    reserve        account_id, amount > 0, currency, until (ISO, default: a day): held, as sessions hold
+    reservation_debit    account_id, reservation (the id of its movement, 32 hex digits), amount (default: all of it);
+                   the rest is given back
+    reservation_release  account_id, reservation: all of it is given back
     credit_limit   account_id, amount >= 0, currency
     grant          account_id, bucket (of the catalogue), amount (default the catalogue's), from, to (ISO)
     open_balance   account_id and amount, currency; or bucket, amount, plan, from, to, cycle; or counter, value, cycle:

@@ -22,6 +22,7 @@ from rating.commands.plans import (
     share_join,
     share_leave,
 )
+from rating.commands.reserve import reservation_debit, reservation_release, reserve
 from rating.commands.states import state
 from rating.laws import check_movements
 from reference_data.inventory import Inventory
@@ -33,7 +34,8 @@ from schemas.usage import SUSPENSE
 
 _ACTIONS: dict[str, Callable[[Context, Movement], None]] = {
     "top_up": top_up, "adjust": adjust, "transfer": transfer, "credit_limit": credit_limit, "grant": grant,
-    "open_balance": open_balance,
+    "open_balance": open_balance, "reserve": reserve, "reservation_debit": reservation_debit,
+    "reservation_release": reservation_release,
     "plan_change": plan_change, "option_add": option_add, "option_remove": option_remove, "friend_add": friend_add,
     "friend_remove": friend_remove, "share_join": share_join, "share_leave": share_leave, "state": state,
     "account_create": account_create, **IDENTITY_ACTIONS, "clock": clock, "period_close": period_close}

@@ -12,6 +12,7 @@ from rating.charging import plans_of
 from rating.commands.context import Context, RefusedError
 from rating.commands.fees import charge_clock
 from rating.commands.movement import Movement
+from rating.commands.reserve import end_reservations
 from rating.commands.states import run_timers
 from rating.days import begin_days
 from rating.kernels.expiry import expire_nb
@@ -37,6 +38,8 @@ def clock(context: Context, movement: Movement) -> None:
     if now_us // DAY_US != before_us // DAY_US:  # it walks all of them: once a day is enough
         # Counters of cycles that are open yet are among them.
         book.forget_sessions(now_us - max(int(book.scalars[B_HORIZON]), int(book.scalars[B_LATENESS])))
+    for _ in end_reservations(book, now_us):
+        pass
     movement.parts.append(_expire(context, now_us))
     if now_us > before_us:
         movement.parts.append(charge_clock(book, tariffs, before_us, now_us, context.movement, context.position))

@@ -48,7 +48,7 @@ def check(swagger: dict[str, Any], method: str, path: str, answer: Any) -> None:
 
 def test_every_answer_is_of_the_swaggers_shape(api: Api, swagger: dict[str, Any]) -> None:
     for name, more in (("topupBalance", {"isAutoTopup": False}), ("adjustBalance", {"adjustType": "debit"}),
-                       ("transferBalance", {"receiverPartyAccount": {"id": "1"}})):
+                       ("transferBalance", {"receiverPartyAccount": {"id": "1"}}), ("reserveBalance", {})):
         body = {"amount": {"amount": 0.25, "units": "EUR"}, "logicalResource": {"id": "22", "value": BEN[1]},
                 "reason": "test", "description": "of the contract", "channel": {"id": "1", "name": "shop"}, **more}
         jsonschema.Draft4Validator({**swagger["definitions"][name[0].upper() + name[1:] + "_Create"],
@@ -65,6 +65,14 @@ def test_every_answer_is_of_the_swaggers_shape(api: Api, swagger: dict[str, Any]
             check(swagger, "post", f"/{name}", api.post(f"{BASE}/{name}", bad, None))
         check(swagger, "get", f"/{name}/{{id}}", api.get(f"{BASE}/{name}/none"))
         check(swagger, "post", f"/{name}", api.post(f"{BASE}/{name}", body, None, token="none"))
+    where = f"{BASE}/reserveBalance/{api.get(f'{BASE}/reserveBalance', **{'partyAccount.id': '2'}).json()[0]['id']}"
+    for status in (204, 204):
+        assert api.ask(lambda client: client.delete(where)).status_code == status
+    check(swagger, "get", "/reserveBalance/{id}", api.get(where))
+    check(swagger, "delete", "/reserveBalance/{id}", api.ask(lambda client: client.delete(where + "0")))
+    action = api.get(f"{BASE}/balanceAction", **{"partyAccount.id": "2"}).json()[0]["id"]
+    check(swagger, "get", "/balanceAction/{id}", api.get(f"{BASE}/balanceAction/{action}"))
+    check(swagger, "get", "/balanceAction/{id}", api.get(f"{BASE}/balanceAction/2-none"))
     for path in ("/bucket", "/accumulatedBalance", "/balanceAction"):
         for query in ({"partyAccount.id": "1"}, {"logicalResource.value": BEN[1]}, {}, {"partyAccount.id": "77"},
                       {"partyAccount.id": "2", "fields": "id,name", "limit": "1"}):
