@@ -24,6 +24,7 @@ from pipelines.ledger import Ledger
 from pipelines.ledger.catalogue import product_schemas, publish
 from pipelines.mediating import Mediator
 from pipelines.reading import OFFSET_BITS, Reader
+from pipelines.reference_in_force import reference_in_force
 from pipelines.serve.home_socket import connect
 from pipelines.served_home import ServedNode, ServedVault
 from pipelines.stages import Gate, chain
@@ -31,7 +32,6 @@ from pipelines.vault import Vault
 from rating.book import BalanceBook
 from rating.charging import Charged
 from reference_data.accounts import load_accounts
-from reference_data.snapshot import load_snapshot
 from schemas.errors import LedgerError
 
 BATCH_RECORDS = 100_000
@@ -74,7 +74,7 @@ class Run:
         served = connect(home.root) if served_too else None  # by a node that has journal and vault
         # Locked first: a second process stops before it claims anything.
         self._vault = Vault(home.vault, keys, disk) if served is None else ServedVault(served)
-        self.reference = load_snapshot(source.operator, keys.token_key)
+        self.reference = reference_in_force(home, source.operator, keys.token_key)
         self.ledger = Ledger.open(home.ledger, keys.signing_key, disk=disk)
         lexicon = Lexicon()
         node = None if served is None else ServedNode(served, self.reference.content_hash, self.ledger, home)

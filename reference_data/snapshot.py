@@ -1,7 +1,7 @@
 """The reference snapshot: everything that was true, in immutable arrays, under one content hash."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -24,7 +24,7 @@ class Snapshot:
 
     deck_prefixes: every prefix that any tariff's deck distinguishes; a usage event keeps that much of a number.
     friends: see `reference_data.friends`; None where nobody asked. changes: what commands changed in the inventory
-    since, no part of the hash.
+    since, no part of the hash. beside: what the hash takes in beside the tariffs, before them and after.
     """
 
     operator: Operator
@@ -36,6 +36,20 @@ class Snapshot:
     content_hash: str
     friends: pa.Table | None = None
     changes: Changes = field(default_factory=Changes)
+    beside: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())
+
+    def with_tariffs(self, tariffs: Tariffs) -> "Snapshot":
+        """All of it but the tariffs: what `load_snapshot` gives of the same folder with those in it."""
+        return replace(self, tariffs=tariffs, deck_prefixes=_deck_prefixes(tariffs),
+                       content_hash=self.hash_with(tariffs.content_hash))
+
+    def hash_with(self, tariffs_hash: str) -> str:
+        """The content hash that it has with tariffs of that hash."""
+        before, after = self.beside
+        digest = hashlib.sha256()
+        for part in (*before, tariffs_hash.encode(), *after):
+            digest.update(len(part).to_bytes(8, "little") + part)
+        return digest.hexdigest()
 
 
 def load_snapshot(operator_dir: Path, token_key: tuple[int, int]) -> Snapshot:
@@ -52,12 +66,14 @@ def load_snapshot(operator_dir: Path, token_key: tuple[int, int]) -> Snapshot:
     inventory = load_inventory(operator_dir, token_key)
     friends = load_friends(operator_dir, token_key, inventory.accounts.account_id)
     tariffs = load_tariffs(operator_dir / "tariffs")
+    beside = ((msgspec.json.encode(operator, order="deterministic"),
+               msgspec.json.encode(streams, order="deterministic"), number_plan.canonical,
+               repr(inventory.content).encode()), (friends_content(operator_dir),) if friends.num_rows else ())
+    known = Snapshot(operator, streams, number_plan, inventory, tariffs, _deck_prefixes(tariffs), "", friends,
+                     beside=beside)
+    return replace(known, content_hash=known.hash_with(tariffs.content_hash))
+
+
+def _deck_prefixes(tariffs: Tariffs) -> PrefixTrie:
     prefixes = sorted({prefix for version in tariffs.versions for deck in version.decks.values() for prefix in deck})
-    digest = hashlib.sha256()
-    for part in (msgspec.json.encode(operator, order="deterministic"),
-                 msgspec.json.encode(streams, order="deterministic"), number_plan.canonical,
-                 repr(inventory.content).encode(), tariffs.content_hash.encode(),
-                 *([friends_content(operator_dir)] if friends.num_rows else [])):
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return Snapshot(operator, streams, number_plan, inventory, tariffs,
-                    PrefixTrie.build(prefixes, [0] * len(prefixes)), digest.hexdigest(), friends)
+    return PrefixTrie.build(prefixes, [0] * len(prefixes))

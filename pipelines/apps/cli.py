@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from pipelines.apps import (
     account_commands,
+    activate_commands,
     api_commands,
     backup_commands,
     cdr_commands,
@@ -34,8 +35,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Network files in, a verified Parquet ledger out; every record and every cent accounted for.")
 for module in (run_commands, quote_commands, explain_commands, suspense_commands, sql_commands, ledger_commands,
                check_commands, tariff_commands, erase_commands, correct_commands, compare_commands, import_commands,
-               serve_commands, account_commands, api_commands, cdr_commands, top_commands,
-               backup_commands):
+               serve_commands, account_commands, api_commands, cdr_commands, top_commands, backup_commands,
+               activate_commands):
     module.register(app)
 
 

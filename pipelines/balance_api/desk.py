@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class ApiDesk(Protocol):
-    """reference and token_key never change; the book is looked at within `ask` only."""
+    """token_key never changes, reference does when tariffs are activated; the book is looked at within `ask` only."""
 
     @property
     def reference(self) -> Snapshot: ...
@@ -36,8 +36,13 @@ class NodeDesk:
 
     def __init__(self, node: OnlineNode) -> None:
         self._node = node
-        self.reference, self.token_key, self.ledger = node.reference, node.keys.token_key, node.ledger
+        self.token_key, self.ledger = node.keys.token_key, node.ledger
         node.book.shared_by(0)  # who shares with whom is looked up for all at once: now, and not before a request
+
+    @property
+    def reference(self) -> Snapshot:
+        """The one in force."""
+        return self._node.reference
 
     async def command(self, command: Mapping[str, object]) -> CommandOutcome:
         check_command(command)

@@ -19,6 +19,7 @@ from pipelines.balance_api.store import Answer, ApiStore
 from pipelines.balance_api.tokens import Grantee
 from pipelines.ledger.sql import asking
 from rating.book import BalanceBook
+from reference_data.tariffs.compile import Tariffs
 from schemas.codes import Identity
 from schemas.columns import ABSENT
 from schemas.errors import ChargingError
@@ -61,9 +62,17 @@ class BalanceService:
 
     def __init__(self, desk: ApiDesk, store: ApiStore) -> None:
         self.desk, self.store = desk, store
-        self.viewer = Viewer(desk.reference.tariffs)
+        self._viewer: tuple[Tariffs, Viewer] | None = None
         self._busy: dict[tuple[str, str], tuple[asyncio.Lock, list[int]]] = {}
         self._asking = asyncio.Semaphore(ASKING_AT_ONCE)
+
+    @property
+    def viewer(self) -> Viewer:
+        """By the tariffs in force."""
+        tariffs = self.desk.reference.tariffs
+        if self._viewer is None or self._viewer[0] is not tariffs:
+            self._viewer = tariffs, Viewer(tariffs)
+        return self._viewer[1]
 
     async def account_of(self, call: Call, msisdn: str | None, account_id: int | None) -> int:
         """The account that has a number now, or this one. Raises ProblemError: neither, both, or nobody."""

@@ -30,6 +30,7 @@ from pipelines.home import Home
 from pipelines.journal import Block, Clock, Command, Entry, Journal, Online
 from pipelines.ledger import FileEntry, Ledger, Rows, StagedFile, Stream
 from pipelines.online_entry import decode_requests
+from pipelines.reference_in_force import References
 from pipelines.set_aside_legs import (
     ALL,
     LegIds,
@@ -51,6 +52,7 @@ from rating.snapshot import from_arrow, to_items
 from reference_data.accounts import Accounts
 from reference_data.changes import Changes
 from reference_data.snapshot import Snapshot
+from reference_data.tariffs.compile import Tariffs
 from schemas.codes import Reason, SuspenseAction
 from schemas.columns import Cells, Labels
 from schemas.errors import LedgerError
@@ -63,7 +65,7 @@ OPENING = "open_accounts"
 LEGS = "charge_legs"
 CLOSE_AFTER, REMEMBER = "close_after", "remember_sessions"  # of the operator's file, once they are others than before
 OWN_COMMANDS = "own_commands"  # file of a commit: commands of no command file, [position, content] a line
-SERVING = "serving"  # from here on requests are answered under this reference data: nothing else may replay them
+SERVING = "serving"  # from here on requests are answered under this reference data, and replay does likewise
 CHARGED, BALANCES, ONLINE = "append", "balances", "online"  # kinds of commits; online: ticks and slices, many at once
 COMMIT_ROWS = 200_000  # of ticks that are committed together at a restart
 SNAPSHOT_EVENTS = 5_000_000  # events between snapshots; replay of so many takes seconds
@@ -79,6 +81,15 @@ class Committed:
     usage: Cells
     usage_sha256: bytes = NO_FILE
     commands: Sequence[bytes] = field(default=())
+
+
+@dataclass(frozen=True)
+class Under:
+    """What a stretch of the journal was charged under, for its commit: reference data by hash, names behind labels."""
+
+    reference: str
+    labels: dict[str, list[str]]
+    tariffs: Tariffs
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,7 @@ class ChargingNode:
         """
         self._operator, self._corrections = operator, home.corrections
         self._ledger, self._reference, self._accounts = ledger, reference, accounts
+        self._given, self.references = reference, References(home, reference)
         sources = labels.setdefault("source", [])
         if COMMANDS not in sources:  # now, while nobody else adds names
             sources.append(COMMANDS)
@@ -144,6 +156,20 @@ class ChargingNode:
         self.charge(*self.journal(batch), batch.usage)
 
     @property
+    def under(self) -> Under:
+        """What is charged under from here on."""
+        return Under(self._reference.content_hash, self._labels, self._reference.tariffs)
+
+    def take(self, reference: Snapshot) -> None:
+        """From here on charge under this reference data. The book knows tariffs by their names and keys, as it does
+        after a restart with other ones; what it has found by their rules is looked for again."""
+        if reference is self._reference:
+            return
+        self._reference, self._labels = reference, self._labels | reference.tariffs.labels
+        self._desk = self._current = None
+        self.book.timer_version = ""
+
+    @property
     def labels(self) -> dict[str, list[str]]:
         """Names behind the label columns of requests and of what is charged."""
         return self._labels
@@ -177,6 +203,7 @@ class ChargingNode:
         """Charge what the journal has and the ledger has not, many ticks at once. Returns events rated."""
         rated, ticks, progress = 0, Folded(), self.progress_of_ledger()
         stop = self.position
+        self._as_served()
         for first, entries in self.pending():
             if block_of(entries) is None:
                 ticks.add_all(self.fold(first, entries, Cells.empty(USAGE)))
@@ -191,7 +218,17 @@ class ChargingNode:
                 progress = self.progress_of_ledger()
         if stop > self.position:
             rated += self._commit_ticks(stop, ticks, progress)
-        return rated + self.finish_slices()
+        rated += self.finish_slices()
+        self.take(self._given)
+        return rated
+
+    def _as_served(self) -> None:
+        """What a node has answered, and slices between, is charged under what it had then: what the ledger's newest
+        commit names, until an entry says otherwise. A run's batch that nobody was told of has what there is now."""
+        made_with = self._made_with()
+        if made_with and any(isinstance(entries[-1], (Online, Clock)) for _, entries in self.pending()):
+            first, _, reference = made_with[0]
+            self.take(self.references.under(reference, f"journal position {first} answered requests with"))
 
     def _commit_ticks(self, stop: int, ticks: Folded, progress: Mapping[str, int]) -> int:
         self.commit_online(stop, ticks, progress)
@@ -315,21 +352,31 @@ class ChargingNode:
                                        self._threads)
 
     def _commit_staged(self, first: int, stop: int, staged: list[StagedFile], progress: Mapping[str, int], kind: str,
-                       own: Sequence[tuple[int, bytes]] = (), opened: bytes | None = None) -> None:
-        """Commit what journal entries [first, stop) did. progress: the stream's state when they were journaled."""
+                       own: Sequence[tuple[int, bytes]] = (), opened: bytes | None = None,
+                       under: Under | None = None) -> None:
+        """Commit what journal entries [first, stop) did. progress: the stream's state when they were journaled. under:
+        what they were charged under, where that is no longer `under`."""
+        under = under or self.under
         if own:
             staged.append(self._stage_own(own))
         if opened is not None:
             staged.append(self._stream.stage_bytes("opened", OPENED, opened))
         self._stream.commit(staged, kind=kind, positions={"journal": (first, stop)}, state=progress,
-                            reference={"snapshot": self._reference.content_hash})
+                            reference={"snapshot": under.reference})
         self.position = stop
 
-    def commit_online(self, stop: int, folded: Folded, progress: Mapping[str, int], apart: Stager | None = None
-                      ) -> None:
+    def commit_online(self, stop: int, folded: Folded, progress: Mapping[str, int], under: Under | None = None,
+                      apart: Stager | None = None) -> None:
         """Step 3 for ticks and slices up to journal position `stop`, many at once. apart: who writes the files."""
-        staged = self._stage(folded.tables()) if apart is None else apart(self._stream, folded, self._labels)
-        self._commit_staged(self.position, stop, staged, progress, ONLINE, folded.commands)
+        labels = (under or self.under).labels
+        staged = apart(self._stream, folded, labels) if apart is not None else self._stream.stage_many(
+            {name: Rows(cells, labels) for name, cells in folded.tables().items()}, self._threads)
+        self._commit_staged(self.position, stop, staged, progress, ONLINE, folded.commands, under=under)
+
+    def commit_switch(self, first: int, stop: int, content: bytes, progress: Mapping[str, int], under: Under) -> None:
+        """Step 3 for an entry SERVING of a node that goes on: what comes after it is another commit's, so that every
+        commit names one reference data."""
+        self._commit_staged(first, stop, [], progress, CHARGED, [(first, content)], under=under)
 
     def progress(self) -> dict[str, int]:
         """How far the journal has got with what mediation committed, as the stream's state has it."""
@@ -461,15 +508,16 @@ class ChargingNode:
         """Remove what neither a snapshot nor the ledger needs any more. By whoever appends to the journal."""
         self._journal.trim(snapshot_position, self.position)
 
-    def commit_balances(self, book: BalanceBook | None = None) -> None:
+    def commit_balances(self, book: BalanceBook | None = None, under: Under | None = None) -> None:
         """Write the book's balances as a ledger table, replacing the ones before: what the roll-forward closes on.
 
-        book: a copy of it, as it was at the ledger's position.
+        book: a copy of it, as it was at the ledger's position, `under` what it was charged then.
         """
         self.finish()
+        under = under or self.under
         before = [file.path for file in self._stream.files("balance")]
-        cells = (book or self.book).balances(self._reference.tariffs, self.position)
-        staged = [self._stream.stage("balance", Rows(cells, self._labels))] if len(cells) else []
+        cells = (book or self.book).balances(under.tariffs, self.position)
+        staged = [self._stream.stage("balance", Rows(cells, under.labels))] if len(cells) else []
         self._stream.commit(staged, removed=before, state=self._stream.state, kind=BALANCES)
 
     def close(self) -> None:
@@ -483,9 +531,10 @@ class ChargingNode:
         self.book = BalanceBook.create() if found is None else from_arrow(dict(found.items))
         made_with = self._made_with()
         for first, group in groups_of(self._journal.read(start, self.position)):
-            self._check_reference(first, made_with)
+            self._as_charged(first, made_with)
             self.fold(first, group, self.usage_for(group))
             self.journaled(group)
+        self.take(self._given)
         for _, group in groups_of(self._journal.read(self.position)):
             self.journaled(group)
         return self.book
@@ -502,17 +551,17 @@ class ChargingNode:
         return [(*entry.positions["journal"], entry.reference.get("snapshot", ""))
                 for entry in reversed(self._ledger.logs()["charging"].entries) if "journal" in entry.positions]
 
-    def _check_reference(self, position: int, made_with: list[tuple[int, int, str]]) -> None:
-        """What the ledger has of a group holds under the reference data that charged it; replay must have the same.
+    def _as_charged(self, position: int, made_with: list[tuple[int, int, str]]) -> None:
+        """What the ledger has of a group holds under the reference data that charged it: replay takes the same.
 
-        made_with: as `_made_with` gives it; what lies behind the position is taken off. Raises LedgerError.
+        made_with: as `_made_with` gives it; what lies behind the position is taken off. Raises LedgerError: it is not
+        to be had any more.
         """
         while made_with and made_with[-1][1] <= position:
             made_with.pop()
-        if made_with and made_with[-1][0] <= position and made_with[-1][2] != self._reference.content_hash:
-            raise LedgerError(f"journal position {position} was charged with reference data {made_with[-1][2][:12]}, "
-                              "and no snapshot of the book is newer", f"that, not {self._reference.content_hash[:12]}",
-                              "run once with the reference data as it was, then with the new one")
+        if made_with and made_with[-1][0] <= position:
+            self.take(self.references.under(made_with[-1][2], "no snapshot of the book is newer than journal position "
+                                            f"{position}, which was charged with"))
 
     def fold(self, first: int, entries: Sequence[Entry], usage: Cells) -> Folded:
         """Apply entries to the book in order. Same entries, same book, same parts."""
@@ -586,7 +635,7 @@ class ChargingNode:
         elif command.get("kind") == OPENING:
             moved.append(self._open(command, place))
         elif command.get("kind") == SERVING:
-            self._must_be(command, place, "answered requests with")
+            self.take(self.references.under(command["reference"], f"journal position {place} answered requests with"))
         elif command.get("kind") == CLOSE_AFTER:
             self.book.close_after(int(command["seconds"]))
         elif command.get("kind") == REMEMBER:
@@ -620,15 +669,8 @@ class ChargingNode:
             befriend(self.book, self._reference.friends, self.book.account_ids[known:])
         return postings
 
-    def _must_be(self, command: dict[str, Any], place: int, did: str) -> None:
-        """The command names the reference data that we have. Raises LedgerError."""
-        if command["reference"] != self._reference.content_hash:
-            raise LedgerError(f"journal position {place} {did} reference data {command['reference'][:12]}",
-                              f"that, not {self._reference.content_hash[:12]}",
-                              "run once with the reference data as it was, then with the new one")
-
     def _open(self, command: dict[str, Any], place: int) -> Charged:
-        self._must_be(command, place, "opened accounts of")
+        self.take(self.references.under(command["reference"], f"journal position {place} opened accounts of"))
         postings = self._open_new(place)
         return Charged(Cells.empty(RATED), postings, Cells.empty(SUSPENSE))
 

@@ -8,6 +8,7 @@ opens accounts carries the rows of accounts.parquet and plans.parquet that it op
 import io
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,13 +43,30 @@ def keep_reference(home: Home, tariffs_dir: Path, reference: Snapshot, disk: Dis
 def keep_tariffs(home: Home, tariffs_dir: Path, tariffs: Tariffs, disk: Disk | None = None) -> None:
     """Keep one folder of tariffs by its content hash."""
     disk = disk or Disk()
+    if not disk.exists(_tariffs_path(home, tariffs.content_hash)):
+        keep_texts(home, read_texts(tariffs_dir), tariffs.content_hash, disk)
+
+
+def read_texts(tariffs_dir: Path) -> dict[str, str]:
+    """Every file of a folder by its name. Whatever else lies in it is kept with it, octets that are no text too."""
+    return {str(file.relative_to(tariffs_dir)): file.read_bytes().decode("utf-8", _ANY_OCTETS)
+            for file in sorted(tariffs_dir.rglob("*")) if file.is_file()}
+
+
+def keep_texts(home: Home, texts: Mapping[str, str], tariffs_hash: str, disk: Disk) -> None:
+    """Keep a folder that was read, by the content hash of the tariffs that it makes."""
     disk.make_dir(home.reference)
-    path = _tariffs_path(home, tariffs.content_hash)
-    if not disk.exists(path):
-        # Whatever else lies in the folder is kept with it, octets that are no text too.
-        texts = {str(file.relative_to(tariffs_dir)): file.read_bytes().decode("utf-8", _ANY_OCTETS)
-                 for file in sorted(tariffs_dir.rglob("*")) if file.is_file()}
-        put_if_absent(disk, path, json.dumps(texts).encode(), "reference.keep")
+    put_if_absent(disk, _tariffs_path(home, tariffs_hash), json.dumps(texts).encode(), "reference.keep")
+
+
+def tariffs_of_texts(texts: Mapping[str, str]) -> Tariffs:
+    """The tariffs of a folder that was read. Raises what `load_tariffs` does."""
+    with tempfile.TemporaryDirectory() as folder:
+        for relative, text in texts.items():
+            target = Path(folder) / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(text.encode("utf-8", _ANY_OCTETS))
+        return load_tariffs(Path(folder))
 
 
 def tariffs_of_snapshot(home: Home, snapshot_hash: str) -> Tariffs:
@@ -68,18 +86,25 @@ def kept_tariffs(home: Home, tariffs_hash: str) -> Tariffs:
     path = _tariffs_path(home, tariffs_hash)
     if not path.exists():
         raise LedgerError(f"tariffs {tariffs_hash[:12]} are not kept", f"the file {path.name} in {path.parent}")
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            for relative, text in json.loads(path.read_bytes()).items():
-                target = Path(folder) / relative
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(text.encode("utf-8", _ANY_OCTETS))
-            tariffs = load_tariffs(Path(folder))
-        except (ValueError, AttributeError, OSError, ReferenceDataError) as error:  # no JSON, no object, no file names
-            raise LedgerError(f"{path} is damaged: {error}", "tariffs that were kept", _REMEDY) from error
+    try:
+        tariffs = tariffs_of_texts(json.loads(path.read_bytes()))
+    except (ValueError, AttributeError, OSError, ReferenceDataError) as error:  # no JSON, no object, no file names
+        raise LedgerError(f"{path} is damaged: {error}", "tariffs that were kept", _REMEDY) from error
     if tariffs.content_hash != tariffs_hash:
         raise LedgerError(f"{path} is damaged: tariffs {tariffs.content_hash[:12]}", tariffs_hash[:12], _REMEDY)
     return tariffs
+
+
+def kept_names(home: Home) -> list[tuple[str, int, list[str]]]:
+    """(hash, since when in microseconds UTC, names of the files of versions) of all that are kept, newest first."""
+    found = []
+    for path in home.reference.glob("tariffs-*.json"):
+        try:
+            names = sorted(Path(name).stem for name in json.loads(path.read_bytes()) if name.endswith(".yaml"))
+        except ValueError:
+            names = ["damaged"]
+        found.append((path.name[len("tariffs-"):-len(".json")], path.stat().st_mtime_ns // 1000, names))
+    return sorted(found, key=lambda each: -each[1])
 
 
 class Opened(NamedTuple):

@@ -19,6 +19,7 @@ import numpy as np
 
 from pipelines.charging import ChargingNode
 from pipelines.charging.folded import Folded
+from pipelines.charging.node import Under
 from pipelines.serve.staging import StagingProcess
 from rating.book import BalanceBook
 
@@ -35,7 +36,7 @@ class Behind:
         self._charging, self._call = charging, call
         self._commit_rows, self._snapshot_rows = commit_rows, snapshot_rows
         self._folded, self._staging = Folded(), staging
-        self._stop, self._progress = charging.position, charging.progress()
+        self._stop, self._progress, self._under = charging.position, charging.progress(), charging.under
         self._fork = fork and hasattr(os, "fork")
         self._rows_since, self._wanted, self._closing = 0, 0, False
         self._thread = ThreadPoolExecutor(1, "commit-online")
@@ -76,24 +77,39 @@ class Behind:
         book = copy_of(self._charging.book, _NOT_IN_BALANCES)
         before = self._running
         folded, self._folded = self._folded, Folded()
-        stop, progress = self._stop, self._progress
+        stop, progress, under = self._stop, self._progress, self._under
 
         def work() -> None:
             if before is not None:
                 before.result()
-            self._work(folded, stop, progress)
-            self._charging.commit_balances(book)
+            self._work(folded, stop, progress, under)
+            self._charging.commit_balances(book, under)
 
         self._running = self._thread.submit(work)
         return self._running
 
+    def switch(self, stop: int, content: bytes, under: Under) -> None:
+        """The journal has an entry SERVING, behind all that was added, up to `stop`: what came before is committed by
+        itself, then the entry, and what will be added was charged `under` that."""
+        before, folded, self._folded = self._running, self._folded, Folded()
+        first, progress, was, self._under = self._stop, self._progress, self._under, under
+
+        def work() -> None:
+            if before is not None:
+                before.result()
+            if folded.rows or self._charging.position < first:
+                self._work(folded, first, progress, was)
+            self._charging.commit_switch(first, stop, content, progress, under)
+
+        self._running = self._thread.submit(work)
+
     def _begin(self) -> None:
         folded, self._folded = self._folded, Folded()
-        self._running = self._thread.submit(self._work, folded, self._stop, self._progress)
+        self._running = self._thread.submit(self._work, folded, self._stop, self._progress, self._under)
 
-    def _work(self, folded: Folded, stop: int, progress: dict[str, int]) -> None:
+    def _work(self, folded: Folded, stop: int, progress: dict[str, int], under: Under) -> None:
         started = time.perf_counter()
-        self._charging.commit_online(stop, folded, progress, self._staging)
+        self._charging.commit_online(stop, folded, progress, under, self._staging)
         self.last_commit_s = time.perf_counter() - started
         self.commits += 1
 

@@ -11,6 +11,8 @@ a line of JSON. Who holds the run, and so may hand over batches and numbers, is 
     {"op": "account", "who": text, "at_us": n}     {"account": {...}} of an account's number or an MSISDN
     {"op": "defaults"}                             what a new account gets
     {"op": "figures"}                              what is going on
+    {"op": "activate", "tariffs": hash, "rollback": bool, "only_from": time, "who": name}   as
+        `Activation.activate`
 """
 
 import asyncio
@@ -24,6 +26,7 @@ import numpy as np
 
 from mediation.tokens import Sightings
 from pipelines.accounts.finding import defaults, show_account
+from pipelines.serve.activation import Activation
 from pipelines.serve.home_socket import MOST_LINE, MOST_OCTETS, NAME, short
 from pipelines.serve.node import OnlineNode
 from schemas.errors import ChargingError, LedgerError
@@ -44,7 +47,9 @@ class HandOff:
         self._writers: set[asyncio.StreamWriter] = set()
         self._ops: dict[str, _Answer] = {"hello": self._hello, "charge": self._charge, "remember": self._remember,
                                          "settle": self._settle, "command": self._command, "figures": self._figures,
-                                         "account": self._account, "defaults": self._defaults}
+                                         "account": self._account, "defaults": self._defaults,
+                                         "activate": self._activate}
+        self._activation = Activation(node)
 
     async def start(self) -> str:
         """Listen; returns the path. The journal's lock says that nobody else does."""
@@ -82,7 +87,7 @@ class HandOff:
             pass  # it has gone, or sent no frames
         finally:
             if self._run is not None and self._run[0] is writer:
-                self._run = None
+                self._run, self._node.run_pid = None, 0
             self._writers.discard(writer)
             writer.close()
 
@@ -106,11 +111,13 @@ class HandOff:
         reference = self._node.reference.content_hash
         if fields["reference"] != reference:
             raise LedgerError(f"the node serves reference data {reference[:12]}", str(fields["reference"])[:12],
-                              "restart `tarifa serve` with the operator's folder as it is now")
+                              "have the tariffs of the operator's folder in force with `tarifa tariff activate`; where "
+                              "more has changed, restart `tarifa serve`")
         if self._run is not None:
             raise LedgerError(f"process {self._run[1]} runs over this home already", "one run at a time",
                               "wait until it has ended")
         self._run = writer, int(fields["pid"])
+        self._node.run_pid = self._run[1]
         await self._node.committed()  # the run resolves by what the ledger has: by all that was confirmed before it
         return {"version": self._node.charging.journaled_version, "position": self._node.position}
 
@@ -138,6 +145,10 @@ class HandOff:
 
     async def _defaults(self, _: Mapping[str, Any], __: bytes, ___: asyncio.StreamWriter) -> dict[str, Any]:
         return defaults(self._node.book, self._node.reference)
+
+    async def _activate(self, fields: Mapping[str, Any], _: bytes, __: asyncio.StreamWriter) -> dict[str, Any]:
+        return await self._activation.activate(str(fields.get("tariffs", ""))[:64], fields.get("rollback") is True,
+                                               str(fields.get("only_from", ""))[:64], str(fields.get("who", ""))[:64])
 
     async def _figures(self, _: Mapping[str, Any], __: bytes, ___: asyncio.StreamWriter) -> dict[str, Any]:
         return self._node.figures()

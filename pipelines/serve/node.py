@@ -37,6 +37,7 @@ from pipelines.keys import Keys
 from pipelines.ledger import Ledger
 from pipelines.ledger.catalogue import product_schemas, publish
 from pipelines.online_entry import encode_requests
+from pipelines.reference_in_force import reference_in_force
 from pipelines.serve.appender import Appender
 from pipelines.serve.behind import Behind
 from pipelines.serve.latency import Latency
@@ -47,7 +48,7 @@ from rating.commands import KINDS
 from rating.kernels.layout import B_HOLDS
 from reference_data.accounts import load_accounts
 from reference_data.online import OnlineRules
-from reference_data.snapshot import Snapshot, load_snapshot
+from reference_data.snapshot import Snapshot
 from schemas.codes import Reason
 from schemas.columns import I64, Cells
 from schemas.errors import ChargingError, LedgerError
@@ -99,6 +100,7 @@ class Counters:
     slices: int = 0
     charging_s: float = 0.0
     durable_s: float = 0.0
+    switch_s: float = 0.0  # for which the last switch of reference data stopped ticks
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,14 @@ class _Batch:
     done: "asyncio.Future[int]"
     at: int = 0
     rated: int = 0
+
+
+@dataclass(frozen=True)
+class _Switched:
+    done: "asyncio.Future[None]"
+
+
+_Asker = _Asked | _Commanded | _Batch | _Switched
 
 
 @dataclass
@@ -153,7 +163,7 @@ class OnlineNode:
         self.recovered_s = time.perf_counter() - started
 
     def _open(self, disk: Disk | None) -> None:
-        self.reference: Snapshot = load_snapshot(self.source.operator, self.keys.token_key)
+        self.reference: Snapshot = reference_in_force(self.home, self.source.operator, self.keys.token_key)
         self.ledger = Ledger.open(self.home.ledger, self.keys.signing_key, disk=disk)
         self.lexicon = Lexicon()
         keep_reference(self.home, self.source.operator / "tariffs", self.reference, disk)
@@ -163,15 +173,16 @@ class OnlineNode:
         self.recovered_events = self.charging.catch_up()
         self.charging.open_accounts()
         self.charging.tell(SERVING, reference=self.reference.content_hash)
-        self.labels = self.charging.labels
         self.counters, self.latency = Counters(), Latency()
+        self.run_pid = 0  # of the run that mediates for this node, by the reference data that it began with
         self.failure: BaseException | None = None
         self.on_command: list[Callable[[Mapping[str, object], CommandOutcome], None]] = []
         self.on_reached: list[Callable[[I64], None]] = []  # told, once durable, whose counters reached thresholds
+        self.on_switch: list[Callable[[Snapshot], None]] = []
         self._next = self.charging.journal_file.position
         self._waiting, self._open_ticks = _Waiting(), 0
         self._last_us = self.book.online.turned_us  # the machine's clock may have gone back since
-        self._flying: deque[Sequence[_Asked | _Commanded | _Batch]] = deque()  # of ticks that are not durable yet
+        self._flying: deque[Sequence[_Asker]] = deque()  # of ticks that are not durable yet
         self._state: Literal["new", "running", "stopping"] = "new"
         self._scheduled, self._paused = False, 0
         self._timers: list[asyncio.TimerHandle] = []
@@ -182,6 +193,11 @@ class OnlineNode:
     def book(self) -> BalanceBook:
         """Balances, sessions and what is held."""
         return self.charging.book
+
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """Names behind the label columns of requests."""
+        return self.charging.labels
 
     @property
     def rules(self) -> OnlineRules:
@@ -211,6 +227,8 @@ class OnlineNode:
                 "open_sessions": self.book.online.open, "held_sessions": int(self.book.scalars[B_HOLDS]),
                 "latency": list(self.latency.counts),
                 "position": self._next, "uncommitted_rows": behind.rows,
+                "tariffs": self.reference.tariffs.content_hash[:12],
+                "switch_ms": round(1000 * counters.switch_s, 3),
                 "tick_ms": round(1000 * counters.charging_s, 3), "durable_ms": round(1000 * counters.durable_s, 3),
                 "commit_s": round(behind.last_commit_s, 3), "snapshot_s": round(behind.last_snapshot_s, 3),
                 "snapshot_copy_s": round(behind.last_fork_s, 3), "snapshots_failed": behind.snapshots_failed}
@@ -344,6 +362,47 @@ class OnlineNode:
         await asyncio.wrap_future(committed)
         return position
 
+    async def switch(self, reference: Snapshot, check: Callable[[], None], **said: object) -> None:
+        """Answer under other reference data from the next tick on, durable when this returns.
+
+        The one whose book and front ends it fits: `activation` sees to that. check: raises what speaks against it, at
+        the last moment. said: for the journal. Raises StoppedError: whether it came into force is not known.
+        """
+        self._must_run()
+        while self._paused:
+            await asyncio.sleep(_LOOK_S)
+            self._must_run()
+        check()
+        done: asyncio.Future[None] = self._loop.create_future()
+        try:
+            began = time.perf_counter()
+            while self._waiting.asked:  # what was read by the tariffs of before is charged by them
+                self._tick()
+            self._switch(reference, said, done)
+            self.counters.switch_s = time.perf_counter() - began
+        except BaseException as error:
+            self._fail(error)
+            raise
+        await done
+
+    def _switch(self, reference: Snapshot, said: Mapping[str, object], done: "asyncio.Future[None]") -> None:
+        charging, behind = self.charging, self._behind
+        content = json.dumps({"id": f"{SERVING}-{self._next}", "kind": SERVING, "reference": reference.content_hash,
+                              **said}).encode()
+        entries: list[Entry] = [Command(content), Block(charging.journaled_version, NO_FILE, 0, 0)]
+        charging.references.know(reference)
+        folded = charging.fold(self._next, entries, Cells.empty(USAGE))
+        stop, under, self.reference = self._next + len(entries), charging.under, reference
+
+        def tell() -> None:
+            behind.switch(stop, content, under)
+            if not done.done():
+                done.set_result(None)
+
+        self._append(entries, folded, (), tell, (_Switched(done),))
+        for listener in self.on_switch:
+            listener(reference)
+
     # ticks
 
     def _must_run(self) -> None:
@@ -416,7 +475,7 @@ class OnlineNode:
         self._append(entries, self.charging.fold(self._next, entries, Cells.empty(USAGE)), (), lambda: None)
 
     def _append(self, entries: Sequence[Entry], folded: Folded, sightings: Sequence[Sightings],
-                tell: Callable[[], None], askers: Sequence[_Asked | _Commanded | _Batch] = ()) -> None:
+                tell: Callable[[], None], askers: Sequence[_Asker] = ()) -> None:
         """Step 3, and what follows. askers: who is told, or learns that it failed."""
         self._next += len(entries)
         self._flying.append(askers)

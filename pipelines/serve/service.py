@@ -155,9 +155,12 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
     running: list[FrontEnd] = []
     try:
         log("recovered", seconds=round(node.recovered_s, 3), events=node.recovered_events, accounts=len(node.book),
-            open_sessions=node.book.online.open, position=node.position, reference=node.reference.content_hash[:12])
+            open_sessions=node.book.online.open, position=node.position, reference=node.reference.content_hash[:12],
+            tariffs=node.reference.tariffs.content_hash[:12])
         await asyncio.to_thread(compile_all)  # the first request is not to wait for kernels
         _for_latency(node, serve)
+        node.on_switch.append(lambda now: log("activated", reference=now.content_hash[:12],
+                                              tariffs=now.tariffs.content_hash[:12], position=node.position))
         await node.start()
         for signum in (signal.SIGTERM, signal.SIGINT):
             with suppress(ValueError, RuntimeError):  # not the main thread

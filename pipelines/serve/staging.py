@@ -32,11 +32,12 @@ Write = Callable[[Mapping[str, str], Mapping[str, Rows]], list[FileEntry]]  # pa
 
 class Batch(msgspec.Struct, frozen=True):
     """paths: a file for each table. rows: of each matrix of each table, in order. names: those that label columns have
-    had since the last batch."""
+    had since the last batch, or all of them, afresh."""
 
     paths: dict[str, str]
     rows: dict[str, list[int]]
     names: dict[str, list[str]]
+    afresh: bool
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -52,7 +53,8 @@ class StagingProcess:
     def __init__(self, ledger: str) -> None:
         """ledger: folder or URL."""
         self._socket, theirs = socket.socketpair()
-        self._sent: dict[str, int] = {}
+        self._labels: Labels = {}
+        self._sent: dict[str, int] = {}  # of their names, by column
         self._gone = False
         with theirs:
             self._process = subprocess.Popen(
@@ -81,12 +83,15 @@ class StagingProcess:
         for table, cells in tables.items():
             rows[table] = [len(each) for each in cells]
             buffers += [np.ascontiguousarray(each.matrix).data.cast("B") for each in cells]
+        afresh = labels is not self._labels  # others came into force, or there were none yet
+        if afresh:
+            self._labels, self._sent = labels, {}
         for column, known in labels.items():
             more = list(known[self._sent.get(column, 0):])
             if more or column not in self._sent:
                 names[column] = more
                 self._sent[column] = self._sent.get(column, 0) + len(more)
-        _send(self._socket, Batch(dict(paths), rows, names), buffers)
+        _send(self._socket, Batch(dict(paths), rows, names, afresh), buffers)
         written = _receive(self._socket, Written)
         if written.error:
             raise LedgerError(f"files of a commit could not be written: {written.error}", "",
@@ -110,6 +115,8 @@ def serve_staging(connection: socket.socket, write: Write) -> None:
             tables = {table: _table(connection, table, rows, labels) for table, rows in batch.rows.items()}
         except EOFError:
             return
+        if batch.afresh:
+            labels.clear()
         for column, more in batch.names.items():
             labels.setdefault(column, []).extend(more)
         try:

@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 import pyarrow as pa
 
+from pipelines.charging.node import SERVING
 from pipelines.durable import crash_points
 from pipelines.home import Home
 from pipelines.journal import Clock as ClockEntry
@@ -24,12 +25,14 @@ from pipelines.journal import Command, Online
 from pipelines.ledger import Ledger
 from pipelines.ledger.content_hash import content_hash
 from pipelines.online_entry import decode_requests
+from pipelines.serve.activation import Activation
 from pipelines.serve.node import OnlineNode, Pace, StoppedError
 from rating.kernels.layout import MONEY
 from rating.snapshot import same_state
 from reference_data.inventory import tokens_of
 from schemas.codes import Identity, Service
 from schemas.columns import ABSENT, Cells
+from schemas.errors import LedgerError, ReferenceDataError
 from tests.faults.fault_disk import FaultDisk
 from tests.faults.platter import Platter
 from tests.online_world import (
@@ -48,7 +51,17 @@ from tests.online_world import (
 )
 from tests.oracle.online import Account, OnlineOracle
 from tests.simulate.virtual import Clock, PowerCut, Script, VirtualAppender, VirtualExecutor, VirtualLoop, die
-from tests.simulate.world import CREDIT, OPENING, SHARES, copy_template, msisdn
+from tests.simulate.world import (
+    CREDIT,
+    OPENING,
+    SHARES,
+    VARIANT_PRICES,
+    VARIANTS,
+    copy_template,
+    msisdn,
+    variant_hashes,
+    write_variant,
+)
 
 BEGAN_US = 1_792_584_000_000_000
 TABLES = ("rated", "posting", "suspense", "grant")
@@ -66,6 +79,7 @@ class Report:
     repeated: int = 0
     entries: int = 0
     charged_nanos: int = 0
+    activated: int = 0
 
 
 class Simulation:
@@ -84,6 +98,8 @@ class Simulation:
         self.done: dict[str, str] = {}                       # commands that were confirmed
         self.applied: set[str] = set()                       # commands that the journal has
         self.unanswered: list[dict[str, Any]] = []
+        self.folder = 0                                       # which tariffs the operator's folder has
+        self.tariffs = {""}                                   # what may be in force at the next start, "": the folder's
 
     def run(self) -> Report:
         """Lives until one ends in peace. Raises AssertionError: a law is broken."""
@@ -119,6 +135,7 @@ class Simulation:
             with (crash_points(reached), patch("tests.faults.fault_disk.die", die),
                   patch("pipelines.serve.node.time", self.clock),
                   patch("pipelines.serve.behind.time", self.clock),
+                  patch("pipelines.serve.activation.time", self.clock),
                   patch("pipelines.serve.node.Appender", VirtualAppender),
                   patch("pipelines.serve.behind.ThreadPoolExecutor", VirtualExecutor)):
                 disk = FaultDisk(script, self.platter)  # type: ignore[arg-type]
@@ -126,6 +143,7 @@ class Simulation:
                     tick_rows=luck.choice((1, 8, 4096)), clock_s=luck.choice((0.5, 5.0)), commit_rows=40,
                     snapshot_rows=luck.choice((60, 10_000)), fork=False))
                 self.check(node)
+                self.check_in_force(node)
                 loop.run_until_complete(self.live(node))
                 assert not script.dead
                 self.check(node)
@@ -144,6 +162,7 @@ class Simulation:
 
     async def live(self, node: OnlineNode) -> None:
         await node.start()
+        activation = Activation(node)
         again, self.unanswered = self.unanswered, []
         tasks = [asyncio.ensure_future(self.client(node, m)) for m in again if self.luck.random() < 0.8]
         for _ in range(self.luck.choice((5, 20, 40))):
@@ -153,6 +172,8 @@ class Simulation:
             tasks += [asyncio.ensure_future(self.client(node, message)) for message in self.network.messages()]
             if self.luck.random() < 0.3:
                 tasks.append(asyncio.ensure_future(self.command(node, self.make_command())))
+            if self.luck.random() < 0.06:
+                tasks.append(asyncio.ensure_future(self.activate(activation)))
             await asyncio.sleep(self.luck.choice((0, 0.0005, 0.01, 1.0, 20.0, 150.0)))
             if node.failure is not None:
                 break
@@ -190,6 +211,38 @@ class Simulation:
         outcome = await node.command(command)
         self.done[command["id"]] = outcome.status
 
+    async def activate(self, activation: Activation) -> None:
+        """The operator edits the folder, activates it, goes back, or names tariffs that are kept."""
+        what, luck = self.luck.choice(("folder", "folder", "rollback", "kept", "broken", "edit")), self.luck
+        if what in ("folder", "edit"):
+            self.folder = luck.randrange(len(VARIANTS))
+            write_variant(self.input, self.folder)
+            self.tariffs = self.tariffs | {""}  # a start takes it, where it is not what was rolled back
+        if what == "edit":
+            return
+        wanted = luck.choice(variant_hashes()) if what == "kept" else ""
+        before = set(self.tariffs)
+        self.tariffs |= set(variant_hashes())  # should the power fail now
+        try:
+            if what == "broken":
+                (self.input.operator / "tariffs" / "t.yaml").write_text(VARIANTS[0][1].replace("EUR", "GBP"))
+            told = await activation.activate(wanted, what == "rollback")
+        except (LedgerError, ReferenceDataError):
+            assert what != "folder"
+            self.tariffs = before
+        else:
+            assert told["tariffs"] == (variant_hashes()[self.folder] if what == "folder" else wanted or told["tariffs"])
+            self.tariffs = {told["tariffs"]}
+            self.report.activated += told["changed"]
+        finally:
+            write_variant(self.input, self.folder)
+
+    def check_in_force(self, node: OnlineNode) -> None:
+        """What was confirmed to be in force is, after whatever happened, until the folder is another."""
+        hashes, now = variant_hashes(), node.reference.tariffs.content_hash
+        assert now in {each or hashes[self.folder] for each in self.tariffs}, f"{now[:12]} is in force"
+        self.tariffs = {now}
+
     def make_command(self) -> dict[str, Any]:
         luck = self.luck
         command: dict[str, Any] = {"id": f"c-{luck.randrange(60)}", "time": "2026-10-21T12:00:00Z"}
@@ -221,6 +274,9 @@ class Simulation:
                 self.oracle.clock(entry.time_us)
             elif isinstance(entry, Command):
                 fields = json.loads(entry.content)
+                if fields.get("kind") == SERVING:
+                    kept = (self.home.reference / fields["reference"]).read_text()
+                    self.oracle.prices = VARIANT_PRICES[variant_hashes().index(kept)]
                 if "live" in fields:
                     self.carry_out(fields["command"])
         self.checked = journal.position
@@ -279,6 +335,9 @@ class Simulation:
         assert same_state(again.book, node.book), "the journal makes another book"
         after = {name: content_hash(Ledger.open(home.ledger), [name]) for name in TABLES}
         assert after == before, "the journal makes another ledger"
+        versions = {name for batch in ledger.batches("rated") for name in batch["tariff_version"].to_pylist()}
+        plans = {name for batch in ledger.batches("rated") for name in batch["plan"].to_pylist()}
+        assert versions <= {"s", "t"} and plans <= {"p"}, "names of other tariffs"
 
 
 def _nanos(text: str) -> int:

@@ -6,14 +6,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+from pipelines.nchf.subscriptions import Subscription
 
 from pipelines.nchf.charging import Charging
-from pipelines.nchf.counters import Status
 from pipelines.nchf.messages import ChargingNotifyRequest, ReauthorizationDetails, encode
 from pipelines.nchf.problems import ProblemError
 from pipelines.nchf.requests import Api
 from pipelines.nchf.spending import _said, _Termination
-from pipelines.nchf.subscriptions import Subscription
+from pipelines.spending.counters import Status
 from reference_data.online import OnlineRules, ServiceRules
 from tests.nchf_openapi import bundle
 from tests.nchf_peers import SECRET, make_app, octets, request
