@@ -5,10 +5,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.diameter.columns import RequestType
+from pipelines.diameter.columns import INPUT, OUTPUT, TIME, TOTAL, UNITS, RequestType
 from pipelines.diameter.results import Command
 from pipelines.diameter.ticks import Mask
 from schemas.columns import Cells
+
+
+def exposed(units: Cells, rows: Mask) -> tuple[int, int, int]:
+    """(seconds, octets, service units) that some messages report as used. rows: of the messages, as units name them.
+
+    What was answered 3004 is charged when its client asks again, or never: so much is at stake until then.
+    """
+    some = units.where(rows[units["message_row"]])
+
+    def sum_of(name: str, where: Mask) -> int:
+        return int(some[name][where].sum())
+
+    time, octets, specific = (some["used"] & bit != 0 for bit in (TIME, TOTAL, UNITS))
+    parts = sum(sum_of(f"used_{way}_octets", ~octets & (some["used"] & bit != 0)) for way, bit in (
+        ("input", INPUT), ("output", OUTPUT)))
+    return sum_of("used_time_s", time), sum_of("used_total_octets", octets) + parts, sum_of(
+        "used_service_units", specific)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from pipelines.diameter.connection import Connection, State
 from pipelines.diameter.encode import NO_TEXTS, Answers, Encoded, answers, encode_answers, identity_avps
 from pipelines.diameter.kernels.route import route_nb
 from pipelines.diameter.outgoing import Outgoing
+from pipelines.diameter.overload import exposed
 from pipelines.diameter.parse import Limits, Parsed, parse
 from pipelines.diameter.results import Command, Result
 from pipelines.diameter.ticks import Mask
@@ -59,10 +60,21 @@ class Counters:
     answered: int = 0
     refused: int = 0
     shed: int = 0
+    exposed_seconds: int = 0  # used, as requests say that were shed
+    exposed_octets: int = 0
+    exposed_units: int = 0
     undelivered: int = 0  # answers whose connection had gone
     ticks: int = 0
     unknown_peers: int = 0
     closed_for_cause: int = 0
+
+    def shed_with(self, requests: int, exposed: tuple[int, int, int]) -> None:
+        """Requests were answered 3004, which had reported so much (see `overload.exposed`)."""
+        self.shed += requests
+        self.exposed_seconds += exposed[0]
+        self.exposed_octets += exposed[1]
+        self.exposed_units += exposed[2]
+
 
 
 @dataclass(frozen=True)
@@ -248,7 +260,7 @@ class DiameterServer:
             busy = good & self.shed(messages, self.unanswered)
             if busy.any():
                 result[busy] = Result.TOO_BUSY
-                self.counters.shed += int(busy.sum())
+                self.counters.shed_with(int(busy.sum()), exposed(parsed.units, busy))
                 bad, good = bad | busy, good & ~busy
         if bad.any():
             some, units = ticks.choose(messages, parsed.units, bad)

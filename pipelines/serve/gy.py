@@ -98,13 +98,11 @@ class GyFrontEnd:
         """5004 for messages whose money is of another currency than their account's, or no amount that can be."""
         resolve(requests, self._node.charging.current)
         currency, wrong = self._currencies(requests, all_of=True), np.zeros(len(messages), np.int64)
-        for row in np.flatnonzero(route[gy.R_UNIT] != ABSENT).tolist():
-            unit = int(route[gy.R_UNIT, row])
-            if int(units["requested"][unit]) & MONEY:
-                named = int(units["requested_currency"][unit])
-                if int(requests["money_nanos"][row]) == ABSENT or \
-                        (named not in (ABSENT, int(currency[row])) and currency[row] != ABSENT):
-                    wrong[route[gy.R_MESSAGE, row]] = Result.INVALID_AVP_VALUE
+        rows = np.flatnonzero(route[gy.R_UNIT] != ABSENT)
+        rows = rows[units["requested"][route[gy.R_UNIT, rows]] & MONEY != 0]
+        named, own = units["requested_currency"][route[gy.R_UNIT, rows]], currency[rows]
+        foreign = (named != ABSENT) & (named != own) & (own != ABSENT)
+        wrong[route[gy.R_MESSAGE, rows[foreign | (requests["money_nanos"][rows] == ABSENT)]]] = Result.INVALID_AVP_VALUE
         return wrong
 
     def _currencies(self, requests: Cells, all_of: bool = False) -> I64:

@@ -310,6 +310,21 @@ def test_overload_sheds_those_who_begin_first_and_terminations_never(load: int, 
         assert running.server.counters.shed == len(shed)
 
 
+def test_what_shed_requests_report_as_used_is_counted() -> None:
+    with Running(shed=BeginnersFirst(10, 20, lambda: 20)) as running:
+        peer = Raw(running.port)
+        peer.greet()
+        for fields in ({"cc_total_octets": 700, "cc_input_octets": 5}, {"cc_input_octets": 20, "cc_output_octets": 3},
+                       {"cc_time": 60}, {"cc_service_specific_units": 2}):
+            request = credit_request(2, 1)
+            request.multiple_services_credit_control = [MultipleServicesCreditControl(
+                rating_group=10, used_service_unit=[UsedServiceUnit(**fields)])]
+            peer.socket.sendall(request.as_bytes())
+            assert peer.result(peer.read()) == 3004
+        counters = running.server.counters
+        assert (counters.exposed_octets, counters.exposed_seconds, counters.exposed_units) == (723, 60, 2)
+
+
 def test_a_handler_that_fails_answers_nothing_and_stops_the_server() -> None:
     async def broken(messages: Cells, units: Cells, buffer: U8) -> Answers:
         raise RuntimeError("the journal is full")
