@@ -23,7 +23,7 @@ class Callbacks:
     """Remembers where sessions are to be called, and calls. No notifier: only remembers."""
 
     def __init__(self, known: OpenSessions | None = None, notifier: Notifier | None = None) -> None:
-        self.known = known or OpenSessions()
+        self.known = OpenSessions() if known is None else known  # which may be empty, and so count as nothing
         self.notifier = notifier
 
     def answered(self, key: references.Key, uri: str | None, asked: Asked, answers: Answered) -> None:
@@ -34,7 +34,7 @@ class Callbacks:
                 return
             known.begin(key, answers["account_id"][asked.first], b"", uri.encode(), b"")
         elif uri is not None:
-            known[key].host = uri.encode()
+            known.move(key, uri.encode())
         finals = answers["final_action"]
         for group, _, _, place in asked.groups:
             if place != ABSENT:

@@ -32,7 +32,6 @@ from schemas.parties import PARTIES
 SOURCE = "gy"
 _FAILURE = {"terminate": 0, "continue": 1, "retry_and_terminate": 2}
 _URL, _SIP_URI = 2, 3  # Redirect-Address-Type
-_SERVICES_TOLD = (Result.SUCCESS, Result.LIMITED_SUCCESS)
 
 
 class GyFrontEnd:
@@ -40,7 +39,7 @@ class GyFrontEnd:
 
     def __init__(self, node: OnlineNode, sessions: OpenSessions | None = None) -> None:
         self._node = node
-        self.sessions = sessions or OpenSessions()
+        self.sessions = OpenSessions() if sessions is None else sessions  # which may be empty, and so count as nothing
         self._source = node.lexicon.label("source", SOURCE)
         self._home = np.array(node.reference.operator.home_plmn_numbers, np.int64)
         self._texts = Texts()
@@ -70,7 +69,7 @@ class GyFrontEnd:
         given, services = encode.answers(len(messages)), encode.grants(len(requests))
         count = gy.answers_nb(requests.matrix, answers.matrix, route, self._currencies(requests), self._rules,
                               given.matrix, services.matrix)
-        self._keep(messages, requests, answers, route, buffer)
+        self.sessions.keep(messages, requests, answers, route, buffer)
         return Answers(given, services.slice(0, count), texts=self._texts.array())
 
     def _requests(self, messages: Cells, units: Cells) -> tuple[Cells, I64, I64]:
@@ -117,26 +116,6 @@ class GyFrontEnd:
         return found
 
     # requests of our own
-
-    def _keep(self, messages: Cells, requests: Cells, answers: Cells, route: I64, buffer: U8) -> None:
-        """Remember by whom open sessions are held, and which of their services have had their final units."""
-        final = answers["final_action"] > 0
-        known = self.sessions
-        kinds, hi, lo = requests["kind"].tolist(), requests["session_hi"].tolist(), requests["session_lo"].tolist()
-        codes, accounts = answers["message_code"].tolist(), requests["account_id"].tolist()
-        rating, finals, owners = requests["rating_group"].tolist(), final.tolist(), route[gy.R_MESSAGE].tolist()
-        for row, kind in enumerate(kinds):
-            if kind == RequestKind.EVENT:
-                continue
-            key = (hi[row], lo[row])
-            if kind == RequestKind.TERMINATION:
-                known.end(key)
-            elif codes[row] in _SERVICES_TOLD or finals[row]:
-                if key not in known:
-                    message = owners[row]
-                    known.begin(key, accounts[row], *(_text(buffer, int(messages[name][message])) for name in (
-                        "session_text", "origin_host_text", "origin_realm_text")))
-                known.note(key, rating[row], finals[row])
 
     def _changed(self, command: Mapping[str, object], outcome: CommandOutcome) -> None:
         """An account changed: sessions that ran out of credit ask again; all of one that was closed end."""
@@ -186,10 +165,3 @@ def _rule_table(rules: OnlineRules, texts: Texts) -> I64:
             is_rule = rule.filter.startswith(("permit ", "deny "))
             table[service, gy.L_RESTRICTION if is_rule else gy.L_FILTER] = texts.add(rule.filter)
     return table
-
-
-def _text(buffer: U8, reference: int) -> bytes:
-    if reference == ABSENT:
-        return b""
-    start = reference >> 16
-    return buffer[start:start + (reference & 0xFFFF)].tobytes()

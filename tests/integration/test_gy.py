@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines.serve.gy import GyFrontEnd
+from pipelines.serve.open_sessions import OpenSessions
 from schemas.columns import ABSENT
 from tests.gy_desk import IMS, SMS, VOICE, GyDesk, asked, called, group, money, request, sent_to, used
 from tests.integration.site import Site
@@ -156,6 +158,23 @@ def test_messages_of_many_contexts_become_what_rating_knows(desk: GyDesk) -> Non
     assert (rows["other_prefix"][[0, 2, 3]] != ABSENT).all() and (rows["other_token"][[0, 2, 3]] != ABSENT).all()
     assert len({(h, lo) for h, lo in zip(rows["session_hi"], rows["session_lo"], strict=True)}) == len(cases)
     assert rows["account_id"].tolist() == [1_000_000] * len(cases)
+
+
+def test_sessions_with_final_units_are_known_after_a_restart(day: Path, tmp_path: Path, keys: Path) -> None:
+    """They were kept by another object than was saved, where there were none at the start."""
+    site, path = Site(day, tmp_path, keys), tmp_path / "final_units.jsonl"
+    with GyDesk(site) as desk:
+        front = GyFrontEnd(desk.node, OpenSessions(path))
+        desk.handle = front.handle
+        desk.ask(request(1, 0, "last", group(10, asked(octets=1 << 40))))
+        spent, = desk.ask(request(2, 1, "last", group(10, used(octets=1 << 33), asked(octets=MIB))))
+        assert spent.multiple_services_credit_control[0].final_unit_indication.final_unit_action == 0
+        front.sessions.save()
+    kept = OpenSessions(path)
+    assert len(kept) == 1
+    with GyDesk(site) as desk:
+        key, = kept.of({1_000_000}, desk.node.book, only_final=True)
+        assert (kept[key].session, kept[key].host, kept[key].finals) == (b"last", b"pgw-01.tarifa.example", {10})
 
 
 def test_sub_sessions_are_sessions_of_their_own(desk: GyDesk) -> None:
