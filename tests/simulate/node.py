@@ -172,7 +172,7 @@ class Simulation:
             tasks += [asyncio.ensure_future(self.client(node, message)) for message in self.network.messages()]
             if self.luck.random() < 0.3:
                 tasks.append(asyncio.ensure_future(self.command(node, self.make_command())))
-            if self.luck.random() < 0.06:
+            if self.luck.random() < 0.12:
                 tasks.append(asyncio.ensure_future(self.activate(activation)))
             await asyncio.sleep(self.luck.choice((0, 0.0005, 0.01, 1.0, 20.0, 150.0)))
             if node.failure is not None:
@@ -213,7 +213,7 @@ class Simulation:
 
     async def activate(self, activation: Activation) -> None:
         """The operator edits the folder, activates it, goes back, or names tariffs that are kept."""
-        what, luck = self.luck.choice(("folder", "folder", "rollback", "kept", "broken", "edit")), self.luck
+        what, luck = self.luck.choice(("folder", "folder", "rollback", "rollback", "kept", "broken", "edit")), self.luck
         if what in ("folder", "edit"):
             self.folder = luck.randrange(len(VARIANTS))
             write_variant(self.input, self.folder)
