@@ -16,6 +16,7 @@ import numpy as np
 from mediation.formats.refusals import refuse, sniff
 from mediation.formats.registry import REFUSED, load_format
 from pipelines.archive import Archive
+from pipelines.charged_under import ChargedUnder
 from pipelines.collect import COMMANDS
 from pipelines.keys import ErasedError
 from rating.explain import explain_rated
@@ -91,10 +92,10 @@ class Lineage:
     """Walks between charges and bytes."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, archive: Archive, streams: Streams, layouts: Path,
-                 tariffs: Tariffs) -> None:
+                 charged_under: ChargedUnder) -> None:
         """connection: of `open_duckdb`. layouts: folder of the operator's own ones."""
         self._sql, self._archive, self._streams = connection, archive, streams
-        self._layouts, self._tariffs = layouts, tariffs
+        self._layouts, self._charged_under, self._tariffs = layouts, charged_under, charged_under.now
         # Ledgers of earlier releases lack some.
         self._views = {row["view_name"] for row in self._rows("SELECT view_name FROM duckdb_views()", [])}
 
@@ -113,7 +114,8 @@ class Lineage:
         found = []
         for row in rows:
             own = [p for p in postings if (p.get("leg") or 0) == row["leg"]]
-            found.append(Explanation(row, pricing(row, self._tariffs) | self._recompute(row, own), own, records))
+            tariffs = self._charged_under.at(row["journal_position"])
+            found.append(Explanation(row, pricing(row, tariffs) | self._recompute(row, own, tariffs), own, records))
         return found
 
     def legs_aside(self, event_id: str) -> list[dict[str, Any]]:
@@ -172,22 +174,23 @@ class Lineage:
         # The whole file is given: its header names columns, or says how records are framed.
         return SourceRecord(*facts, raw, form.describe(whole, offset, offset + length))
 
-    def _recompute(self, row: dict[str, Any], postings: Sequence[dict[str, Any]]) -> dict[str, object]:
+    def _recompute(self, row: dict[str, Any], postings: Sequence[dict[str, Any]], tariffs: Tariffs
+                   ) -> dict[str, object]:
         """The walk over slots and bands, by a second hand on the same tariff; whether it comes to the same charge."""
-        labels = {name: list(names) for name, names in self._tariffs.labels.items()}
+        labels = {name: list(names) for name, names in tariffs.labels.items()}
         table = self._sql.sql("SELECT * FROM rated WHERE event_id = $id AND leg = $leg AND revision = $revision",
                               params={"id": row["event_id"], "leg": row["leg"], "revision": row["revision"]}
                               ).to_arrow_table()
         cells = Cells.from_arrow(RATED, table, labels)
-        if any(len(names) > len(self._tariffs.labels.get(name, names)) for name, names in labels.items()):
+        if any(len(names) > len(tariffs.labels.get(name, names)) for name, names in labels.items()):
             return {"recomputed": "no: the tariff at hand is not the one that it was charged under"}
         consumed = [(p["bucket_id"], -p["amount"]) for p in postings
                     if p["ledger_account"] == "allowance" and p["amount"] < 0 and p["unit"] != "money"
                     and p["reason"] != "rollover"
                     and p["journal_position"] == row["journal_position"]]
-        found = explain_rated({name: int(cells[name][0]) for name in RATED.names}, self._tariffs, consumed)
+        found = explain_rated({name: int(cells[name][0]) for name in RATED.names}, tariffs, consumed)
         walk = {name: value for name, value in found.items() if name not in _SAID}
-        buckets = {definition_key(plan.name, each) >> BUCKET_DAY_BITS: each.name for version in self._tariffs.versions
+        buckets = {definition_key(plan.name, each) >> BUCKET_DAY_BITS: each.name for version in tariffs.versions
                    for plan in version.plans.values() for each in plan.allowances}
         paid = [f"{buckets.get(bucket >> BUCKET_DAY_BITS, bucket)}: {units:,} {row['unit']}s"
                 for bucket, units in consumed]

@@ -12,6 +12,7 @@ import typer
 
 from pipelines.apps.options import home_of
 from pipelines.archive import Archive
+from pipelines.charged_under import ChargedUnder
 from pipelines.explain import Lineage
 from pipelines.home import Home, Input
 from pipelines.keys import Keys
@@ -61,10 +62,11 @@ def keys_of(home: Home) -> Keys:
 @contextmanager
 def lineage(source: Input, home: Home) -> Iterator[Lineage]:
     """What explains and traces."""
-    archive = Archive(home.archive, keys_of(home))
-    with asking(read_ledger(home)) as connection:
+    archive, ledger = Archive(home.archive, keys_of(home)), read_ledger(home)
+    under = ChargedUnder(ledger, home, load_tariffs(source.operator / "tariffs"))
+    with asking(ledger) as connection:
         yield Lineage(connection, archive, load_streams(source.operator / "streams.yaml"),
-                      source.operator / "formats", load_tariffs(source.operator / "tariffs"))
+                      source.operator / "formats", under)
 
 
 def note_look(home: Home, why: str, tokens: I64 | None = None) -> None:

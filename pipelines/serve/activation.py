@@ -16,8 +16,6 @@ from pipelines.corrections.kept import keep_reference, keep_texts, kept_tariffs,
 from pipelines.reference_in_force import Activated, read_activated, write_activated
 from pipelines.serve.node import OnlineNode
 from pipelines.serve.takeover import check_takeover
-from rating.changes import TariffChanges
-from rating.charging import names_of
 from rating.states import refusal_codes
 from reference_data.snapshot import Snapshot
 from reference_data.tariffs.compile import Tariffs
@@ -94,10 +92,7 @@ class Activation:
             _check_from(now, tariffs, only_from)
         check_takeover(node.book, now, tariffs, time.time_ns() // 1000)
         reference = node.reference.with_tariffs(tariffs)
-        # What the first requests would have to wait for; and whatever is refused, is here.
-        names_of(tariffs, node.book, node.labels | tariffs.labels)
-        refusal_codes(tariffs)
-        TariffChanges(tariffs)
+        refusal_codes(tariffs)  # both are kept, and the first requests need not wait for them
         assert tariffs.rolls is not None
         return _Prepared(reference, activated)
 

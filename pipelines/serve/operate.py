@@ -29,7 +29,8 @@ _NOW = {"waiting": "rows and commands that no tick has taken yet", "open_session
         "uncommitted_rows": "rows of the ledger that wait for the next commit",
         "tick_ms": "milliseconds that applying the last tick took", "durable_ms": "milliseconds until it was durable",
         "commit_s": "seconds of the last commit", "snapshot_s": "seconds of the last snapshot",
-        "snapshot_copy_s": "seconds for which the last snapshot stopped ticks"}
+        "snapshot_copy_s": "seconds for which the last snapshot stopped ticks",
+        "switch_ms": "milliseconds for which the last activation of tariffs stopped ticks"}
 
 
 class NodeCollector(Collector):

@@ -2,6 +2,8 @@
 
 import random
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,12 @@ from typing import Any
 import pytest
 from diameter.node.application import ApplicationError
 
+from pipelines.serve.home_socket import connect
+from rating.snapshot import same_state
+from schemas.errors import LedgerError
 from tests.integration.site import Site
-from tests.integration.test_serve import laws, site_of
+from tests.integration.test_activation import DEARER, DEAREST, per_megabyte, price
+from tests.integration.test_serve import laws, replayed, site_of
 from tests.served import Served, ccr, gateway, service, told
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -29,7 +35,38 @@ def site(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 def test_killed_under_load_the_ledger_has_what_was_answered_and_once(site: Site) -> None:
-    dice = random.Random(20261123)
+    under_load(site, 20261123)
+
+
+def test_killed_under_load_while_tariffs_are_activated_and_rolled_back(site: Site) -> None:
+    seen: list[bool] = []
+
+    def activate(dice: random.Random) -> None:
+        """Until the node is killed."""
+        with suppress(LedgerError):
+            while True:
+                connection = connect(site.home.root)
+                if connection is None:
+                    return
+                back = dice.random() < 0.4
+                if not back:
+                    price(site, dice.choice((DEARER, DEAREST)))
+                with connection, suppress(*(() if not back else (LedgerError,))):
+                    seen.append(connection.ask(op="activate", rollback=back)["changed"])
+                time.sleep(dice.uniform(0, 0.1))
+
+    under_load(site, 20261124, activate)
+    assert sum(seen) > 5
+    prices = {per_megabyte(row) for row in site.rows("rated") if row["quantity"] > 40_000 and row["charge_nanos"]}
+    assert len(prices) > 1
+    said = site.said()
+    one, other = replayed(site)
+    assert same_state(one, other) and site.said() == said
+
+
+def under_load(site: Site, seed: int, beside: Callable[[random.Random], None] | None = None) -> None:
+    """Six lives of a node, each killed; what was answered is told again the same, and charged once."""
+    dice = random.Random(seed)
     sessions = {f"pgw;{i}": [0, NUMBERS[i % 3]] for i in range(9)}
     used: dict[tuple[str, int], int] = {}
     answered: dict[tuple[str, int], Any] = {}
@@ -39,6 +76,8 @@ def test_killed_under_load_the_ledger_has_what_was_answered_and_once(site: Site)
             for (session, number), before in list(answered.items())[-9:]:  # what was answered is again
                 if number == sessions[session][0] - 1 and (session, number + 1) not in used:  # else that is its last
                     assert told(client.ask(_request(sessions, session, number, used))) == before
+            if beside is not None:
+                threading.Thread(target=beside, args=(random.Random(dice.random()),), daemon=True).start()
             threading.Timer(dice.uniform(0.3, 1.5), served.kill).start()  # at any moment of a request
             while True:
                 session = dice.choice(list(sessions))

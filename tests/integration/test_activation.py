@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from pipelines.apps.opening import lineage
 from pipelines.balance_api.desk import NodeDesk
 from pipelines.balance_api.service import BalanceService
 from pipelines.reference_in_force import Activated, read_activated, reference_in_force
@@ -108,6 +109,11 @@ def test_a_session_goes_on_through_activation_rollback_and_kills(site: Site) -> 
     assert laws(site) == set()
     assert [per_megabyte(row) for row in site.rows("rated")] == [
         float(each) for each in (MEGABYTE, DEARER, DEARER, MEGABYTE, MEGABYTE, DEARER)]
+    with lineage(site.input, site.home) as found:  # by what charged it, whatever the folder has
+        explained = [found.explain(f"{row['event_id_hi']:016x}{row['event_id_lo']:016x}")[0].pricing
+                     for row in site.rows("rated")]
+    assert [(each["recomputed"], str(each["slots"])[8:12]) for each in explained] == [
+        ("the same charge", amount) for amount in (MEGABYTE, DEARER, DEARER, MEGABYTE, MEGABYTE, DEARER)]
     before = site.said()
     one, other = replayed(site)
     assert same_state(one, other) and site.said() == before

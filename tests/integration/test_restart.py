@@ -149,6 +149,26 @@ def test_replay_under_other_reference_data_than_was_used_is_refused(pair: tuple[
     assert other.said() == straight.said()
 
 
+def test_replay_charges_the_past_by_the_tariffs_that_charged_it(tmp_path: Path, keys: Path) -> None:
+    straight, other = HandMade(tmp_path / "straight", keys), HandMade(tmp_path / "other", keys)
+    for site in (straight, other):
+        first_half(site)
+        site.run()
+        path = site.own_tariffs() / "2026.yaml"
+        path.write_text(path.read_text().replace("0.49", "0.99").replace("price: 0.02,", "price: 0.05,"))
+        second_half(site)
+    for snapshot in snapshots(other):
+        snapshot.unlink()
+    straight.run()
+    other.run()
+    assert other.said() == straight.said() and len(set(references(other, "charging"))) == 2
+    for snapshot in snapshots(other):
+        snapshot.unlink()
+    shutil.rmtree(other.home.reference)
+    with pytest.raises(LedgerError, match="run once with the reference data as it was"):
+        other.run()
+
+
 def test_reopened_after_every_file_it_goes_on(day: Path, keys: Path, tmp_path: Path) -> None:
     files = [path for path in in_order(day / "inbox") if path.parent.name in ("voip-01", "chf-01", "commands")]
     straight = Site(day, tmp_path / "straight", keys, own_inbox=True)

@@ -162,7 +162,7 @@ class Simulation:
 
     async def live(self, node: OnlineNode) -> None:
         await node.start()
-        activation = Activation(node)
+        activation, activations = Activation(node), list[asyncio.Task[None]]()
         again, self.unanswered = self.unanswered, []
         tasks = [asyncio.ensure_future(self.client(node, m)) for m in again if self.luck.random() < 0.8]
         for _ in range(self.luck.choice((5, 20, 40))):
@@ -172,8 +172,9 @@ class Simulation:
             tasks += [asyncio.ensure_future(self.client(node, message)) for message in self.network.messages()]
             if self.luck.random() < 0.3:
                 tasks.append(asyncio.ensure_future(self.command(node, self.make_command())))
-            if self.luck.random() < 0.06:
-                tasks.append(asyncio.ensure_future(self.activate(activation)))
+            if self.luck.random() < 0.12 and all(each.done() for each in activations):
+                activations.append(asyncio.ensure_future(self.activate(activation)))
+                tasks.append(activations[-1])
             await asyncio.sleep(self.luck.choice((0, 0.0005, 0.01, 1.0, 20.0, 150.0)))
             if node.failure is not None:
                 break
@@ -213,7 +214,7 @@ class Simulation:
 
     async def activate(self, activation: Activation) -> None:
         """The operator edits the folder, activates it, goes back, or names tariffs that are kept."""
-        what, luck = self.luck.choice(("folder", "folder", "rollback", "kept", "broken", "edit")), self.luck
+        what, luck = self.luck.choice(("folder", "folder", "rollback", "rollback", "kept", "broken", "edit")), self.luck
         if what in ("folder", "edit"):
             self.folder = luck.randrange(len(VARIANTS))
             write_variant(self.input, self.folder)
