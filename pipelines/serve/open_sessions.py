@@ -56,6 +56,19 @@ class OpenSessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether any has had its final units."""
+        return bool(self._finals)
+
+    def called(self, key: Key, account_id: int, host: bytes) -> None:
+        """Where a session is called, new or known."""
+        session = self._sessions.get(key)
+        if session is None:
+            self.begin(key, account_id, b"", host, b"")
+        else:
+            session.host = host
+
     def begin(self, key: Key, account_id: int, session: bytes, host: bytes, realm: bytes) -> None:
         """A session that was not known."""
         self._sessions[key] = OpenSession(account_id, session, host, realm)
