@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from pipelines.nchf import requests
 from pipelines.nchf.access import NchfSettings
 from pipelines.nchf.answers import Speaker
 from pipelines.nchf.app import NchfApp
+from pipelines.nchf.arrivals import Watcher
 from pipelines.nchf.charging import Charging
 from pipelines.nchf.limits import Limits
 from pipelines.nchf.messages import encode
@@ -43,6 +46,8 @@ from schemas.online import ANSWER, RequestKind
 from tests.small_operator import TOKEN_KEY, Reference
 
 SMOKE, REAL = 400, 40_000
+ROUNDS = 10
+KINDS = ("nothing", "gathered", "nchf")
 BLOCK = 100
 SECRET = b"benchmark" * 4
 PATH = "/nchf-convergedcharging/v3/chargingdata"
@@ -92,7 +97,7 @@ def granted(asked: Cells) -> Cells:
 
 
 class Nothing:
-    """The same server, the same bodies, and a handler that reads them and does nothing."""
+    """The same server, the same bodies, and a handler that reads them and does nothing: as granian calls one."""
 
     def __init__(self) -> None:
         self.open = 0
@@ -105,13 +110,35 @@ class Nothing:
         pass
 
 
+class NothingGathered(Nothing):
+    """The same, with requests gathered as ours are (`pipelines.nchf.arrivals`)."""
+
+    def arrived(self, watchers: list[Watcher]) -> None:
+        for watcher in watchers:
+            exchange = watcher.proto
+            exchange().add_done_callback(partial(self._came, exchange))
+
+    def _came(self, exchange: Any, coming: Any) -> None:
+        coming.result()
+        exchange.response_bytes(200, [("content-type", "application/json")], b"{}")
+
+    def turned(self) -> None:
+        pass
+
+
+def reference(number: int) -> str:
+    """A ChargingDataRef that could be ours: 22 letters of base 64."""
+    return f"{number:021d}A"
+
+
 def charging(folder: Path) -> Charging:
     return Charging(AtOnce(Reference().load(folder)), TOKEN_KEY, SECRET, Limits(waiting_each=1 << 20))
 
 
 async def _serve(kind: str, folder: str, pipe: Connection) -> None:
     settings = NchfSettings(port=0, open_on_loopback=True)
-    app: Any = Nothing() if kind == "nothing" else NchfApp(charging(Path(folder)), settings)
+    nothing = {"nothing": Nothing, "gathered": NothingGathered}.get(kind)
+    app: Any = nothing() if nothing is not None else NchfApp(charging(Path(folder)), settings)
     server = NchfServer(app, settings, Limits())
     await server.start()
     pipe.send(server.port)
@@ -123,19 +150,67 @@ def serve(kind: str, folder: str, pipe: Connection) -> None:
     asyncio.run(_serve(kind, folder, pipe))
 
 
-def over_sockets(kind: str, folder: Path, bodies: list[bytes], connections: int, streams: int) -> Result:
-    """One run of one server."""
+def cpu_seconds(process_id: int) -> float:
+    """What a process has run so far, all its threads, to the nanosecond."""
+    return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{process_id}/task").glob("*/schedstat")) / 1e9
+
+
+@dataclass
+class Run:
+    """What came of all rounds of one server. cpu_s: the server's; load_s: the load generator's."""
+
+    result: Result
+    cpu_s: float = 0.0
+    load_s: float = 0.0
+    rates: list[float] = field(default_factory=list)
+
+    def add(self, result: Result, cpu_s: float, load_s: float) -> None:
+        self.result.seconds += result.seconds
+        self.result.latencies += result.latencies
+        self.result.statuses.update(result.statuses)
+        self.cpu_s, self.load_s = self.cpu_s + cpu_s, self.load_s + load_s
+        self.rates.append(result.rate)
+
+    @property
+    def rate(self) -> float:
+        """The median of the rounds: others use the machine too."""
+        return statistics.median(self.rates)
+
+    @property
+    def cpu_us(self) -> float:
+        """Of the server, for each request."""
+        return self.cpu_s / len(self.result.latencies) * 1e6
+
+    def line(self) -> str:
+        count, result = len(self.result.latencies), self.result
+        return (f"{self.rate:>8,.0f} requests/s, p50 {result.percentile(0.5):.2f} ms, p99 {result.percentile(0.99):.2f} ms; "
+                f"CPU of a request: server {self.cpu_us:.1f} us, load {self.load_s / count * 1e6:.1f} us")
+
+
+def over_sockets(folder: Path, bodies: list[bytes], connections: int, streams: int) -> dict[str, Run]:
+    """The servers in turn, round by round, so that whatever else the machine does is done to all of them."""
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(kind, str(folder), theirs))
-    process.start()
-    port = ours.recv()
-    made = [Request.of(f"127.0.0.1:{port}", f"{PATH}/{number:022d}/update", one) for number, one in enumerate(bodies)]
-    load("127.0.0.1", port, made[:len(made) // 10], connections, streams)
-    result = load("127.0.0.1", port, made, connections, streams)
-    ours.send("stop")
-    process.join()
-    return result
+    servers, runs = {}, {kind: Run(Result()) for kind in KINDS}
+    for kind in KINDS:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(kind, str(folder), theirs))
+        process.start()
+        port = ours.recv()
+        made = [Request.of(f"127.0.0.1:{port}", f"{PATH}/{reference(number)}/update", one)
+                for number, one in enumerate(bodies)]
+        servers[kind] = process, ours, port, made
+        load("127.0.0.1", port, made[:len(made) // 10], connections, streams)
+    size = -(-len(bodies) // ROUNDS)
+    for start in range(0, len(bodies), size):
+        for kind, (process, _, port, made) in servers.items():
+            assert process.pid is not None
+            cpu, own = cpu_seconds(process.pid), time.process_time()
+            result = load("127.0.0.1", port, made[start:start + size], connections, streams)
+            runs[kind].add(result, cpu_seconds(process.pid) - cpu, time.process_time() - own)
+    for process, pipe, _, _ in servers.values():
+        pipe.send("stop")
+        process.join()
+    return runs
 
 
 def translation(folder: Path, bodies: list[bytes]) -> tuple[dict[str, float], str]:
@@ -153,7 +228,7 @@ def translation(folder: Path, bodies: list[bytes]) -> tuple[dict[str, float], st
     for start in range(0, len(bodies) - BLOCK + 1, BLOCK):
         block, rows = bodies[start:start + BLOCK], Rows.begin()
         read = timed("read", lambda block=block: [made.read(one) for one in block])
-        keys = [made.references.read(f"{start + n:022d}") for n in range(BLOCK)]
+        keys = [made.references.read(reference(start + n)) for n in range(BLOCK)]
         asked = timed("rows", lambda read=read, rows=rows, keys=keys: [
             requests.append(rows, one, RequestKind.UPDATE, Api.CONVERGED, *key, frozenset([1001]), limits)
             for one, key in zip(read, keys, strict=True)])
@@ -176,15 +251,17 @@ def main(count: int = REAL) -> dict[str, Any]:
               + ", ".join(f"{name} {spent:.1f}" for name, spent in steps.items()) + f"); checksum {checksum}")
         found: dict[str, Any] = {"checksum": checksum, "translation_us": sum(steps.values())}
         for connections, streams in ((1, 8), (4, 32)):
-            both = {kind: over_sockets(kind, folder, bodies, connections, streams) for kind in ("nothing", "nchf")}
-            for kind, result in both.items():
-                if set(result.statuses) != {200} or len(result.latencies) != count:
-                    raise SystemExit(f"{kind}: {result.statuses}")
-                print(f"{connections} x {streams:<3} {kind:<8} {result.rate:>8,.0f} requests/s, p50 "
-                      f"{result.percentile(0.5):.2f} ms, p99 {result.percentile(0.99):.2f} ms")
-            ratio = both["nchf"].rate / both["nothing"].rate
-            print(f"{connections} x {streams:<3} ratio {ratio:.2f}")
-            found[f"ratio_{connections}x{streams}"] = ratio
+            runs = over_sockets(folder, bodies, connections, streams)
+            for kind, run in runs.items():
+                if set(run.result.statuses) != {200} or len(run.result.latencies) != count:
+                    raise SystemExit(f"{kind}: {run.result.statuses}")
+                print(f"{connections} x {streams:<3} {kind:<8} {run.line()}")
+            ours = runs["nchf"]
+            for kind in KINDS[:2]:
+                ratio, of_cpu = ours.rate / runs[kind].rate, runs[kind].cpu_us / ours.cpu_us
+                print(f"{connections} x {streams:<3} ratio to {kind}: {ratio:.2f} of the rate, {of_cpu:.2f} by the "
+                      "server's CPU")
+                found[f"{kind}_{connections}x{streams}"] = ratio
     return found
 
 

@@ -17,7 +17,7 @@ from mediation.sequences import SequenceBook
 from mediation.tokens import TokenTable, WordTable
 from reference_data.snapshot import Snapshot
 from reference_data.streams import Stream
-from schemas.columns import Cells
+from schemas.columns import I64, Cells
 from schemas.errors import LedgerError
 from schemas.usage import HELD, OPEN_SESSION
 
@@ -33,6 +33,7 @@ class Lexicon:
     tokens: TokenTable = field(default_factory=TokenTable)
     apns: WordTable = field(init=False)
     categories: WordTable = field(init=False)
+    _numbered: dict[tuple[str, tuple[str, ...]], I64] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in LABELS:
@@ -41,6 +42,13 @@ class Lexicon:
             self.label("source", source)
         self.apns = WordTable(self.labels["apn"])
         self.categories = WordTable(self.labels["category"])
+
+    def numbered(self, column: str, names: tuple[str, ...]) -> I64:
+        """Labels of a list of names that is asked for again and again."""
+        found = self._numbered.get((column, names))
+        if found is None:
+            found = self._numbered[column, names] = np.array([self.label(column, name) for name in names], np.int64)
+        return found
 
     def label(self, column: str, name: str) -> int:
         """Label of a name, new or known."""

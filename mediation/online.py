@@ -2,16 +2,17 @@
 
 import numpy as np
 
+from mediation.kernels import live_parties
 from mediation.memory import Lexicon
-from mediation.normalise import TokenKey, parties_of
+from mediation.normalise import TokenKey
 from mediation.tokens import Sightings
+from reference_data.inventory import NOW
 from reference_data.snapshot import Snapshot
-from schemas.codes import NumberType
-from schemas.columns import ABSENT, I64, U8, Cells
-from schemas.decoded import DECODED
-from schemas.parties import PARTIES
+from schemas.columns import I64, U8, Cells
+from schemas.online import REQUEST
 
-_GIVEN = np.array([DECODED.index(name) for name in PARTIES])
+_TOKENS = ("msisdn_token", "other_token", "imsi_token", "imei_token")
+_NONE = Sightings(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), {})
 
 
 def identify(requests: Cells, parties: I64, buffer: U8, snapshot: Snapshot, token_key: TokenKey, lexicon: Lexicon
@@ -21,12 +22,22 @@ def identify(requests: Cells, parties: I64, buffer: U8, snapshot: Snapshot, toke
     parties (len(PARTIES), rows): packed digits, or references into `buffer` where the type is TEXT; ABSENT for none.
     A number that the plan cannot read leaves its columns ABSENT. Returns numbers that this process met first.
     """
-    decoded = Cells.empty(DECODED, len(requests), fill=ABSENT)
-    decoded.matrix[_GIVEN] = parties
-    decoded["served_address_text"] = 0
-    decoded["direction"] = requests["direction"]
-    for column in ("served_number_type", "other_number_type"):
-        decoded[column] = np.where(decoded[column] == ABSENT, NumberType.UNKNOWN, decoded[column])
-    sightings, _ = parties_of(decoded, buffer, snapshot, token_key, lexicon, requests,
-                              np.zeros(len(requests), np.int64))
-    return sightings
+    rows = len(requests)
+    assert requests.columns is REQUEST
+    plan, decks, ported = snapshot.number_plan, snapshot.deck_prefixes, snapshot.inventory.ported
+    room, collides = np.empty((live_parties.ROOM, rows), np.int64), np.zeros(rows, np.uint8)
+    counts = np.zeros(live_parties.COLUMNS, np.int64)
+    parties = np.ascontiguousarray(parties)
+    seen = lexicon.tokens.table(live_parties.COLUMNS * rows)
+    live_parties.identify_nb(buffer, parties, np.uint64(token_key[0]), np.uint64(token_key[1]), plan.rules, plan.emergency,
+                       plan.classes.slots, plan.classes.leaves, decks.slots, decks.leaves,
+                       plan.network_prefixes.slots, plan.network_prefixes.leaves,
+                       lexicon.numbered("other_network", plan.networks), ported.directory, ported.shift, ported.rows,
+                       lexicon.numbered("other_network", snapshot.inventory.networks), NOW, seen, room, collides,
+                       requests.matrix, counts)
+    found = counts.tolist()
+    if not any(found):
+        return _NONE
+    return lexicon.tokens.sighted(buffer, [
+        (requests[name], *live_parties.behind(room, parties, column), room[live_parties.NEW + column, :found[column]])
+        for column, name in enumerate(_TOKENS)])

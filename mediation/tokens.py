@@ -50,6 +50,16 @@ class TokenTable:
         self._seen: npt.NDArray[np.int64] = np.full((capacity, 3), ABSENT, np.int64)
         self._count = 0
 
+    def table(self, more: int) -> npt.NDArray[np.int64]:
+        """The table itself, with room for more, for a kernel that enters tokens; then `sighted` counts them."""
+        self._make_room(more)
+        return self._seen
+
+    def sighted(self, buffer: U8, columns: "list[tuple[I64, I64, I64, I64, I64]]") -> Sightings:
+        """First sightings, where a kernel has entered columns of (token, identity, value, text, rows that are new)."""
+        self._count += sum(rows.size for *_, rows in columns)
+        return Sightings.concat([self._sightings(buffer, *column) for column in columns if column[-1].size])
+
     def remember(self, buffer: U8, token: I64, identity: I64, value: I64, text: I64, collides: U8) -> Sightings:
         """Enter a column of tokens. Marks rows in `collides`, and returns the first sightings.
 
@@ -59,6 +69,10 @@ class TokenTable:
         new = np.empty(token.size, np.int64)
         rows = new[:remember_nb(token, identity, value, self._seen, new, collides)]
         self._count += rows.size
+        return self._sightings(buffer, token, identity, value, text, rows)
+
+    @staticmethod
+    def _sightings(buffer: U8, token: I64, identity: I64, value: I64, text: I64, rows: I64) -> Sightings:
         kinds, references = identity[rows], text[rows]
         texts = {int(row): _written(buffer, int(references[row]), int(kinds[row]))
                  for row in np.flatnonzero(references != ABSENT)}

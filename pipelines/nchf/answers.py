@@ -53,6 +53,14 @@ class Speaker:
                           for s in Service}
         self._final = {(int(s), int(a)): _final(rules.of(s), a) for s in Service for a in FinalAction if a}
 
+    def common(self, service: int) -> ChargingDataResponse:
+        """What every answer of a service says."""
+        return ChargingDataResponse("", 0, self._handling[service], self._failover[service])
+
+    def final(self, service: int, action: int) -> FinalUnitIndication | None:
+        """What is said with the last units."""
+        return self._final.get((service, action))
+
     def response(self, asked: Asked, answers: Answered, now: str) -> ChargingDataResponse:
         """The body of a 200 or 201. Raises ProblemError where the request as a whole was refused."""
         first = asked.first
@@ -96,7 +104,7 @@ class Speaker:
                     unit.quotaHoldingTime = None if holding == ABSENT else holding
                     if threshold != ABSENT:
                         _set_threshold(unit, asked.unit, threshold)
-            unit.finalUnitIndication = self._final.get((asked.service, answers["final_action"][row]))
+            unit.finalUnitIndication = self.final(asked.service, answers["final_action"][row])
         return said
 
 

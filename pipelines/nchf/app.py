@@ -2,13 +2,18 @@
 
 import asyncio
 import logging
+import time
 from typing import Any, Protocol
 
 from granian._granian import RSGIProtocolClosed as ProtocolClosed
 from granian._granian import RSGIProtocolError as ProtocolError
 
 from pipelines.nchf.access import CONVERGED, OFFLINE, SPENDING, Door, NchfSettings
+from pipelines.nchf.arrivals import Exchange as Held
+from pipelines.nchf.arrivals import Watcher, outcome
+from pipelines.nchf.blocks import Blocks
 from pipelines.nchf.charging import Charging
+from pipelines.nchf.kernels.block import REFERENCE
 from pipelines.nchf.problems import (
     INVALID_API,
     NOT_FOUND,
@@ -19,14 +24,20 @@ from pipelines.nchf.problems import (
 )
 from pipelines.nchf.requests import Api
 from pipelines.nchf.spending import SpendingLimits
+from schemas.online import RequestKind
 
+_UPDATE, _TERMINATION = int(RequestKind.UPDATE), int(RequestKind.TERMINATION)
 _LOG = logging.getLogger("tarifa.nchf")
 _JSON = [("content-type", "application/json")]
 _MOST_REFERENCE = 255
+GATHER_S = 0.0002  # at most so long a block waits for bodies of requests that came together with it
 _GONE = 499  # counted as this: whoever asked was gone before there was anything to answer
 # First segments of a path: scope, API, version, name of the collection.
 _CHARGING = {"nchf-convergedcharging": (CONVERGED, Api.CONVERGED, "v3", "chargingdata"),
              "nchf-offlineonlycharging": (OFFLINE, Api.OFFLINE, "v1", "offlinechargingdata")}
+_SESSIONS = "/nchf-convergedcharging/v3/chargingdata/"
+_REFERENCE_END = len(_SESSIONS) + REFERENCE
+_PLAIN = {"/update": _UPDATE, "/release": _TERMINATION}
 _OFFLINE_PATH = "/nchf-offlineonlycharging/v1/offlinechargingdata"
 _SPENDING = "nchf-spendinglimitcontrol"
 
@@ -51,18 +62,153 @@ class Exchange(Protocol):
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None: ...
 
 
+class _Asker:
+    """A plain request whose body is awaited, and how it is answered."""
+
+    __slots__ = ("_app", "block", "consumer", "exchange", "kind", "reference", "watcher")
+
+    def __init__(self, app: "NchfApp", watcher: Watcher, exchange: Any, kind: int, consumer: str, reference: str
+                 ) -> None:
+        self._app, self.watcher, self.exchange = app, watcher, exchange
+        self.kind, self.consumer, self.reference, self.block = kind, consumer, reference, app.block
+
+    def came(self, coming: Any) -> None:
+        """The body is there, or will not come."""
+        app = self._app
+        if app.reading.pop(coming, None) is not None:
+            app.came.append((self, coming))
+            if self.block == app.block:
+                app.expected -= 1
+
+    def said(self, body: bytes | None) -> None:
+        """It was charged; no body: released."""
+        if body is not None:
+            self.exchange.response_bytes(200, _JSON, body)
+            self._app.ended(200)
+        else:
+            self.exchange.response_empty(204, [])
+            self._app.ended(204)
+
+    def refused(self, error: ProblemError) -> None:
+        """It was not."""
+        self.exchange.response_bytes(error.status, [("content-type", PROBLEM), *error.headers], error.body())
+        self._app.ended(error.status)
+
+
 class NchfApp:
     """Routes, and nothing else: what it says is said by `Charging` and `SpendingLimits`."""
 
     def __init__(self, charging: Charging, settings: NchfSettings, spending: SpendingLimits | None = None) -> None:
         self.charging, self.settings, self.spending = charging, settings, spending
         self.limits = charging.limits
+        self.blocks = Blocks(charging)
         self.door = Door(settings)
         self.stopping = False
         self.open = 0
         self.answered: dict[int, int] = {}
         self._turns = 0
         self.reading: dict[Any, int] = {}  # bodies that are awaited, and since which turn
+        self.came: list[tuple[_Asker, Any]] = []
+        self.block = 0          # number of the block that fills
+        self.expected = 0       # bodies that are awaited by requests that came since it began
+        self._until = 0.0
+        self._more = self._looking = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # as granian's threads hand requests over (`arrivals`)
+
+    def arrived(self, watchers: list[Watcher]) -> None:
+        """Await the bodies of requests that look plain; the others become tasks."""
+        for watcher in watchers:
+            scope, exchange = watcher.scope, watcher.proto
+            asker = self._plain(watcher, scope, exchange)
+            if asker is None:
+                self._begin(watcher, scope, exchange, None)
+                continue
+            self.open += 1
+            self.expected += 1
+            self._more = True
+            coming = exchange()
+            self.reading[coming] = self._turns
+            coming.add_done_callback(asker.came)
+
+    def turned(self) -> None:
+        """What has come is a block, once the bodies of those who came together with it are there."""
+        if not self.came:
+            return
+        if self._more or self.expected > 0:
+            now = time.perf_counter()
+            if not self._until:
+                self._until = now + GATHER_S
+            if now < self._until:
+                self._more = False
+                if not self._looking:
+                    self._looking = True
+                    asyncio.get_running_loop().call_soon(self._look)
+                return
+        self._until, self._more, self.expected = 0.0, False, 0
+        self.block += 1
+        came, self.came = self.came, []
+        askers: list[_Asker] = []
+        bodies: list[bytes] = []
+        for asker, coming in came:
+            body = outcome(coming)
+            if isinstance(body, bytes):
+                askers.append(asker)
+                bodies.append(body)
+            elif body is asyncio.CancelledError:  # it did not come in time
+                asker.refused(ProblemError(408, TIMED_OUT))
+            elif body in (ProtocolClosed, ProtocolError):  # gone, with half of its body
+                self.ended(_GONE)
+            else:
+                asker.refused(ProblemError(500, SYSTEM_FAILURE))
+        if not askers:
+            return
+        for place in self.blocks.take(askers, bodies):
+            asker = askers[place]
+            self.open -= 1  # the task counts it
+            self._begin(asker.watcher, asker.watcher.scope, asker.exchange, bodies[place])
+
+    def _look(self) -> None:
+        self._looking = False
+        self.turned()
+
+    def _plain(self, watcher: Watcher, scope: Scope, exchange: Exchange) -> _Asker | None:
+        """A request that has nothing odd about it so far, by somebody who may ask."""
+        path: str = scope.path
+        kind = _PLAIN.get(path[_REFERENCE_END:])
+        if kind is None or not path.startswith(_SESSIONS) or scope.method != "POST":
+            return None
+        reference, get = path[len(_SESSIONS):_REFERENCE_END], scope.headers.get
+        size = get("content-length")
+        if get("content-type") != "application/json" or size is None or not size.isdigit() or \
+                int(size) > self.limits.body_octets or get("content-encoding") is not None or \
+                not reference.isascii() or "/" in reference:
+            return None
+        try:
+            consumer = self.door.consumer(get("authorization"), CONVERGED)
+        except ProblemError:  # told by the task
+            return None
+        return _Asker(self, watcher, exchange, kind, consumer, reference)
+
+    def ended(self, status: int) -> None:
+        """A request was answered."""
+        self.open -= 1
+        self.answered[status] = self.answered.get(status, 0) + 1
+
+    def _begin(self, watcher: Watcher, scope: Scope, exchange: Exchange, body: bytes | None) -> None:
+        async def one() -> None:
+            try:
+                await self.__rsgi__(scope, Held(loop, exchange, body))
+            finally:
+                watcher.done()  # of whom nobody took care: 500
+
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(one())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # a request at a time
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         self.open += 1

@@ -11,7 +11,7 @@ from mediation.tokens import Sightings
 from pipelines.nchf.requests import COLUMNS, NUMBERS, Rows, Texts
 from reference_data.snapshot import Snapshot
 from schemas.codes import NumberType
-from schemas.columns import ABSENT, Cells
+from schemas.columns import ABSENT, I64, U8, Cells
 from schemas.hashing import bytes_hash_nb
 from schemas.online import REQUEST
 from schemas.parties import PARTIES
@@ -34,7 +34,7 @@ class Columns:
 
     def __init__(self, token_key: TokenKey, lexicon: Lexicon, source: str, most: int) -> None:
         self._key, self._lexicon, self._most = token_key, lexicon, most
-        self._source = lexicon.label("source", source)
+        self.source = lexicon.label("source", source)
         self._dnn: dict[str, int] = {}
 
     def cells(self, rows: Rows, reference: Snapshot) -> tuple[Cells, Sightings]:
@@ -44,12 +44,11 @@ class Columns:
         matrix = cells.matrix
         matrix[_PLACES] = table[:len(COLUMNS)]
         matrix[_ZERO] = 0
-        cells["source"], cells["merged_count"] = self._source, 1
+        cells["source"], cells["merged_count"] = self.source, 1
         texts, buffer = rows.texts, bytearray()
         apn = cells["apn"]
         for row, name in texts.dnn:
-            found = self._dnn.get(name)
-            apn[row] = self._new_dnn(name) if found is None else found
+            apn[row] = self.label(name)
         if texts.icid:
             self._icids(texts, cells)
         parties = np.full((len(PARTIES), rows.count), ABSENT, np.int64)
@@ -58,9 +57,16 @@ class Columns:
         for column, named in ((_NUMBER, texts.served), (_OTHER, texts.other)):
             for row, name in named:
                 parties[column, row], parties[column + 1, row] = _add(buffer, name), _TEXT
-        sightings = identify(cells, parties, np.frombuffer(bytes(buffer), np.uint8), reference, self._key,
-                             self._lexicon)
-        return cells, sightings
+        return cells, self.identified(cells, parties, np.frombuffer(bytes(buffer), np.uint8), reference)
+
+    def identified(self, cells: Cells, parties: I64, buffer: U8, reference: Snapshot) -> Sightings:
+        """Fill in what follows from the parties; see `identify`."""
+        return identify(cells, parties, buffer, reference, self._key, self._lexicon)
+
+    def label(self, dnn: str) -> int:
+        """Label of a DNN, ABSENT for one that is none, or one too many."""
+        found = self._dnn.get(dnn)
+        return self._new_dnn(dnn) if found is None else found
 
     def _new_dnn(self, name: str) -> int:
         plain = _OPERATOR_PART.sub("", name.lower())

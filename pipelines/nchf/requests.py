@@ -45,19 +45,19 @@ _ORIGINATING, _TERMINATING = int(Direction.ORIGINATING), int(Direction.TERMINATI
 _EVENT, _DEBIT = int(RequestKind.EVENT), int(EventAction.DIRECT_DEBITING)
 _OF_FUNCTION = {**dict.fromkeys(("SMF", "PGW_C_SMF", "I_SMF", "V_SMF", "SGW", "SGSN", "ePDG", "UPF"), _DATA),
                 "SMSF": _SMS, "SMS": _SMS, "IMS_Node": _VOICE}
-_RATS = {"NR": 51, "NR_U": 52, "TRUSTED_WLAN": 53, "EUTRA": 6, "NBIOT": 8, "LTE-M": 9, "WLAN": 3, "VIRTUAL": 7,
+RATS = {"NR": 51, "NR_U": 52, "TRUSTED_WLAN": 53, "EUTRA": 6, "NBIOT": 8, "LTE-M": 9, "WLAN": 3, "VIRTUAL": 7,
          "UTRA": 1, "GERA": 2}  # TS 29.571 RatType to TS 29.061
 _CONDITION = int(ReportingReason.RATING_CONDITION_CHANGE)
 _UNSAID = (ABSENT, _CONDITION)
-_REASONS = {name: int(reason) for name, reason in {
+REASONS = {name: int(reason) for name, reason in {
     "QUOTA_THRESHOLD": ReportingReason.THRESHOLD, "QHT": ReportingReason.QHT, "FINAL": ReportingReason.FINAL,
     "ABNORMAL_RELEASE": ReportingReason.FINAL, "QUOTA_EXHAUSTED": ReportingReason.QUOTA_EXHAUSTED,
     "VALIDITY_TIME": ReportingReason.VALIDITY_TIME, "OTHER_QUOTA_TYPE": ReportingReason.OTHER_QUOTA_TYPE,
     "FORCED_REAUTHORISATION": ReportingReason.FORCED_REAUTHORISATION,
     "UNIT_COUNT_INACTIVITY_TIMER": ReportingReason.QHT}.items()}
-_TARIFF_CHANGE = "TARIFF_TIME_CHANGE"
+TARIFF_CHANGE = "TARIFF_TIME_CHANGE"
 _ROLES = {"ORIGINATING": _ORIGINATING, "TERMINATING": _TERMINATING, "FORWARDING": int(Direction.FORWARDED)}
-_OFFLINE = ("OFFLINE_CHARGING", "QUOTA_MANAGEMENT_SUSPENDED")
+OFFLINE = ("OFFLINE_CHARGING", "QUOTA_MANAGEMENT_SUSPENDED")
 _HEXADECIMAL = re.compile("[0-9A-Fa-f]{6}").fullmatch
 _ONES = [int("1" * n, 16) if n else 0 for n in range(16)]
 
@@ -179,7 +179,7 @@ def append(rows: Rows, request: ChargingDataRequest, kind: RequestKind, api: Api
             charging_id = session.chargingId
         dnn, plmn, rat, slice_ = _network(session)
     elif sms is not None and sms.rATType is not None:
-        rat = _RATS.get(sms.rATType, ABSENT)
+        rat = RATS.get(sms.rATType, ABSENT)
 
     kind_code, action, default_asked = int(kind), ABSENT, ABSENT
     usages = request.multipleUnitUsage
@@ -253,7 +253,7 @@ def _network(session: PDUSessionChargingInformation) -> tuple[str | None, int, i
         if network is None and about.servingNetworkFunctionID is not None:
             network = about.servingNetworkFunctionID.servingNetworkFunctionInformation.nFPLMNID
         if about.ratType is not None:
-            rat = _RATS.get(about.ratType, ABSENT)
+            rat = RATS.get(about.ratType, ABSENT)
         if about.networkSlicingInfo is not None:
             slicing = about.networkSlicingInfo.sNSSAI
             slice_ = slicing.sst << 32
@@ -372,7 +372,7 @@ def _used(container: UsedUnitContainer, unit: int) -> int:
 
 def _reason(triggers: list[Trigger]) -> int:
     for trigger in triggers:
-        found = _REASONS.get(trigger.triggerType or "", ABSENT)
+        found = REASONS.get(trigger.triggerType or "", ABSENT)
         if found != ABSENT:
             return found
     return _CONDITION if triggers else ABSENT
@@ -412,7 +412,7 @@ def _measure(usages: list[MultipleUnitUsage], unit: int, api: Api, limits: Limit
         changed = ABSENT if len(used) == 1 else _last_change(used)
         for place, container in enumerate(used):
             identifier = ABSENT
-            if container.serviceId is not None and (offline or container.quotaManagementIndicator in _OFFLINE):
+            if container.serviceId is not None and (offline or container.quotaManagementIndicator in OFFLINE):
                 identifier = container.serviceId
             line = lines.get((group, identifier))
             if line is None:
@@ -444,6 +444,6 @@ def _last_change(used: list[UsedUnitContainer]) -> int:
     """Place of the last container that a tariff change closed; what stands behind it was used after. ABSENT: none."""
     for place in range(len(used) - 1, -1, -1):
         for trigger in used[place].triggers or ():
-            if trigger.triggerType == _TARIFF_CHANGE:
+            if trigger.triggerType == TARIFF_CHANGE:
                 return place
     return ABSENT

@@ -15,6 +15,7 @@ from granian.server.embed import Server
 
 from pipelines.nchf.access import NchfSettings
 from pipelines.nchf.app import NchfApp
+from pipelines.nchf.arrivals import Gatherer, spawned_with
 from pipelines.nchf.limits import Limits
 from schemas.errors import InvariantError, ReferenceDataError
 
@@ -51,7 +52,10 @@ class NchfServer:
                 ssl_client_verify=settings.client_ca is not None, ssl_protocol_min=SSLProtocols.tls12)
         except (OSError, ValueError) as error:
             raise ReferenceDataError(f"nchf: {error}", "a certificate and its key, as PEM files", "") from error
-        self._task = asyncio.create_task(self._server.serve())
+        spawn = None
+        if hasattr(self.app, "arrived"):
+            spawn = spawned_with(Gatherer(asyncio.get_running_loop(), self.app.arrived, self.app.turned))
+        self._task = asyncio.create_task(self._server.serve(spawn))
         self._sweeper = asyncio.create_task(self._sweep())
         await self._listening()
         gc.collect()

@@ -4,8 +4,11 @@ The next block fills while the node makes the one before durable; a single reque
 """
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
+from mediation.tokens import Sightings
 from pipelines.nchf.columns import Columns
 from pipelines.nchf.requests import Rows
 from pipelines.nchf.service import ChargingNode
@@ -63,22 +66,15 @@ class Ticks:
         if self._waiting:
             rows, self.rows = self.rows, Rows.begin()
             waiting, self._waiting = self._waiting, []
-            assert self._loop is not None
-            task = self._loop.create_task(self._serve(rows, waiting))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self.begin(self._serve(rows, waiting))
 
     async def _serve(self, rows: Rows, waiting: "list[asyncio.Future[Answered]]") -> None:
-        self.blocks += 1
         try:
             cells, sightings = self.columns.cells(rows, self.node.reference)
-            answers: Cells = await self.node.request(cells, sightings)
-            if len(answers) != rows.count:
-                raise InvariantError(f"{len(answers)} answers to {rows.count} requests", "one for each")
+            answers = await self.answers(cells, sightings)
             answered = Answered({name: answers[name].tolist() for name in _READ})
             answered.columns["account_id"] = cells["account_id"].tolist()  # the node filled them in
-        except Exception as error:  # whether it charged is not known: nobody is told that it did, and all ask again
-            self.failures += 1
+        except Exception as error:
             for future in waiting:
                 if not future.done():
                     future.set_exception(error)
@@ -86,6 +82,27 @@ class Ticks:
         for future in waiting:
             if not future.done():
                 future.set_result(answered)
+
+    async def answers(self, cells: Cells, sightings: Sightings) -> Cells:
+        """What the node answers to a block; durable when this returns.
+
+        Whatever is raised: whether it charged is not known, nobody may be told that it did, and all ask again.
+        """
+        self.blocks += 1
+        try:
+            answers: Cells = await self.node.request(cells, sightings)
+            if len(answers) != len(cells):
+                raise InvariantError(f"{len(answers)} answers to {len(cells)} requests", "one for each")
+        except Exception:
+            self.failures += 1
+            raise
+        return answers
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Something that `drain` waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def forget_loop(self) -> None:
         """For tests, which have a loop each."""

@@ -92,6 +92,19 @@ class OpenSessions:
                              int(requests["rating_group"][row]), bool(answers["final_action"][row] > 0), noted < 0))
             self._note(news)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether any has had its final units."""
+        return bool(self._finals)
+
+    def called(self, key: Key, account_id: int, host: bytes) -> None:
+        """Where a session is called, new or known."""
+        session = self._sessions.get(key)
+        if session is None:
+            self.begin(key, account_id, b"", host, b"")
+        else:
+            session.host = host
+
     def begin(self, key: Key, account_id: int, session: bytes, host: bytes, realm: bytes) -> None:
         """A session that was not known. Raises ValueError: a text of more than 65,535 octets."""
         self.end(key)
