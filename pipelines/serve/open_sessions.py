@@ -99,11 +99,10 @@ class OpenSessions:
 
     def called(self, key: Key, account_id: int, host: bytes) -> None:
         """Where a session is called, new or known."""
-        session = self._sessions.get(key)
-        if session is None:
-            self.begin(key, account_id, b"", host, b"")
+        if key in self:
+            self.move(key, host)
         else:
-            session.host = host
+            self.begin(key, account_id, b"", host, b"")
 
     def begin(self, key: Key, account_id: int, session: bytes, host: bytes, realm: bytes) -> None:
         """A session that was not known. Raises ValueError: a text of more than 65,535 octets."""

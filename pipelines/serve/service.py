@@ -177,6 +177,7 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
             await _stop(node, running, log)
         finally:
             node.close()
+            gc.unfreeze()  # else nobody takes apart at the end what libraries in C++ then count as leaked
 
 
 def _for_latency(node: OnlineNode, serve: Serve) -> None:

@@ -10,6 +10,8 @@ import json
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -100,6 +102,7 @@ class Simulation:
         self.unanswered: list[dict[str, Any]] = []
         self.folder = 0                                       # which tariffs the operator's folder has
         self.tariffs = {""}                                   # what may be in force at the next start, "": the folder's
+        self.reserved: dict[str, tuple[int, int, int]] = {}  # of the oracle, those that go on: account, nanos, until
 
     def run(self) -> Report:
         """Lives until one ends in peace. Raises AssertionError: a law is broken."""
@@ -250,11 +253,24 @@ class Simulation:
         kind = luck.choice(("top_up", "top_up", "share_leave", "share_join"))
         if command["id"] in self.applied or command["id"] in self.done:
             return {**command, "kind": "top_up", "account_id": 4, "amount": "1.00", "currency": "EUR"}
+        if luck.random() < 0.4:
+            return {**command, **self.make_reservation()}
         if kind == "top_up":
             return {**command, "kind": kind, "account_id": luck.choice((1, 2, 3, 4)), "currency": "EUR",
                     "amount": luck.choice(("0.50", "3.00"))}
         return {**command, "kind": kind, "account_id": luck.choice((2, 3)),
                 **({"shared_account_id": luck.choice((1, 4))} if kind == "share_join" else {})}
+
+    def make_reservation(self) -> dict[str, Any]:
+        """A command that reserves, or one that ends what another of any time may have reserved."""
+        luck, now_us = self.luck, self.clock.time_ns() // 1000
+        command = {"time": _iso(now_us), "account_id": luck.choice((1, 2, 4, 4, BARRED))}
+        if luck.random() < 0.6:
+            return command | {"kind": "reserve", "amount": luck.choice(("0.10", "1.00", "2.50")), "currency": "EUR",
+                              "until": _iso(now_us + luck.choice((0, 1, 30, 900, 5000)) * 1_000_000)}
+        return command | {"reservation": _name(f"c-{luck.randrange(60)}"), **luck.choice((
+            {"kind": "reservation_release"}, {"kind": "reservation_debit"},
+            {"kind": "reservation_debit", "amount": luck.choice(("0.05", "1.00"))}))}
 
     # laws
 
@@ -273,6 +289,7 @@ class Simulation:
                     self.told.setdefault((message["session"], message["number"]), []).append((message, own))
             elif isinstance(entry, ClockEntry):
                 self.oracle.clock(entry.time_us)
+                self.end_reservations(entry.time_us, None)
             elif isinstance(entry, Command):
                 fields = json.loads(entry.content)
                 if fields.get("kind") == SERVING:
@@ -286,6 +303,7 @@ class Simulation:
         for number, account in self.oracle.accounts.items():
             assert int(book.records[book.row_of(number), MONEY]) == account.money, f"money of account {number}"
         held = sum(part for hold in self.oracle.holds.values() for _, part in hold)
+        held += sum(nanos for _, nanos, _ in self.reserved.values())
         assert int(book.held()[2].sum()) == held, "what is held"
         assert len(book.online) == len(self.oracle.sessions)
         for command, status in self.done.items():
@@ -305,6 +323,10 @@ class Simulation:
         """A command of the journal, as the oracle understands it."""
         if command["id"] in self.applied:
             return
+        if command["kind"].startswith("reserv"):
+            if self.reservation(command):
+                self.applied.add(command["id"])
+            return
         accounts, who = self.oracle.accounts, self.oracle.accounts[command["account_id"]]
         if command["kind"] == "top_up":
             who.money += _nanos(command["amount"])
@@ -319,6 +341,35 @@ class Simulation:
                 return
             who.shared = other
         self.applied.add(command["id"])
+
+    def reservation(self, command: dict[str, Any]) -> bool:
+        """Reserve, debit, release; whether it could be done."""
+        account, now_us = command["account_id"], _us(command["time"])
+        who, amount = self.oracle.accounts[account], command.get("amount")
+        if command["kind"] == "reserve":
+            until_us, nanos = _us(command["until"]), _nanos(command["amount"])
+            lapsed = sum(n for a, n, until in self.reserved.values() if a == account and until <= now_us)
+            if account == BARRED or until_us <= now_us or nanos > who.money + lapsed + _nanos(CREDIT.get(account, "0")):
+                return False
+            self.end_reservations(now_us, account)
+            who.money -= nanos
+            self.reserved[_name(command["id"])] = account, nanos, until_us
+            return True
+        owner, nanos, until_us = self.reserved.get(command["reservation"], (0, 0, 0))
+        taken = 0 if command["kind"] == "reservation_release" else nanos if amount is None else _nanos(amount)
+        if owner != account or until_us <= now_us or taken > nanos:
+            return False
+        del self.reserved[command["reservation"]]
+        who.money += nanos - taken
+        self.oracle.moved -= taken
+        return True
+
+    def end_reservations(self, now_us: int, account: int | None) -> None:
+        """Give back what is over, of one account or of all."""
+        for name, (owner, nanos, until_us) in list(self.reserved.items()):
+            if until_us <= now_us and account in (None, owner):
+                self.oracle.accounts[owner].money += nanos
+                del self.reserved[name]
 
     def replay(self) -> None:
         """The whole journal again, without snapshots and without the ledger: the same book, the same ledger."""
@@ -339,6 +390,20 @@ class Simulation:
         versions = {name for batch in ledger.batches("rated") for name in batch["tariff_version"].to_pylist()}
         plans = {name for batch in ledger.batches("rated") for name in batch["plan"].to_pylist()}
         assert versions <= {"s", "t"} and plans <= {"p"}, "names of other tariffs"
+
+
+def _iso(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us // 1_000_000, UTC).isoformat()
+
+
+def _us(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp()) * 1_000_000
+
+
+def _name(command: str) -> str:
+    """Id of the reservation that a command makes."""
+    digest = sha256(command.encode()).digest()
+    return "".join(f"{int.from_bytes(digest[at:at + 8], 'little'):016x}" for at in (0, 8))
 
 
 def _nanos(text: str) -> int:
