@@ -20,7 +20,7 @@ from benchmarks.online import make_operator, requests_of, sync_latency
 from pipelines.home import Home, Input
 from pipelines.serve.activation import Activation
 from pipelines.serve.node import OnlineNode
-from pipelines.serve.service import _for_latency
+from pipelines.serve.service import for_latency
 from schemas.columns import Cells
 from schemas.jit import compile_all
 from schemas.online import REQUEST, RequestKind
@@ -85,7 +85,7 @@ async def go(node: OnlineNode, folder: Path, blocks: list[Cells], rate: int, tim
     """Paced requests throughout; activations, then rollbacks, some seconds apart."""
     await node.start()
     await asyncio.to_thread(compile_all)
-    _for_latency()
+    for_latency()
     first = [Cells(REQUEST, each.matrix.copy()) for each in blocks]
     for each in first:
         each["number"], each["kind"], each["used"] = 0, RequestKind.INITIAL, -1

@@ -24,7 +24,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from benchmarks.online_load import Load, Measured, Template
+from benchmarks.online_beside import measure_beside, overload, tell
+from benchmarks.online_load import Load, Template
 from pipelines.home import Home, Input
 from pipelines.sample.operator import write_operator
 from pipelines.sample.population import period, populate
@@ -45,7 +46,6 @@ def make_operator(folder: Path, subscribers: int) -> U8:
     path = folder / "operator" / "serve.yaml"
     serve = yaml.safe_load(path.read_text())
     serve["gy"]["listen"] = serve["operate"]["listen"] = "127.0.0.1:0"
-    serve["gy"] |= {"initial": 1_000_000, "update": 1_000_000}
     path.write_text(yaml.safe_dump(serve))
     table = pq.read_table(folder / "operator" / "resources.parquet", columns=["kind", "value", "valid_to"])
     values = table.filter(pc.and_(pc.equal(table["kind"], "msisdn"), pc.is_null(table["valid_to"])))["value"]
@@ -204,19 +204,11 @@ def in_process(folder: Path, numbers: U8, rows: int, blocks: int) -> None:
     node.close()
 
 
-def tell(measured: Measured, figures: str) -> None:
-    """A line of the table."""
-    busy = measured.codes.get(3004, 0)
-    refused = sum(n for code, n in measured.codes.items() if code not in (0, 2001, 3004))
-    print(f"{measured.rate:>9,} {measured.at(50):8.2f} {measured.at(99):8.2f} {measured.at(99.9):8.2f} "
-          f"{measured.codes.get(0, 0):>8,} {busy:>7,} {refused:>8,} {1000 * measured.late_s:8.1f}  {figures}",
-          flush=True)
-
-
-async def over_loopback(port: int, numbers: U8, sessions: int, rates: tuple[int, ...], seconds: float,
-                        sustain: float) -> None:
-    """Both mixes at each rate, then the sustained one."""
-    load = Load()
+async def over_loopback(addresses: dict[str, str], folder: Path, numbers: U8, sessions: int, given: argparse.Namespace
+                        ) -> None:
+    """Both mixes at each rate; then the first beside other things, and more than can be answered."""
+    load, seconds = Load(), given.seconds
+    port = int(addresses["gy"].rpartition(":")[2])
     await load.connect(port)
     for mix in (Reports(numbers, sessions), Sessions(numbers, sessions)):
         began = time.perf_counter()
@@ -224,17 +216,41 @@ async def over_loopback(port: int, numbers: U8, sessions: int, rates: tuple[int,
         print(f"\n{mix.name}: {sessions:,} sessions open after {time.perf_counter() - began:.0f} s\n"
               f"{'req/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'p99.9':>8} {'no answ.':>8} {'busy':>7} {'refused':>8} "
               f"{'late ms':>8}", flush=True)
-        good = 0
-        for rate in rates:
+        for rate in map(int, given.rates.split(",")):
             measured = await load.run(mix.make, rate, seconds)
-            tell(measured, mix.name)
-            if measured.at(99) <= 10 and not measured.codes.get(0):
-                good = rate
+            tell(measured, "")
             if measured.at(99) > 1000:
                 break
             await asyncio.sleep(1)
-        if sustain and good:
-            tell(await load.run(mix.make, good, sustain), f"{mix.name}, sustained {sustain:.0f} s")
+        if given.beside and mix.name == "reports":
+            await measure_beside(load, mix.make, given.beside, seconds, given.sustain, folder, numbers,
+                                 addresses["operate"])
+            await overload(load, mix.make, given.overload, given.beside, seconds, addresses["operate"])
+
+
+def start(folder: Path) -> tuple["subprocess.Popen[bytes]", dict[str, str], float]:
+    """A node that serves, where its front ends listen, and the seconds until they do."""
+    began, path = time.perf_counter(), folder / "log"
+    with path.open("wb") as log:
+        server = subprocess.Popen([sys.executable, "-m", "pipelines.apps.cli", "serve", "--input", str(folder),
+                                   "--home", str(folder / "home")], stdout=log, stderr=log)
+    while True:
+        time.sleep(0.05)
+        if server.poll() is not None:
+            raise SystemExit(path.read_text())
+        lines = [yaml.safe_load(line) for line in path.read_text().splitlines() if line.endswith("}")]
+        if lines and "ready" in lines[-1].values():
+            return server, {line["front_end"]: line["address"] for line in lines if "front_end" in line}, \
+                time.perf_counter() - began
+
+
+async def first_answer(addresses: dict[str, str], numbers: U8) -> float:
+    """Seconds until a new session is answered."""
+    began, load = time.perf_counter(), Load()
+    await load.connect(int(addresses["gy"].rpartition(":")[2]))
+    one = Template(1, 1)
+    await load.run(lambda hop: (one.batch(hop + (1 << 39), numbers[:1], hop, hop), one.octets), 1, 1)
+    return time.perf_counter() - began
 
 
 def main(argv: list[str]) -> None:
@@ -244,39 +260,33 @@ def main(argv: list[str]) -> None:
     options.add_argument("--sessions", type=int, default=0)
     options.add_argument("--rates", default=",".join(map(str, RATES)))
     options.add_argument("--seconds", type=float, default=10.0)
-    options.add_argument("--sustain", type=float, default=0.0)
+    options.add_argument("--beside", type=int, default=0, help="requests/s beside a batch and so on")
+    options.add_argument("--sustain", type=float, default=0.0, help="seconds of those beside snapshots")
+    options.add_argument("--overload", type=int, default=200_000, help="requests/s that are more than can be answered")
     options.add_argument("--smoke", action="store_true")
     given = options.parse_args(argv)
     if given.smoke:
-        given.subscribers, given.rates, given.seconds = 2000, "500", 1.0
+        given.subscribers, given.rates, given.seconds, given.beside, given.overload = 2000, "500", 1.0, 500, 20_000
     with tempfile.TemporaryDirectory(prefix="tarifa-online-") as root:
         folder = Path(root)
         numbers = make_operator(folder, given.subscribers)
-        sessions = given.sessions or min(len(numbers), 200_000 if not given.smoke else 500)
+        sessions = given.sessions or min(len(numbers), 200_000)
         print(f"{given.subscribers:,} subscribers, load {os.getloadavg()[0]:.1f}; fdatasync of 64 KiB: "
               "{:.2f} ms, 99 % {:.2f} ms".format(*sync_latency(folder)), flush=True)
         in_process(folder, numbers, 1000 if not given.smoke else 20, 400 if not given.smoke else 20)
-        began = time.perf_counter()
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen([sys.executable, "-m", "pipelines.apps.cli", "serve", "--input", str(folder),
-                                       "--home", str(folder / "home")], stdout=log, stderr=log)
-        port = 0
-        while not port:
-            time.sleep(0.1)
-            if server.poll() is not None:
-                raise SystemExit((folder / "log").read_text())
-            for line in (folder / "log").read_text().splitlines():
-                if '"ready"' in line and line.endswith("}"):
-                    port = next(yaml.safe_load(each)["address"].rpartition(":")[2] for each in
-                                (folder / "log").read_text().splitlines() if '"gy"' in each)
-        print(f"served {time.perf_counter() - began:.1f} s after its start", flush=True)
+        server, addresses, took = start(folder)
+        print(f"served {took:.1f} s after its start", flush=True)
         try:
-            asyncio.run(over_loopback(int(port), numbers, sessions, tuple(map(int, given.rates.split(","))),
-                                      given.seconds, given.sustain))
+            asyncio.run(over_loopback(addresses, folder, numbers, sessions, given))
+            server.kill()  # as a power cut would: the next start reads a snapshot and the journal behind it
+            server.wait()
+            server, addresses, took = start(folder)
+            seconds = asyncio.run(first_answer(addresses, numbers))
+            print(f"killed, and started again: listens after {took:.1f} s, answers after {took + seconds:.1f} s")
         finally:
             server.send_signal(signal.SIGTERM)
-            server.wait(300)
-            print("".join((folder / "log").read_text().splitlines(True)[-3:]))
+            server.wait(600)
+        print("".join((folder / "log").read_text().splitlines(True)[-3:]))
 
 
 if __name__ == "__main__":

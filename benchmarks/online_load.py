@@ -13,6 +13,7 @@ CONNECTIONS = 4
 HOST, REALM, OCS = b"pgw-01.tarifa.example", b"tarifa.example", b"ocs.tarifa.example"
 NTP_S = 2_208_988_800  # from 1900 to 1970
 TICK_S = 0.001
+AT_ONCE = 1000  # requests at most in a batch: fewer than there are sessions
 
 
 def avp(code: int, payload: bytes | int, vendor: int = 0) -> bytes:
@@ -120,7 +121,7 @@ class Client(asyncio.Protocol):
 
 @dataclass
 class Measured:
-    """Of one stretch. Latencies in seconds; codes: how often each result code came."""
+    """Of one stretch. Latencies and when each request was due, in seconds; codes: how often each result code came."""
 
     rate: int
     seconds: float
@@ -128,6 +129,12 @@ class Measured:
     latency: "np.ndarray[tuple[int], np.dtype[np.float64]]"
     codes: dict[int, int]
     late_s: float
+    due: "np.ndarray[tuple[int], np.dtype[np.float64]]"
+
+    def stretches(self, seconds: float) -> list[float]:
+        """99 % of every so many seconds, ms."""
+        which = ((self.due - self.due.min()) // seconds).astype(int) if self.due.size else np.zeros(0, int)
+        return [float(np.percentile(self.latency[which == n], 99)) * 1000 for n in np.unique(which).tolist()]
 
     def at(self, percent: float) -> float:
         return float(np.percentile(self.latency, percent)) * 1000 if self.latency.size else float("nan")
@@ -160,7 +167,7 @@ class Load:
         began = time.perf_counter() + 0.01
         while sent < total:
             now = time.perf_counter()
-            due = min(int((now - began) * rate) + 1, total) if now >= began else 0
+            due = min(int((now - began) * rate) + 1, total, sent + AT_ONCE) if now >= began else 0
             if due > sent:
                 hop = np.arange(sent, due)
                 self._due[sent:due] = began + hop / rate
@@ -177,4 +184,4 @@ class Load:
         done = self._codes > 0
         codes, counts = np.unique(self._codes, return_counts=True)
         return Measured(rate, seconds, total, self._got[done] - self._due[done],
-                        dict(zip(codes.tolist(), counts.tolist(), strict=True)), late_s)
+                        dict(zip(codes.tolist(), counts.tolist(), strict=True)), late_s, self._due[done])

@@ -44,7 +44,7 @@ class Behind:
         self._writing: Future[Any] | None = None
         self._writer = ThreadPoolExecutor(1, "snapshot")
         self.last_commit_s, self.last_snapshot_s, self.last_fork_s = 0.0, 0.0, 0.0
-        self.commits, self.snapshots_failed = 0, 0
+        self.commits, self.snapshots, self.snapshots_failed = 0, 0, 0
 
     @property
     def rows(self) -> int:
@@ -161,6 +161,7 @@ class Behind:
                 return
         oldest = self._charging.publish_snapshot(position)
         self._call(lambda: self._charging.trim_journal(oldest))
+        self.snapshots += 1
         self.last_snapshot_s = time.perf_counter() - started
 
     def _ended_well(self, child: int) -> bool:

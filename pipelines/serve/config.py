@@ -62,9 +62,12 @@ class Operate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """serve.yaml. identity: who we are in Diameter. What has no section is not served. commit_s: seconds between
-    commits to the ledger. expect_sessions: open and remembered ones that room is made for at the start, a quarter of
-    the accounts unless given: making room for more later stops answers for a moment. nchf: see its front end."""
+    """serve.yaml. What has no section is not served.
+
+    identity: who we are in Diameter. nchf, sy: see their front ends. commit_s: seconds between commits to the ledger.
+    snapshot_rows: of the ledger between snapshots. expect_sessions: open and remembered ones that room is made for at
+    the start, a quarter of the accounts unless given: making room for more later stops answers for a moment.
+    """
 
     identity: Names
     gy: Gy | None = None
@@ -73,6 +76,7 @@ class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api: Api | None = None
     operate: Operate | None = None
     commit_s: float = 1.0
+    snapshot_rows: int = 5_000_000
     expect_sessions: int | None = None
 
 
@@ -92,6 +96,8 @@ def load_serve(operator: Path) -> Serve:
                 raise ReferenceDataError(f"{FILE}, {place}.{key}: {value!r}", "a name of letters, digits, - and dots")
     if not 0.05 <= serve.commit_s <= 3600:
         raise ReferenceDataError(f"{FILE}, commit_s: {serve.commit_s}", "0.05 to 3600 seconds")
+    if not 1000 <= serve.snapshot_rows <= 1 << 40:
+        raise ReferenceDataError(f"{FILE}, snapshot_rows: {serve.snapshot_rows}", "1000 or more rows of the ledger")
     if not 0 <= (serve.expect_sessions or 0) <= 1 << 28:
         raise ReferenceDataError(f"{FILE}, expect_sessions: {serve.expect_sessions}", f"0 to {1 << 28} sessions")
     if serve.sy is not None and serve.gy is None:

@@ -231,7 +231,8 @@ class OnlineNode:
                 "switch_ms": round(1000 * counters.switch_s, 3),
                 "tick_ms": round(1000 * counters.charging_s, 3), "durable_ms": round(1000 * counters.durable_s, 3),
                 "commit_s": round(behind.last_commit_s, 3), "snapshot_s": round(behind.last_snapshot_s, 3),
-                "snapshot_copy_s": round(behind.last_fork_s, 3), "snapshots_failed": behind.snapshots_failed}
+                "snapshot_copy_s": round(behind.last_fork_s, 3), "snapshots": behind.snapshots,
+                "snapshots_failed": behind.snapshots_failed}
 
     # life
 

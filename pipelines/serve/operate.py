@@ -23,7 +23,7 @@ from pipelines.serve.node import OnlineNode
 Counts = Callable[[], Mapping[str, int]]
 _COUNTED = {"requests": "requests of front ends, a tick of Diameter being one", "rows": "services of requests answered",
             "commands": "commands carried out, repeated or refused", "ticks": "groups of the journal made durable",
-            "slices": "slices of batches charged between ticks"}
+            "slices": "slices of batches charged between ticks", "snapshots": "snapshots of the book written"}
 _NOW = {"waiting": "rows and commands that no tick has taken yet", "open_sessions": "sessions that are open",
         "held_sessions": "services for which units are held", "position": "position of the journal",
         "uncommitted_rows": "rows of the ledger that wait for the next commit",

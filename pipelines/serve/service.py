@@ -150,7 +150,8 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
     """Serve until a signal comes or `stop` is set. Raises what made the node fail."""
     serve = load_serve(source.operator)
     began = time.perf_counter()
-    node = OnlineNode(source, home, pace=Pace(commit_s=serve.commit_s, stage_apart=True))
+    node = OnlineNode(source, home, pace=Pace(
+        commit_s=serve.commit_s, snapshot_rows=serve.snapshot_rows, stage_apart=True))
     stop = stop or asyncio.Event()
     running: list[FrontEnd] = []
     try:
@@ -158,7 +159,7 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
             open_sessions=node.book.online.open, position=node.position, reference=node.reference.content_hash[:12],
             tariffs=node.reference.tariffs.content_hash[:12])
         await asyncio.to_thread(compile_all)  # the first request is not to wait for kernels
-        _for_latency(node, serve)
+        for_latency(node, serve.expect_sessions)
         node.on_switch.append(lambda now: log("activated", reference=now.content_hash[:12],
                                               tariffs=now.tariffs.content_hash[:12], position=node.position))
         await node.start()
@@ -180,10 +181,10 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
             gc.unfreeze()  # else nobody takes apart at the end what libraries in C++ then count as leaked
 
 
-def _for_latency(node: OnlineNode, serve: Serve) -> None:
+def for_latency(node: OnlineNode, expect_sessions: int | None = None) -> None:
     """Nothing that grows is to stop the loop for it, nor wait for a thread longer than it must; and nobody goes through
     what is loaded once for all, or through what is still young all the time."""
-    node.book.expect(len(node.book) // 4 if serve.expect_sessions is None else serve.expect_sessions)
+    node.book.expect(len(node.book) // 4 if expect_sessions is None else expect_sessions)
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
