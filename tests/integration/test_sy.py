@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ def test_an_intermediate_request_that_is_refused_leaves_the_subscription_as_it_w
     desk.ask(limit("kept", 0, "calls"))
     wrong, = desk.ask(limit("kept", 1, "nothing"))
     assert code(wrong) == ("experimental", 5570)
-    assert desk.sy.watch.subscriptions["kept"].counters == ["calls"]
+    assert desk.sy.watch.subscriptions["kept"].counters == ("calls",)
     more, = desk.ask(limit("kept", 1))
     assert set(reports(more)) == {"calls", "volume"}
 
@@ -189,7 +190,7 @@ def test_what_was_not_delivered_is_told_later_and_who_forgot_is_not_told_again(
             future.set_result(2001 if said.session_id == "away" else 5002)
         desk.rest()
         assert set(desk.sy.watch.subscriptions) == {"away"}
-        desk.sy.watch.sweep()
+        desk.loop.call_soon(desk.sy.watch.sweep)
         desk.rest()
         assert len(desk.peers.sent) == 2
 
@@ -200,7 +201,7 @@ def test_while_a_notification_is_under_way_there_is_no_other(own: Site) -> None:
         spend(desk, "a", 2 * MIB)
         desk.rest()
         spend(desk, "b", 2 * MIB)
-        desk.sy.watch.sweep()
+        desk.loop.call_soon(desk.sy.watch.sweep)
         desk.rest()
         assert [reports(said) for said in desk.peers.sent] == [{"volume": "threshold-1"}]
         assert [reports(said) for said in desk.hear()] == [{"volume": "threshold-1"}]
@@ -230,7 +231,7 @@ def test_subscriptions_survive_a_restart_and_with_them_what_was_told(own: Site) 
     assert NUMBER.encode() not in log.read_bytes() and b"pcrf" not in log.read_bytes()
     with SyDesk(own) as desk:
         assert set(desk.sy.watch.subscriptions) == {"told", "other"}
-        desk.sy.watch.sweep()
+        desk.loop.call_soon(desk.sy.watch.sweep)
         assert desk.hear() == []
         spend(desk, "b", 2 * MIB)
         said, = desk.hear()
@@ -252,7 +253,7 @@ def test_a_closed_account_ends_its_sessions_and_a_changed_one_is_looked_at(own: 
         kinds = [each.value for each in said.avps if each.code == 2907]
         assert (said.session_id, kinds, [each.is_mandatory for each in said.avps if each.code == 2907]) == (
             "s;1", [2], [False])
-        desk.sy.watch.sweep()
+        desk.loop.call_soon(desk.sy.watch.sweep)
         assert desk.hear() == []
         ended, unknown = desk.ask(end("s;1"), end("s;1"))
         assert (code(ended), code(unknown)) == (("result", 2001), ("result", 5002))
@@ -297,5 +298,65 @@ def test_damaged_requests_never_raise_and_leave_what_is_there(desk: SyDesk) -> N
             messages, units = choose(parsed.messages, parsed.units, sound)
             given = desk.run(desk.handle(messages, units, buffer))  # type: ignore[arg-type]
             encode_answers(buffer, messages, units, given, identity_avps("h", "r"), 1)
-    assert desk.sy.watch.subscriptions["steady"].counters == ["volume"]
+    assert desk.sy.watch.subscriptions["steady"].counters == ("volume",)
     assert len(desk.sy.watch.subscriptions) < 100
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_lost_everybody_knows_in_the_end_how_things_stand(own: Site, monkeypatch: pytest.MonkeyPatch,
+                                                                      seed: int) -> None:
+    """Requests, usage, notifications that fail or are forgotten, restarts, by chance."""
+    monkeypatch.setattr(watch, "_AGAIN_S", 0.02)
+    draw, knows, overtaken = random.Random(seed), dict[str, dict[str, str]](), list[Any]()
+    numbers, sessions, spent = [NUMBER, "999708888888"], [f"p;{i}" for i in range(5)], 0
+
+    def heard(desk: SyDesk, codes: list[int]) -> None:
+        desk.rest()
+        sent, answers, desk.peers.sent, desk.peers.answers = desk.peers.sent, desk.peers.answers, [], []
+        for said, future in zip(sent, answers, strict=True):
+            result = draw.choice(codes)
+            if said.session_id not in knows:
+                result = 5002  # an answer to its end had been under way
+            elif any(said is each for each in overtaken):
+                result = 2001
+            elif result == 2001:
+                knows[said.session_id] |= reports(said)
+            elif result == 5002:
+                knows.pop(said.session_id, None)
+            if not future.done():
+                future.set_result(result)
+        desk.rest()
+
+    for _ in range(3):
+        with SyDesk(own) as desk:
+            assert set(desk.sy.watch.subscriptions) >= set(knows)
+            for _ in range(15):
+                session, what = draw.choice(sessions), draw.choice(["begin", "change", "end", "spend", "spend", "hear"])
+                if what == "spend":
+                    spent += 1
+                    spend(desk, f"{seed};{spent}", draw.choice([1, MIB, 2 * MIB]), draw.choice(numbers))
+                elif what == "hear":
+                    heard(desk, [2001, 2001, 3002, 5012, 5002])
+                elif what == "end":
+                    answer, = desk.ask(end(session))
+                    assert answer.result_code == (2001 if knows.pop(session, None) is not None else 5002)
+                else:
+                    counters = draw.choice([(), ("calls",), ("volume",), ("calls", "volume")])
+                    answer, = desk.ask(limit(session, int(what == "change"), *counters, who=draw.choice(numbers)))
+                    assert answer.result_code == (5002 if what == "change" and session not in knows else 2001)
+                    if answer.result_code == 2001:
+                        knows[session] = reports(answer)  # later than notifications that are under way
+                        overtaken += [said for said in desk.peers.sent if said.session_id == session]
+            if draw.random() < 0.5:  # else it stops with notifications that nobody has answered
+                heard(desk, [2001, 3002])
+    with SyDesk(own) as desk:
+        for _ in range(8):
+            desk.loop.call_soon(desk.sy.watch.sweep)
+            heard(desk, [2001])
+            desk.run(asyncio.sleep(0.03))
+        subscriptions = desk.sy.watch.subscriptions
+        assert set(subscriptions) == set(knows)
+        for session, told in knows.items():
+            one = subscriptions[session]
+            now = desk.sy.watch.policy().statuses(desk.node.book, one.account_id, list(told), time.time_ns() // 1000)
+            assert told == {name: status.name for name, status in now.items()}, session
