@@ -79,6 +79,7 @@ class Watch(Generic[S]):
         self._failed: dict[str, float] = {}  # not before
         self._due: dict[str, None] = {}
         self._working = False
+        self._failure: Exception | None = None
         self._turn: list[str] = []
         self._unsaved: dict[str, S] = {}
         self._writing = asyncio.Lock()
@@ -215,7 +216,13 @@ class Watch(Generic[S]):
 
     def _work(self) -> None:
         """A slice of those that are due; requests come between it and the next."""
-        some = list(islice(self._due, min(_SLICE, _MOST_OPEN - len(self._quiet))))
+        try:
+            self._work_off()
+        except Exception as error:  # in a callback of the loop: nobody else would hear of it
+            self._failure = error
+
+    def _work_off(self) -> None:
+        some = list(islice(self._due, max(0, min(_SLICE, _MOST_OPEN - len(self._quiet)))))
         for identifier in some:
             del self._due[identifier]
         self._look(some)
@@ -283,6 +290,8 @@ class Watch(Generic[S]):
 
     def check(self) -> None:
         """Raise what went wrong."""
+        if self._failure is not None:
+            raise self._failure
         if self._task is not None and self._task.done():
             self._task.result()
 

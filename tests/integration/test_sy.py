@@ -17,6 +17,7 @@ from pipelines.diameter.encode import encode_answers, identity_avps
 from pipelines.diameter.parse import parse
 from pipelines.diameter.ticks import choose
 from pipelines.spending import watch
+from schemas.errors import InvariantError
 from tests.diameter_messages import NUMBER, SLR, STR, Spec, end, limit
 from tests.gy_desk import IMS, asked, called, group, request, used
 from tests.integration.site import Site
@@ -128,7 +129,8 @@ def odd() -> dict[str, tuple[bytes, tuple[str, int], list[int]]]:
         "intermediate of nobody": (limit("x;1", 1), ("result", 5002), []),
         "end of nobody": (end("x;1"), ("result", 5002), []),
         "a session of 5,000 octets": (limit("x" * 5000), ("result", 5004), [263]),
-        "an empty session": (limit("", 1), ("result", 5002), []),
+        "a session without a name": (limit(""), ("result", 5004), [263]),
+        "a known session without a name": (limit("", 1), ("result", 5002), []),
     }
 
 
@@ -208,6 +210,23 @@ def test_while_a_notification_is_under_way_there_is_no_other(own: Site) -> None:
         assert [reports(said) for said in desk.hear()] == [{"volume": "threshold-2"}]
 
 
+def test_there_are_no_more_notifications_under_way_than_may_be(own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_MOST_OPEN", 3)
+    monkeypatch.setattr(watch, "_SLICE", 2)
+    monkeypatch.setattr(watch, "_SWEEP_S", 0.001)
+    with SyDesk(own) as desk:
+        desk.ask(*(limit(f"p;{i}", 0, "volume") for i in range(10)))
+        desk.rest()
+        spend(desk, "a", 2 * MIB)
+        told: list[str] = []
+        for _ in range(4):
+            desk.ask(*(limit(f"q;{i}", 0, "calls") for i in range(6)))  # more, whose answers are under way
+            desk.rest()
+            assert 1 <= len(desk.peers.sent) <= 3
+            told += [said.session_id for said in desk.hear()]
+        assert sorted(told) == [f"p;{i}" for i in range(10)]
+
+
 def test_usage_in_the_tick_of_the_subscription_is_told_behind_its_answer(own: Site) -> None:
     with SyDesk(own) as desk:
         desk.ask(request(1, 0, "a", group(10, asked())))
@@ -270,6 +289,21 @@ def test_a_subscriber_of_a_command_is_known_at_once(own: Site) -> None:
         assert (code(before), outcome.status) == (("result", 5030), "done"), outcome
         after, old = desk.ask(limit("new", who=number), limit("old"))
         assert (code(after), code(old)) == (("result", 2001), ("result", 5030))
+
+
+def test_what_goes_wrong_while_telling_is_found_by_whoever_looks_after_it(own: Site) -> None:
+    def wrong(*_: object) -> Any:
+        raise InvariantError("our mistake")
+
+    with SyDesk(own) as desk:
+        desk.ask(limit("s;1"))
+        desk.rest()
+        desk.sy.watch.check()
+        desk.peers.send = wrong  # type: ignore[method-assign]
+        spend(desk, "a", 2 * MIB)
+        desk.rest()
+        with pytest.raises(InvariantError, match="our mistake"):
+            desk.sy.watch.check()
 
 
 def test_without_counters_there_is_nothing_to_watch(day: Path, tmp_path: Path, keys: Path) -> None:
