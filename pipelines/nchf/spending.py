@@ -80,7 +80,7 @@ class _Termination(Struct, omit_defaults=True):
 _decode = msgspec.json.Decoder(SpendingLimitContext).decode
 
 
-class NchfSubscription(Subscription, omit_defaults=True, kw_only=True):
+class NchfSubscription(Subscription, omit_defaults=True, kw_only=True, gc=False):
     """Of a consumer that is called back at notify_uri. Lines of earlier releases are read by these names."""
 
     notify_uri: str
@@ -116,7 +116,7 @@ class SpendingLimits:
         if context.notifUri is None:
             raise ProblemError(400, MANDATORY_IE_MISSING, "where to notify", "notifUri")
         account = self._account(context)
-        one = NchfSubscription(secrets.token_urlsafe(18), consumer, account, [], False, notify_uri=context.notifUri,
+        one = NchfSubscription(secrets.token_urlsafe(18), consumer, account, (), False, notify_uri=context.notifUri,
                                supi=context.supi, gpsi=context.gpsi, notify_id=context.notifId)
         return one.id, await self._apply(one, context)
 

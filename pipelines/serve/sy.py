@@ -43,7 +43,7 @@ _COUNTER = named("Policy-Counter-Identifier").code
 _Reports = list[tuple[int, str, Status]]
 
 
-class SySubscription(Subscription, omit_defaults=True, kw_only=True):
+class SySubscription(Subscription, omit_defaults=True, kw_only=True, gc=False):
     """id: Session-Id; consumer: Origin-Host as it came; texts octet by octet."""
 
     realm: str
@@ -99,7 +99,7 @@ class SyFrontEnd:
                 continue
             else:
                 account = known.account_id
-            one = SySubscription(session, _text(buffer, int(messages["origin_host_text"][row])), account, [], False,
+            one = SySubscription(session, _text(buffer, int(messages["origin_host_text"][row])), account, (), False,
                                  realm=_text(buffer, int(messages["origin_realm_text"][row])))
             if known is not None and account == known.account_id:
                 one.expires_us = known.expires_us  # of one that we ended, and nobody's otherwise
@@ -109,7 +109,7 @@ class SyFrontEnd:
     def _may_begin(self, given: Cells, row: int, messages: Cells, session: str, accounts: list[int],
                    known: SySubscription | None) -> Result | None:
         """Why a session cannot begin."""
-        if len(session) > MOST_SESSION_OCTETS:
+        if not 0 < len(session) <= MOST_SESSION_OCTETS:
             reference = int(messages["session_text"][row])
             _failed(given, row, _SESSION, 0, ((reference >> 16) - 8) << 16 | (reference & 0xFFFF) + 8)
             return Result.INVALID_AVP_VALUE
@@ -171,7 +171,7 @@ class SyFrontEnd:
     def closed(self, one: SySubscription) -> SySubscription:
         """The account is closed: its policy function is asked to end the session, and may still do so for an hour."""
         self._send([one], [], _ABORT)
-        return msgspec.structs.replace(one, counters=[], all_counters=False,
+        return msgspec.structs.replace(one, counters=(), all_counters=False,
                                        expires_us=time.time_ns() // 1000 + _ENDED_US)
 
     def _send(self, some: Sequence[SySubscription], told: _Reports, kind: int = ABSENT

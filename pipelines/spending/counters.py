@@ -1,6 +1,7 @@
 """Policy counters: the counters of the tariff, each with a status by the thresholds that its value has reached."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ class PolicyCounters:
                             for name, counter in version.counters.items()}
         self.names = tuple(sorted(name for name in self._kinds if self._thresholds.get(name)))
 
-    def statuses(self, book: BalanceBook, account_id: int, names: list[str], now_us: int) -> dict[str, Status]:
+    def statuses(self, book: BalanceBook, account_id: int, names: Sequence[str], now_us: int) -> dict[str, Status]:
         """Of those counters that there are; none for an account that there is not."""
         row = int(book.rows_of(np.array([account_id], np.int64))[0]) if len(book) else -1
         if row < 0:

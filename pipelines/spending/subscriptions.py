@@ -22,13 +22,16 @@ from schemas.errors import LedgerError
 _FEW = 1000  # lines for which nobody writes a log anew
 
 
-class Subscription(msgspec.Struct, omit_defaults=True):
-    """One consumer's interest in an account's counters. told: status of each counter that it was told last."""
+class Subscription(msgspec.Struct, omit_defaults=True, gc=False):
+    """One consumer's interest in an account's counters. told: status of each counter that it was told last.
+
+    There may be millions: nothing of them is to be walked by Python's collector.
+    """
 
     id: str
     consumer: str
     account_id: int
-    counters: list[str]
+    counters: tuple[str, ...]
     all_counters: bool
     expires_us: int | None = None
     told: dict[str, str] = {}

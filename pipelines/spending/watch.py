@@ -72,13 +72,14 @@ class Watch(Generic[S]):
         self._node, self._log, self._teller = node, log, teller
         self._policy = PolicyCounters(node.reference.tariffs)
         self.subscriptions: dict[str, S] = log.read()
-        self._of: dict[int, set[str]] = {}
+        self._of: dict[int, tuple[str, ...]] = {}  # few each: tuples, which the collector passes over
         for one in self.subscriptions.values():
-            self._of.setdefault(one.account_id, set()).add(one.id)
+            self._of[one.account_id] = (*self._of.get(one.account_id, ()), one.id)
         self._quiet: dict[str, S] = {}       # those that must not be told now: an answer or a notification is under way
         self._failed: dict[str, float] = {}  # not before
         self._due: dict[str, None] = {}
         self._working = False
+        self._failure: Exception | None = None
         self._turn: list[str] = []
         self._unsaved: dict[str, S] = {}
         self._writing = asyncio.Lock()
@@ -100,7 +101,7 @@ class Watch(Generic[S]):
         if not known:
             raise RefusedError(Refusal.NO_COUNTERS)
         one.all_counters = wanted is None
-        one.counters = sorted(set(wanted)) if wanted is not None else []
+        one.counters = tuple(sorted(set(wanted))) if wanted is not None else ()
         statuses = self._statuses(one, time.time_ns() // 1000)
         if not statuses:
             raise RefusedError(Refusal.USER_UNKNOWN)
@@ -115,7 +116,9 @@ class Watch(Generic[S]):
             self._forget(before)
         self.subscriptions[one.id] = self._quiet[one.id] = self._unsaved[one.id] = one
         self._failed.pop(one.id, None)
-        self._of.setdefault(one.account_id, set()).add(one.id)
+        same = self._of.get(one.account_id, ())
+        if one.id not in same:
+            self._of[one.account_id] = (*same, one.id)
 
     def drop(self, one: S) -> None:
         """A subscription that is over."""
@@ -180,7 +183,7 @@ class Watch(Generic[S]):
         if outcome.status != "done" or not isinstance(account, int) or account not in self._of:
             return
         if command.get("kind") == "state" and command.get("state") == "terminated":
-            for identifier in tuple(self._of[account]):
+            for identifier in self._of[account]:
                 one = self.subscriptions[identifier]
                 left = self._teller.closed(one)
                 if left is None:
@@ -202,8 +205,8 @@ class Watch(Generic[S]):
 
     def _statuses(self, one: S, now_us: int) -> dict[str, Status]:
         policy = self.policy()
-        return policy.statuses(self._node.book, one.account_id, list(policy.names) if one.all_counters
-                               else one.counters, now_us)
+        return policy.statuses(self._node.book, one.account_id, policy.names if one.all_counters else one.counters,
+                               now_us)
 
     def _look_soon(self, identifiers: Iterable[str]) -> None:
         self._due.update(dict.fromkeys(identifiers))
@@ -213,7 +216,13 @@ class Watch(Generic[S]):
 
     def _work(self) -> None:
         """A slice of those that are due; requests come between it and the next."""
-        some = list(islice(self._due, min(_SLICE, _MOST_OPEN - len(self._quiet))))
+        try:
+            self._work_off()
+        except Exception as error:  # in a callback of the loop: nobody else would hear of it
+            self._failure = error
+
+    def _work_off(self) -> None:
+        some = list(islice(self._due, max(0, min(_SLICE, _MOST_OPEN - len(self._quiet)))))
         for identifier in some:
             del self._due[identifier]
         self._look(some)
@@ -254,9 +263,10 @@ class Watch(Generic[S]):
         self.subscriptions.pop(one.id)
         self._quiet.pop(one.id, None)
         self._failed.pop(one.id, None)
-        same = self._of[one.account_id]
-        same.discard(one.id)
-        if not same:
+        same = tuple(each for each in self._of[one.account_id] if each != one.id)
+        if same:
+            self._of[one.account_id] = same
+        else:
             del self._of[one.account_id]
 
     # life
@@ -280,6 +290,8 @@ class Watch(Generic[S]):
 
     def check(self) -> None:
         """Raise what went wrong."""
+        if self._failure is not None:
+            raise self._failure
         if self._task is not None and self._task.done():
             self._task.result()
 

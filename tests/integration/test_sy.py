@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pipelines.diameter.encode import encode_answers, identity_avps
 from pipelines.diameter.parse import parse
 from pipelines.diameter.ticks import choose
 from pipelines.spending import watch
+from schemas.errors import InvariantError
 from tests.diameter_messages import NUMBER, SLR, STR, Spec, end, limit
 from tests.gy_desk import IMS, asked, called, group, request, used
 from tests.integration.site import Site
@@ -127,7 +129,8 @@ def odd() -> dict[str, tuple[bytes, tuple[str, int], list[int]]]:
         "intermediate of nobody": (limit("x;1", 1), ("result", 5002), []),
         "end of nobody": (end("x;1"), ("result", 5002), []),
         "a session of 5,000 octets": (limit("x" * 5000), ("result", 5004), [263]),
-        "an empty session": (limit("", 1), ("result", 5002), []),
+        "a session without a name": (limit(""), ("result", 5004), [263]),
+        "a known session without a name": (limit("", 1), ("result", 5002), []),
     }
 
 
@@ -151,7 +154,7 @@ def test_an_intermediate_request_that_is_refused_leaves_the_subscription_as_it_w
     desk.ask(limit("kept", 0, "calls"))
     wrong, = desk.ask(limit("kept", 1, "nothing"))
     assert code(wrong) == ("experimental", 5570)
-    assert desk.sy.watch.subscriptions["kept"].counters == ["calls"]
+    assert desk.sy.watch.subscriptions["kept"].counters == ("calls",)
     more, = desk.ask(limit("kept", 1))
     assert set(reports(more)) == {"calls", "volume"}
 
@@ -189,7 +192,7 @@ def test_what_was_not_delivered_is_told_later_and_who_forgot_is_not_told_again(
             future.set_result(2001 if said.session_id == "away" else 5002)
         desk.rest()
         assert set(desk.sy.watch.subscriptions) == {"away"}
-        desk.sy.watch.sweep()
+        desk.loop.call_soon(desk.sy.watch.sweep)
         desk.rest()
         assert len(desk.peers.sent) == 2
 
@@ -200,11 +203,28 @@ def test_while_a_notification_is_under_way_there_is_no_other(own: Site) -> None:
         spend(desk, "a", 2 * MIB)
         desk.rest()
         spend(desk, "b", 2 * MIB)
-        desk.sy.watch.sweep()
+        desk.loop.call_soon(desk.sy.watch.sweep)
         desk.rest()
         assert [reports(said) for said in desk.peers.sent] == [{"volume": "threshold-1"}]
         assert [reports(said) for said in desk.hear()] == [{"volume": "threshold-1"}]
         assert [reports(said) for said in desk.hear()] == [{"volume": "threshold-2"}]
+
+
+def test_there_are_no_more_notifications_under_way_than_may_be(own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_MOST_OPEN", 3)
+    monkeypatch.setattr(watch, "_SLICE", 2)
+    monkeypatch.setattr(watch, "_SWEEP_S", 0.001)
+    with SyDesk(own) as desk:
+        desk.ask(*(limit(f"p;{i}", 0, "volume") for i in range(10)))
+        desk.rest()
+        spend(desk, "a", 2 * MIB)
+        told: list[str] = []
+        for _ in range(4):
+            desk.ask(*(limit(f"q;{i}", 0, "calls") for i in range(6)))  # more, whose answers are under way
+            desk.rest()
+            assert 1 <= len(desk.peers.sent) <= 3
+            told += [said.session_id for said in desk.hear()]
+        assert sorted(told) == [f"p;{i}" for i in range(10)]
 
 
 def test_usage_in_the_tick_of_the_subscription_is_told_behind_its_answer(own: Site) -> None:
@@ -230,7 +250,7 @@ def test_subscriptions_survive_a_restart_and_with_them_what_was_told(own: Site) 
     assert NUMBER.encode() not in log.read_bytes() and b"pcrf" not in log.read_bytes()
     with SyDesk(own) as desk:
         assert set(desk.sy.watch.subscriptions) == {"told", "other"}
-        desk.sy.watch.sweep()
+        desk.loop.call_soon(desk.sy.watch.sweep)
         assert desk.hear() == []
         spend(desk, "b", 2 * MIB)
         said, = desk.hear()
@@ -252,7 +272,7 @@ def test_a_closed_account_ends_its_sessions_and_a_changed_one_is_looked_at(own: 
         kinds = [each.value for each in said.avps if each.code == 2907]
         assert (said.session_id, kinds, [each.is_mandatory for each in said.avps if each.code == 2907]) == (
             "s;1", [2], [False])
-        desk.sy.watch.sweep()
+        desk.loop.call_soon(desk.sy.watch.sweep)
         assert desk.hear() == []
         ended, unknown = desk.ask(end("s;1"), end("s;1"))
         assert (code(ended), code(unknown)) == (("result", 2001), ("result", 5002))
@@ -269,6 +289,21 @@ def test_a_subscriber_of_a_command_is_known_at_once(own: Site) -> None:
         assert (code(before), outcome.status) == (("result", 5030), "done"), outcome
         after, old = desk.ask(limit("new", who=number), limit("old"))
         assert (code(after), code(old)) == (("result", 2001), ("result", 5030))
+
+
+def test_what_goes_wrong_while_telling_is_found_by_whoever_looks_after_it(own: Site) -> None:
+    def wrong(*_: object) -> Any:
+        raise InvariantError("our mistake")
+
+    with SyDesk(own) as desk:
+        desk.ask(limit("s;1"))
+        desk.rest()
+        desk.sy.watch.check()
+        desk.peers.send = wrong  # type: ignore[method-assign]
+        spend(desk, "a", 2 * MIB)
+        desk.rest()
+        with pytest.raises(InvariantError, match="our mistake"):
+            desk.sy.watch.check()
 
 
 def test_without_counters_there_is_nothing_to_watch(day: Path, tmp_path: Path, keys: Path) -> None:
@@ -297,5 +332,65 @@ def test_damaged_requests_never_raise_and_leave_what_is_there(desk: SyDesk) -> N
             messages, units = choose(parsed.messages, parsed.units, sound)
             given = desk.run(desk.handle(messages, units, buffer))  # type: ignore[arg-type]
             encode_answers(buffer, messages, units, given, identity_avps("h", "r"), 1)
-    assert desk.sy.watch.subscriptions["steady"].counters == ["volume"]
+    assert desk.sy.watch.subscriptions["steady"].counters == ("volume",)
     assert len(desk.sy.watch.subscriptions) < 100
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_lost_everybody_knows_in_the_end_how_things_stand(own: Site, monkeypatch: pytest.MonkeyPatch,
+                                                                      seed: int) -> None:
+    """Requests, usage, notifications that fail or are forgotten, restarts, by chance."""
+    monkeypatch.setattr(watch, "_AGAIN_S", 0.02)
+    draw, knows, overtaken = random.Random(seed), dict[str, dict[str, str]](), list[Any]()
+    numbers, sessions, spent = [NUMBER, "999708888888"], [f"p;{i}" for i in range(5)], 0
+
+    def heard(desk: SyDesk, codes: list[int]) -> None:
+        desk.rest()
+        sent, answers, desk.peers.sent, desk.peers.answers = desk.peers.sent, desk.peers.answers, [], []
+        for said, future in zip(sent, answers, strict=True):
+            result = draw.choice(codes)
+            if said.session_id not in knows:
+                result = 5002  # an answer to its end had been under way
+            elif any(said is each for each in overtaken):
+                result = 2001
+            elif result == 2001:
+                knows[said.session_id] |= reports(said)
+            elif result == 5002:
+                knows.pop(said.session_id, None)
+            if not future.done():
+                future.set_result(result)
+        desk.rest()
+
+    for _ in range(3):
+        with SyDesk(own) as desk:
+            assert set(desk.sy.watch.subscriptions) >= set(knows)
+            for _ in range(15):
+                session, what = draw.choice(sessions), draw.choice(["begin", "change", "end", "spend", "spend", "hear"])
+                if what == "spend":
+                    spent += 1
+                    spend(desk, f"{seed};{spent}", draw.choice([1, MIB, 2 * MIB]), draw.choice(numbers))
+                elif what == "hear":
+                    heard(desk, [2001, 2001, 3002, 5012, 5002])
+                elif what == "end":
+                    answer, = desk.ask(end(session))
+                    assert answer.result_code == (2001 if knows.pop(session, None) is not None else 5002)
+                else:
+                    counters = draw.choice([(), ("calls",), ("volume",), ("calls", "volume")])
+                    answer, = desk.ask(limit(session, int(what == "change"), *counters, who=draw.choice(numbers)))
+                    assert answer.result_code == (5002 if what == "change" and session not in knows else 2001)
+                    if answer.result_code == 2001:
+                        knows[session] = reports(answer)  # later than notifications that are under way
+                        overtaken += [said for said in desk.peers.sent if said.session_id == session]
+            if draw.random() < 0.5:  # else it stops with notifications that nobody has answered
+                heard(desk, [2001, 3002])
+    with SyDesk(own) as desk:
+        for _ in range(8):
+            desk.loop.call_soon(desk.sy.watch.sweep)
+            heard(desk, [2001])
+            desk.run(asyncio.sleep(0.03))
+        subscriptions = desk.sy.watch.subscriptions
+        assert set(subscriptions) == set(knows)
+        for session, told in knows.items():
+            one = subscriptions[session]
+            now = desk.sy.watch.policy().statuses(desk.node.book, one.account_id, list(told), time.time_ns() // 1000)
+            assert told == {name: status.name for name, status in now.items()}, session

@@ -6,13 +6,12 @@ from typing import Any
 
 import jsonschema
 import pytest
-from pipelines.nchf.subscriptions import Subscription
 
 from pipelines.nchf.charging import Charging
 from pipelines.nchf.messages import ChargingNotifyRequest, ReauthorizationDetails, encode
 from pipelines.nchf.problems import ProblemError
 from pipelines.nchf.requests import Api
-from pipelines.nchf.spending import _said, _Termination
+from pipelines.nchf.spending import NchfSubscription, _said, _Termination
 from pipelines.spending.counters import Status
 from reference_data.online import OnlineRules, ServiceRules
 from tests.nchf_openapi import bundle
@@ -82,8 +81,8 @@ def test_notifications(release: int) -> None:
     for said in (ChargingNotifyRequest("ABORT_CHARGING"),
                  ChargingNotifyRequest("REAUTHORIZATION", [ReauthorizationDetails(10), ReauthorizationDetails(0)])):
         check(encode(said), "converged", release, "ChargingNotifyRequest")
-    one = Subscription("s", "pcf", 1, "http://127.0.0.1/", ["volume"], False, "imsi-001010000000001",
-                       expires_us=1_800_000_000_000_000)
+    one = NchfSubscription("s", "pcf", 1, ("volume",), False, notify_uri="http://127.0.0.1/",
+                           supi="imsi-001010000000001", expires_us=1_800_000_000_000_000)
     check(encode(_said(one, {"volume": Status("threshold-1", 1_800_000_000_000_000), "calls": Status("below", None)})),
           "spending", release, "SpendingLimitStatus")
     check(encode(_Termination("imsi-001010000000001", "REMOVED_SUBSCRIBER")), "spending", release,

@@ -11,7 +11,7 @@ SECRET = b"s" * 32
 
 
 def one(name: str, **more: object) -> NchfSubscription:
-    return NchfSubscription(name, "pcf", 7, ["volume"], False, notify_uri="http://127.0.0.1/x",
+    return NchfSubscription(name, "pcf", 7, ("volume",), False, notify_uri="http://127.0.0.1/x",
                             supi="imsi-001010000000001", told={"volume": "below"}, **more)  # type: ignore[arg-type]
 
 
