@@ -17,6 +17,7 @@ from pipelines.nchf.requests import OFFLINE, RATS, REASONS, TARIFF_CHANGE
 from schemas.columns import ABSENT, I64, U8
 
 _LONGEST = 0xFFFF
+_HEXADECIMAL = "^[0-9A-Fa-f]*$"
 _SESSION = "pDUSessionChargingInformation"
 _ABOUT = f"{_SESSION}.pduSessionInformation"
 _PLACE = f"{_SESSION}.userLocationinfo"
@@ -97,8 +98,9 @@ class _Maker:
             return self.kind(some[0], path, name) if len(some) == 1 else (p.OTHER, ABSENT, 0, 0)
         if name in _ELSEWHERE:
             return p.OTHER, ABSENT, 0, 0
-        if isinstance(kind, inspect.StrType) and kind.pattern is None:
-            return p.STRING, ABSENT, kind.min_length or 0, kind.max_length or _LONGEST
+        if isinstance(kind, inspect.StrType) and kind.pattern in (None, _HEXADECIMAL):
+            return (p.STRING if kind.pattern is None else p.HEXADECIMAL, ABSENT, kind.min_length or 0,
+                    kind.max_length or _LONGEST)
         if isinstance(kind, inspect.IntType) and (kind.gt, kind.lt, kind.multiple_of) == (None, None, None):
             return (p.INTEGER, ABSENT, 0 if kind.ge is None else max(int(kind.ge), 0),
                     (1 << 63) - 1 if kind.le is None else int(kind.le))

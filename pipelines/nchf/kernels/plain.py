@@ -20,6 +20,7 @@ from pipelines.nchf.kernels.places import (
     F_NODE,
     F_PLACE,
     F_SIZE,
+    HEXADECIMAL,
     INTEGER,
     MESSAGE_PLACES,
     N_EVENT,
@@ -319,10 +320,15 @@ def plain_nb(text, begin, end, unit, fields, slots, nodes, pool, words, codes, l
             stop = string_nb(text, i + 1)
             if stop < 0:
                 return OTHERWISE
-            if kind == STRING:
+            if kind == STRING or kind == HEXADECIMAL:
                 size = stop - i - 1
                 if size < least or size > most:
                     return OTHERWISE
+                if kind == HEXADECIMAL:
+                    for at in range(i + 1, stop):
+                        small = text[at] | 32
+                        if not (text[at] >= 48 and text[at] <= 57) and not (small >= 97 and small <= 102):
+                            return OTHERWISE
                 if place != ABSENT:
                     now[place] = (i + 1) << 16 | size
             elif kind == TIME:
