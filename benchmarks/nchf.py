@@ -186,7 +186,8 @@ class Run:
 
     def line(self) -> str:
         count, result = len(self.result.latencies), self.result
-        return (f"{self.rate:>8,.0f} requests/s, p50 {result.percentile(0.5):.2f} ms, p99 {result.percentile(0.99):.2f} ms; "
+        return (f"{self.rate:>8,.0f} requests/s, p50 {result.percentile(0.5):.2f} ms, "
+                f"p99 {result.percentile(0.99):.2f} ms; "
                 f"CPU of a request: server {self.cpu_us:.1f} us, load {self.load_s / count * 1e6:.1f} us")
 
 

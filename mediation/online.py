@@ -26,12 +26,11 @@ def identify(requests: Cells, parties: I64, buffer: U8, snapshot: Snapshot, toke
     plan, decks, ported = snapshot.number_plan, snapshot.deck_prefixes, snapshot.inventory.ported
     room, collides = np.empty((live_parties.ROOM, rows), np.int64), np.zeros(rows, np.uint8)
     sighted = np.empty((live_parties.SIGHTED, live_parties.COLUMNS * rows), np.int64)
-    parties = np.ascontiguousarray(parties)
     seen = lexicon.tokens.table(live_parties.COLUMNS * rows)
-    count = live_parties.identify_nb(buffer, parties, np.uint64(token_key[0]), np.uint64(token_key[1]), plan.rules, plan.emergency,
-                                     plan.classes.slots, plan.classes.leaves, decks.slots, decks.leaves,
-                                     plan.network_prefixes.slots, plan.network_prefixes.leaves,
-                                     lexicon.numbered("other_network", plan.networks), ported.directory, ported.shift, ported.rows,
-                                     lexicon.numbered("other_network", snapshot.inventory.networks), NOW, seen, room, collides,
-                                     requests.matrix, sighted)
+    count = live_parties.identify_nb(
+        buffer, np.ascontiguousarray(parties), np.uint64(token_key[0]), np.uint64(token_key[1]), plan.rules,
+        plan.emergency, plan.classes.slots, plan.classes.leaves, decks.slots, decks.leaves,
+        plan.network_prefixes.slots, plan.network_prefixes.leaves, lexicon.numbered("other_network", plan.networks),
+        ported.directory, ported.shift, ported.rows, lexicon.numbered("other_network", snapshot.inventory.networks),
+        NOW, seen, room, collides, requests.matrix, sighted)
     return lexicon.tokens.sighted(buffer, *sighted[:, :count]) if count else _NONE

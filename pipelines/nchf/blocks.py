@@ -90,9 +90,10 @@ class Writer:
 
     def __init__(self, speaker: Speaker) -> None:
         pieces = [b'{"invocationTimeStamp":"2026-01-01T00:00:00.000Z","invocationSequenceNumber":',
-                  _within(encode(speaker.common(int(Service.DATA)))), b',"multipleUnitInformation":[', b'{"ratingGroup":',
-                  b',"resultCode":"', b',"grantedUnit":{', b'"tariffTimeChange":"', b'",', b'"totalVolume":', b'"time":',
-                  b'"serviceSpecificUnits":', b"}", b',"validityTime":', b',"quotaHoldingTime":',
+                  _within(encode(speaker.common(int(Service.DATA)))), b',"multipleUnitInformation":[',
+                  b'{"ratingGroup":', b',"resultCode":"', b',"grantedUnit":{', b'"tariffTimeChange":"', b'",',
+                  b'"totalVolume":', b'"time":', b'"serviceSpecificUnits":', b"}", b',"validityTime":',
+                  b',"quotaHoldingTime":',
                   b',"finalUnitIndication":', b',"timeQuotaThreshold":', b',"volumeQuotaThreshold":',
                   b',"unitQuotaThreshold":', b',"uPFID":"', b'"', b"]", b","]
         assert len(pieces) == say.PIECES

@@ -128,15 +128,16 @@ def tables() -> Tables:
         raise msgspec.ValidationError(f"no such fields: {sorted(_KEPT.keys() - maker.kept)}")
     fields = np.array(maker.fields, np.int64)
     slots = np.full(1 << (4 * len(fields)).bit_length(), ABSENT, np.int64)
-    ranges, codes = np.zeros((len(_WORDS), 2), np.int64), []
+    ranges = np.zeros((len(_WORDS), 2), np.int64)
+    codes: list[list[int]] = []
     for table, words in _WORDS.items():
         ranges[table] = len(codes), len(codes) + len(words)
         codes += [[maker.text(word.encode()), len(word), code] for word, code in words.items()]
     pool = np.frombuffer(bytes(maker.pool), np.uint8)
     for row, field in enumerate(maker.fields):
         at, size = field[p.F_NAME], field[p.F_SIZE]
-        slot = mark_nb.py_func(field[p.F_NODE], size, int(pool[at]), int(pool[at + size // 2]), int(pool[at + size - 1]),
-                               slots.size - 1)
+        first, middle, last = (int(pool[at + place]) for place in (0, size // 2, size - 1))
+        slot = mark_nb.py_func(field[p.F_NODE], size, first, middle, last, slots.size - 1)
         while slots[slot] != ABSENT:
             slot = slot + 1 & slots.size - 1
         slots[slot] = row

@@ -98,7 +98,8 @@ def maybe(chance: random.Random, **fields: Any) -> dict[str, Any]:
 def invented(chance: random.Random) -> bytes:
     """A request as networks send them, and as they might."""
     def units() -> dict[str, Any]:
-        return maybe(chance, time=chance.randrange(1 << 32), totalVolume=mostly(chance, chance.choice((0, 5, 1 << 40)), 1 << 55),
+        return maybe(chance, time=chance.randrange(1 << 32),
+                     totalVolume=mostly(chance, chance.choice((0, 5, 1 << 40)), 1 << 55),
                      uplinkVolume=chance.randrange(1 << 30), downlinkVolume=chance.randrange(1 << 30),
                      serviceSpecificUnits=chance.randrange(1 << 20))
 
@@ -125,9 +126,11 @@ def invented(chance: random.Random) -> bytes:
         pduAddress={"pduIPv4Address": "10.0.0.1", "more": [1, -2.5, True, {"a": "b"}]},
         networkSlicingInfo={"sNSSAI": {"sst": 1} | maybe(chance, sd=mostly(chance, "00abCD", "ffffff", "00000g"))})
     session = maybe(chance, chargingId=chance.randrange(1 << 32), sMFchargingId="x", pduSessionInformation=about,
-                    userInformation=maybe(chance, servedGPSI=mostly(chance, "msisdn-999700000001", "extid-a@b", "msisdn-1"),
+                    userInformation=maybe(chance, servedGPSI=mostly(chance, "msisdn-999700000001", "extid-a@b",
+                                                                           "msisdn-1"),
                                           servedPEI=chance.choice(("imei-123456789012345", "mac-1"))),
-                    userLocationinfo={chance.choice(("nrLocation", "eutraLocation")): {"tai": {"plmnId": plmn, "tac": "1"}}})
+                    userLocationinfo={chance.choice(("nrLocation", "eutraLocation")): {
+                        "tai": {"plmnId": plmn, "tac": "1"}}})
     changes = maybe(chance, chargingId=3, oneTimeEvent=mostly(chance, False, True), notifyUri="http://127.0.0.1:1/x",
                     retransmissionIndicator=True, triggers=triggers(), supportedFeatures=mostly(chance, "1F", "", "0g"),
                     invocationTimeStamp=mostly(chance, chance.choice((NOW, "2026-10-21T12:00:00Z",
@@ -238,4 +241,4 @@ def test_answers_are_the_same_octets_both_ways(site: Site, rules: OnlineRules) -
             else:
                 assert begin == end
             begin = end
-        assert Service.DATA == asked.service
+        assert asked.service == Service.DATA

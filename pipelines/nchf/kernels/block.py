@@ -254,8 +254,8 @@ def read_nb(text, sizes, letters, fields, slots, nodes, pool, words, codes, limi
     """Read a block of bodies, each of which ends with an octet 0 and has its reference in `letters`.
 
     sizes: of the bodies. messages: a row each, M_UNITS OTHERWISE where the slower reader is to see to it; taken: places
-    of the others, and behind the last how many rows of requests those have. Returns how many there are. stack, keys, now:
-    room to work in.
+    of the others, and behind all of them how many rows of requests those have. Returns how many are taken.
+    stack, keys, now: room to work in.
     """
     rows, unit_row, count_taken, end = 0, 0, 0, -1
     for each in range(sizes.size):

@@ -1,4 +1,4 @@
-"""Where the reader of plain bodies puts what it has read, and how its tables are laid out; see `pipelines.nchf.fields`."""
+"""Where the reader of plain bodies puts what it has read, and how its tables are laid out: `pipelines.nchf.fields`."""
 
 # Columns of a field: the object it is of, its name, what it is, the object it leads to, bounds, and where it goes.
 F_NODE, F_NAME, F_SIZE, F_KIND, F_CHILD, F_LEAST, F_MOST, F_BIT, F_PLACE = range(9)

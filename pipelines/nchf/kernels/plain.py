@@ -139,7 +139,8 @@ def time_nb(text, start, stop):
             or text[start + 13] != 58 or text[start + 16] != 58:
         return OTHERWISE
     year, month, day = digits_nb(text, start, 4), digits_nb(text, start + 5, 2), digits_nb(text, start + 8, 2)
-    hour, minute, second = digits_nb(text, start + 11, 2), digits_nb(text, start + 14, 2), digits_nb(text, start + 17, 2)
+    hour, minute = digits_nb(text, start + 11, 2), digits_nb(text, start + 14, 2)
+    second = digits_nb(text, start + 17, 2)
     if year < 1971 or year > 2098 or month < 1 or month > 12 or day < 1 or hour < 0 or hour > 23 or minute < 0 \
             or minute > 59 or second < 0 or second > 59:
         return OTHERWISE
