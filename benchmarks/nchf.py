@@ -89,11 +89,14 @@ class AtOnce:
 
 
 def granted(asked: Cells) -> Cells:
-    answers = Cells.empty(ANSWER, len(asked), fill=ABSENT)
-    answers["message"], answers["message_code"], answers["result_code"] = asked["message"], 2001, 2001
-    answers["repeated"] = answers["final_action"] = 0
-    answers["granted"], answers["validity_s"], answers["threshold"] = asked["requested"], 3600, 2 << 20
+    answers = Cells(ANSWER, np.repeat(_ANSWER, len(asked), axis=1))
+    answers["message"], answers["granted"] = asked["message"], asked["requested"]
     return answers
+
+
+_SAID = {"message_code": 2001, "result_code": 2001, "repeated": 0, "final_action": 0, "validity_s": 3600,
+         "threshold": 2 << 20}
+_ANSWER = np.array([[_SAID.get(name, ABSENT)] for name in ANSWER.names], np.int64)
 
 
 class Nothing:
@@ -183,7 +186,8 @@ class Run:
 
     def line(self) -> str:
         count, result = len(self.result.latencies), self.result
-        return (f"{self.rate:>8,.0f} requests/s, p50 {result.percentile(0.5):.2f} ms, p99 {result.percentile(0.99):.2f} ms; "
+        return (f"{self.rate:>8,.0f} requests/s, p50 {result.percentile(0.5):.2f} ms, "
+                f"p99 {result.percentile(0.99):.2f} ms; "
                 f"CPU of a request: server {self.cpu_us:.1f} us, load {self.load_s / count * 1e6:.1f} us")
 
 

@@ -11,7 +11,6 @@ from reference_data.snapshot import Snapshot
 from schemas.columns import I64, U8, Cells
 from schemas.online import REQUEST
 
-_TOKENS = ("msisdn_token", "other_token", "imsi_token", "imei_token")
 _NONE = Sightings(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), {})
 
 
@@ -26,18 +25,12 @@ def identify(requests: Cells, parties: I64, buffer: U8, snapshot: Snapshot, toke
     assert requests.columns is REQUEST
     plan, decks, ported = snapshot.number_plan, snapshot.deck_prefixes, snapshot.inventory.ported
     room, collides = np.empty((live_parties.ROOM, rows), np.int64), np.zeros(rows, np.uint8)
-    counts = np.zeros(live_parties.COLUMNS, np.int64)
-    parties = np.ascontiguousarray(parties)
+    sighted = np.empty((live_parties.SIGHTED, live_parties.COLUMNS * rows), np.int64)
     seen = lexicon.tokens.table(live_parties.COLUMNS * rows)
-    live_parties.identify_nb(buffer, parties, np.uint64(token_key[0]), np.uint64(token_key[1]), plan.rules, plan.emergency,
-                       plan.classes.slots, plan.classes.leaves, decks.slots, decks.leaves,
-                       plan.network_prefixes.slots, plan.network_prefixes.leaves,
-                       lexicon.numbered("other_network", plan.networks), ported.directory, ported.shift, ported.rows,
-                       lexicon.numbered("other_network", snapshot.inventory.networks), NOW, seen, room, collides,
-                       requests.matrix, counts)
-    found = counts.tolist()
-    if not any(found):
-        return _NONE
-    return lexicon.tokens.sighted(buffer, [
-        (requests[name], *live_parties.behind(room, parties, column), room[live_parties.NEW + column, :found[column]])
-        for column, name in enumerate(_TOKENS)])
+    count = live_parties.identify_nb(
+        buffer, np.ascontiguousarray(parties), np.uint64(token_key[0]), np.uint64(token_key[1]), plan.rules,
+        plan.emergency, plan.classes.slots, plan.classes.leaves, decks.slots, decks.leaves,
+        plan.network_prefixes.slots, plan.network_prefixes.leaves, lexicon.numbered("other_network", plan.networks),
+        ported.directory, ported.shift, ported.rows, lexicon.numbered("other_network", snapshot.inventory.networks),
+        NOW, seen, room, collides, requests.matrix, sighted)
+    return lexicon.tokens.sighted(buffer, *sighted[:, :count]) if count else _NONE

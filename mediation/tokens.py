@@ -55,10 +55,14 @@ class TokenTable:
         self._make_room(more)
         return self._seen
 
-    def sighted(self, buffer: U8, columns: "list[tuple[I64, I64, I64, I64, I64]]") -> Sightings:
-        """First sightings, where a kernel has entered columns of (token, identity, value, text, rows that are new)."""
-        self._count += sum(rows.size for *_, rows in columns)
-        return Sightings.concat([self._sightings(buffer, *column) for column in columns if column[-1].size])
+    def sighted(self, buffer: U8, token: I64, identity: I64, value: I64, text: I64) -> Sightings:
+        """First sightings, which a kernel has entered. text: as of `remember`."""
+        self._count += token.size
+        texts = {}
+        if text.max() != ABSENT:
+            texts = {int(row): _written(buffer, int(text[row]), int(identity[row]))
+                     for row in np.flatnonzero(text != ABSENT)}
+        return Sightings(token, identity, value, texts)
 
     def remember(self, buffer: U8, token: I64, identity: I64, value: I64, text: I64, collides: U8) -> Sightings:
         """Enter a column of tokens. Marks rows in `collides`, and returns the first sightings.
@@ -69,10 +73,6 @@ class TokenTable:
         new = np.empty(token.size, np.int64)
         rows = new[:remember_nb(token, identity, value, self._seen, new, collides)]
         self._count += rows.size
-        return self._sightings(buffer, token, identity, value, text, rows)
-
-    @staticmethod
-    def _sightings(buffer: U8, token: I64, identity: I64, value: I64, text: I64, rows: I64) -> Sightings:
         kinds, references = identity[rows], text[rows]
         texts = {int(row): _written(buffer, int(references[row]), int(kinds[row]))
                  for row in np.flatnonzero(references != ABSENT)}

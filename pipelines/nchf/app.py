@@ -30,7 +30,10 @@ _UPDATE, _TERMINATION = int(RequestKind.UPDATE), int(RequestKind.TERMINATION)
 _LOG = logging.getLogger("tarifa.nchf")
 _JSON = [("content-type", "application/json")]
 _MOST_REFERENCE = 255
-GATHER_S = 0.0002  # at most so long a block waits for bodies of requests that came together with it
+# A block waits for bodies of requests that came together with it, and for the end of a pause behind the block before:
+# each block costs the same, be it of one request or a hundred. Meanwhile granian's threads can have the interpreter.
+GATHER_S = PAUSE_S = 0.0003
+NAP_S = 0.00005
 _GONE = 499  # counted as this: whoever asked was gone before there was anything to answer
 # First segments of a path: scope, API, version, name of the collection.
 _CHARGING = {"nchf-convergedcharging": (CONVERGED, Api.CONVERGED, "v3", "chargingdata"),
@@ -111,7 +114,7 @@ class NchfApp:
         self.came: list[tuple[_Asker, Any]] = []
         self.block = 0          # number of the block that fills
         self.expected = 0       # bodies that are awaited by requests that came since it began
-        self._until = 0.0
+        self._until = self._last = 0.0
         self._more = self._looking = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -136,17 +139,17 @@ class NchfApp:
         """What has come is a block, once the bodies of those who came together with it are there."""
         if not self.came:
             return
-        if self._more or self.expected > 0:
-            now = time.perf_counter()
-            if not self._until:
-                self._until = now + GATHER_S
-            if now < self._until:
-                self._more = False
-                if not self._looking:
-                    self._looking = True
-                    asyncio.get_running_loop().call_soon(self._look)
-                return
-        self._until, self._more, self.expected = 0.0, False, 0
+        now = time.perf_counter()
+        if not self._until:
+            self._until = now + GATHER_S
+        if (now < self._until and (self._more or self.expected > 0)) or now < self._last + PAUSE_S:
+            self._more = False
+            if not self._looking:
+                self._looking = True
+                time.sleep(NAP_S)
+                asyncio.get_running_loop().call_soon(self._look)
+            return
+        self._until, self._more, self.expected, self._last = 0.0, False, 0, now
         self.block += 1
         came, self.came = self.came, []
         askers: list[_Asker] = []

@@ -34,8 +34,9 @@ class Gatherer:
         self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._woken = False
 
-    def call_soon_threadsafe(self, call: Callable[..., Any], *arguments: Any, context: Any = None) -> None:
-        """granian's threads: a request came, or what was awaited is there. Nobody here has a context of variables."""
+    def call_soon_threadsafe(self, call: Callable[..., Any], *arguments: Any, context: Any = None  # noqa: ARG002
+                             ) -> None:
+        """By granian's threads: a request came, or what was awaited is there. Contexts are nobody's here."""
         self._calls.append((call, arguments))
         if not self._woken:
             self._woken = True

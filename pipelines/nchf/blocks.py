@@ -4,6 +4,7 @@ What is not plain is handed back, to go the way of everything else, request by r
 the same rows and the same octets; tests hold them to that.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -75,14 +76,13 @@ class Reader:
         """What the bodies say; each belongs to a reference."""
         text = b"\0".join(bodies) + b"\0"
         octets = np.frombuffer(text, np.uint8)
-        starts = np.zeros(len(bodies) + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, bodies), np.int64, len(bodies)) + 1, out=starts[1:])
+        count = len(bodies)
         letters = np.frombuffer("".join(references).encode("ascii"), np.uint8)
         units = np.empty((text.count(b'"ratingGroup"'), p.UNIT), np.int64)
-        messages = np.empty((len(bodies), p.MESSAGE), np.int64)
-        rows = block.read_nb(octets, starts, letters, *self._tables, self._limits, homes, self._stack, self._keys,
-                             self._now, units, messages)
-        return Read(text, octets, messages, units, np.flatnonzero(messages[:, p.M_UNITS] != plain.OTHERWISE), int(rows))
+        messages, taken = np.empty((count, p.MESSAGE), np.int64), np.empty(count + 1, np.int64)
+        plain_ones = block.read_nb(octets, np.fromiter(map(len, bodies), np.int64, count), letters, *self._tables,
+                                   self._limits, homes, self._stack, self._keys, self._now, units, messages, taken)
+        return Read(text, octets, messages, units, taken[:plain_ones], int(taken[count]))
 
 
 class Writer:
@@ -90,9 +90,10 @@ class Writer:
 
     def __init__(self, speaker: Speaker) -> None:
         pieces = [b'{"invocationTimeStamp":"2026-01-01T00:00:00.000Z","invocationSequenceNumber":',
-                  _within(encode(speaker.common(int(Service.DATA)))), b',"multipleUnitInformation":[', b'{"ratingGroup":',
-                  b',"resultCode":"', b',"grantedUnit":{', b'"tariffTimeChange":"', b'",', b'"totalVolume":', b'"time":',
-                  b'"serviceSpecificUnits":', b"}", b',"validityTime":', b',"quotaHoldingTime":',
+                  _within(encode(speaker.common(int(Service.DATA)))), b',"multipleUnitInformation":[',
+                  b'{"ratingGroup":', b',"resultCode":"', b',"grantedUnit":{', b'"tariffTimeChange":"', b'",',
+                  b'"totalVolume":', b'"time":', b'"serviceSpecificUnits":', b"}", b',"validityTime":',
+                  b',"quotaHoldingTime":',
                   b',"finalUnitIndication":', b',"timeQuotaThreshold":', b',"volumeQuotaThreshold":',
                   b',"unitQuotaThreshold":', b',"uPFID":"', b'"', b"]", b","]
         assert len(pieces) == say.PIECES
@@ -126,6 +127,11 @@ def _within(said: bytes) -> bytes:
     return said[said.index(b'"invocationSequenceNumber":0') + len(b'"invocationSequenceNumber":0'):-1]
 
 
+def _updates_of(askers: Sequence[Asker]) -> dict[str, int]:
+    """How many updates are whose."""
+    return Counter([each.consumer for each in askers if each.kind == _UPDATE])
+
+
 class Blocks:
     """Takes what is plain of a block, and sees to its answers. All calls in the node's event loop."""
 
@@ -143,9 +149,7 @@ class Blocks:
             return self.take(askers[:MOST], bodies[:MOST]) + [
                 MOST + place for place in self.take(askers[MOST:], bodies[MOST:])]
         read = self._reader.read([each.reference for each in askers], bodies, self._home_networks())
-        left: list[int] = []
-        if len(read.taken) < len(bodies):
-            left = np.flatnonzero(read.messages[:, p.M_UNITS] == plain.OTHERWISE).tolist()
+        left = [] if len(read.taken) == len(bodies) else np.setdiff1d(np.arange(len(bodies)), read.taken).tolist()
         chosen = self._let_in(askers, read)
         if chosen:
             self._ticks.begin(self._serve(read, chosen))
@@ -159,17 +163,16 @@ class Blocks:
 
     def _let_in(self, askers: Sequence[Asker], read: Read) -> list[Asker]:
         """Those of the taken for whom there is room; the others are told, and are no longer taken."""
-        gate, chosen, kept = self._charging.gate, [], []
-        room: dict[str, int] = {}
-        places = read.taken.tolist()
-        for place in places:
-            if askers[place].kind == _UPDATE:
-                consumer = askers[place].consumer
-                room[consumer] = room.get(consumer, 0) + 1
+        gate, places = self._charging.gate, read.taken.tolist()
+        chosen = list(askers) if len(places) == len(askers) else [askers[place] for place in places]
+        room, short = _updates_of(chosen), False
         for consumer, count in room.items():
             room[consumer] = gate.enter_some(RequestKind.UPDATE, consumer, count)
-        for place in places:
-            asker = askers[place]
+            short = short or room[consumer] < count
+        if not short:
+            return chosen
+        among, chosen, kept = chosen, [], []
+        for place, asker in zip(places, among, strict=True):
             if asker.kind == _UPDATE:
                 room[asker.consumer] -= 1
                 if room[asker.consumer] < 0:
@@ -194,17 +197,13 @@ class Blocks:
             for each in chosen:
                 each.refused(ProblemError(500, SYSTEM_FAILURE))
         finally:
-            leaving: dict[str, int] = {}
-            for each in chosen:
-                if each.kind == _UPDATE:
-                    leaving[each.consumer] = leaving.get(each.consumer, 0) + 1
-            for consumer, count in leaving.items():
+            for consumer, count in _updates_of(chosen).items():
                 self._charging.gate.leave(consumer, count)
 
     def _rows(self, read: Read, chosen: list[Asker]) -> tuple[Cells, Sightings, I64]:
         """REQUEST rows, numbers met first, and the first row of each message."""
         node, columns, text = self._charging.node, self._ticks.columns, read.text
-        apns = [columns.label(text[at >> 16:(at >> 16) + (at & 0xFFFF)].decode("ascii")) if at != ABSENT else ABSENT
+        apns = [columns.label_of(text[at >> 16:(at >> 16) + (at & 0xFFFF)]) if at != ABSENT else ABSENT
                 for at in read.messages[read.taken, p.M_DNN].tolist()]
         cells, parties = Cells.empty(REQUEST, read.rows), np.empty((len(PARTIES), read.rows), np.int64)
         first = np.empty(len(chosen), np.int64)

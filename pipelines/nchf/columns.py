@@ -36,6 +36,7 @@ class Columns:
         self._key, self._lexicon, self._most = token_key, lexicon, most
         self.source = lexicon.label("source", source)
         self._dnn: dict[str, int] = {}
+        self._octets: dict[bytes, int] = {}
 
     def cells(self, rows: Rows, reference: Snapshot) -> tuple[Cells, Sightings]:
         """REQUEST rows, in order, and numbers that this process met first."""
@@ -67,6 +68,15 @@ class Columns:
         """Label of a DNN, ABSENT for one that is none, or one too many."""
         found = self._dnn.get(dnn)
         return self._new_dnn(dnn) if found is None else found
+
+    def label_of(self, dnn: bytes) -> int:
+        """The same, of octets of ASCII."""
+        found = self._octets.get(dnn)
+        if found is None:
+            found = self.label(dnn.decode("ascii"))
+            if found != ABSENT:
+                self._octets[dnn] = found
+        return found
 
     def _new_dnn(self, name: str) -> int:
         plain = _OPERATOR_PART.sub("", name.lower())

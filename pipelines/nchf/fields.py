@@ -17,6 +17,7 @@ from pipelines.nchf.requests import OFFLINE, RATS, REASONS, TARIFF_CHANGE
 from schemas.columns import ABSENT, I64, U8
 
 _LONGEST = 0xFFFF
+_HEXADECIMAL = "^[0-9A-Fa-f]*$"
 _SESSION = "pDUSessionChargingInformation"
 _ABOUT = f"{_SESSION}.pduSessionInformation"
 _PLACE = f"{_SESSION}.userLocationinfo"
@@ -97,8 +98,9 @@ class _Maker:
             return self.kind(some[0], path, name) if len(some) == 1 else (p.OTHER, ABSENT, 0, 0)
         if name in _ELSEWHERE:
             return p.OTHER, ABSENT, 0, 0
-        if isinstance(kind, inspect.StrType) and kind.pattern is None:
-            return p.STRING, ABSENT, kind.min_length or 0, kind.max_length or _LONGEST
+        if isinstance(kind, inspect.StrType) and kind.pattern in (None, _HEXADECIMAL):
+            return (p.STRING if kind.pattern is None else p.HEXADECIMAL, ABSENT, kind.min_length or 0,
+                    kind.max_length or _LONGEST)
         if isinstance(kind, inspect.IntType) and (kind.gt, kind.lt, kind.multiple_of) == (None, None, None):
             return (p.INTEGER, ABSENT, 0 if kind.ge is None else max(int(kind.ge), 0),
                     (1 << 63) - 1 if kind.le is None else int(kind.le))
@@ -126,15 +128,16 @@ def tables() -> Tables:
         raise msgspec.ValidationError(f"no such fields: {sorted(_KEPT.keys() - maker.kept)}")
     fields = np.array(maker.fields, np.int64)
     slots = np.full(1 << (4 * len(fields)).bit_length(), ABSENT, np.int64)
-    ranges, codes = np.zeros((len(_WORDS), 2), np.int64), []
+    ranges = np.zeros((len(_WORDS), 2), np.int64)
+    codes: list[list[int]] = []
     for table, words in _WORDS.items():
         ranges[table] = len(codes), len(codes) + len(words)
         codes += [[maker.text(word.encode()), len(word), code] for word, code in words.items()]
     pool = np.frombuffer(bytes(maker.pool), np.uint8)
     for row, field in enumerate(maker.fields):
         at, size = field[p.F_NAME], field[p.F_SIZE]
-        slot = mark_nb.py_func(field[p.F_NODE], size, int(pool[at]), int(pool[at + size // 2]), int(pool[at + size - 1]),
-                               slots.size - 1)
+        first, middle, last = (int(pool[at + place]) for place in (0, size // 2, size - 1))
+        slot = mark_nb.py_func(field[p.F_NODE], size, first, middle, last, slots.size - 1)
         while slots[slot] != ABSENT:
             slot = slot + 1 & slots.size - 1
         slots[slot] = row

@@ -115,7 +115,7 @@ class SpendingLimits:
             raise ProblemError(400, MANDATORY_IE_MISSING, "whose counters", "supi")
         if context.notifUri is None:
             raise ProblemError(400, MANDATORY_IE_MISSING, "where to notify", "notifUri")
-        account = self._account(context)
+        account = await self._account(context)
         one = NchfSubscription(secrets.token_urlsafe(18), consumer, account, (), False, notify_uri=context.notifUri,
                                supi=context.supi, gpsi=context.gpsi, notify_id=context.notifId)
         return one.id, await self._apply(one, context)
@@ -124,8 +124,11 @@ class SpendingLimits:
         """200: the statuses of now. Raises ProblemError."""
         before = self._mine(identifier, consumer)
         context = self._read(body)
-        if (context.supi is not None or context.gpsi is not None) and self._account(context) != before.account_id:
-            raise ProblemError(400, MANDATORY_IE_INCORRECT, "the subscriber of the subscription", "supi")
+        if context.supi is not None or context.gpsi is not None:
+            account = await self._account(context)
+            before = self._mine(identifier, consumer)  # which may have gone meanwhile
+            if account != before.account_id:
+                raise ProblemError(400, MANDATORY_IE_INCORRECT, "the subscriber of the subscription", "supi")
         one = msgspec.structs.replace(before, notify_uri=context.notifUri or before.notify_uri,
                                       notify_id=context.notifId or before.notify_id, expires_us=None)
         return await self._apply(one, context)
@@ -168,11 +171,13 @@ class SpendingLimits:
             raise ProblemError(404, _SUBSCRIPTION_NOT_FOUND)
         return one
 
-    def _account(self, context: SpendingLimitContext) -> int:
+    async def _account(self, context: SpendingLimitContext) -> int:
         """Whose counters are meant. Raises ProblemError."""
         rows = requests.Rows.begin()
         requests.append_subscriber(rows, context.supi, context.gpsi, time.time_ns() // 1000)
-        cells, _ = self._columns.cells(rows, self._node.reference)
+        cells, sightings = self._columns.cells(rows, self._node.reference)
+        if len(sightings):  # nobody else will see them first: what is charged of this subscriber names them by tokens
+            await self._node.remember(sightings)
         resolve(cells, self._node.charging.current)
         account = int(cells["account_id"][0])
         if account == ABSENT:

@@ -1,11 +1,20 @@
 """Spending limit subscriptions on disk: durable, encrypted, whole or cut off."""
 
+import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from pipelines.nchf.spending import NchfSubscription, subscription_log
+from mediation.memory import Lexicon
+from mediation.tokens import Sightings
+from pipelines.nchf.columns import Columns
+from pipelines.nchf.limits import Limits
+from pipelines.nchf.requests import Rows, append_subscriber
+from pipelines.nchf.spending import NchfSubscription, SpendingLimitContext, SpendingLimits, subscription_log
 from schemas.errors import LedgerError
+from tests.small_operator import ANNA, TOKEN_KEY, Reference
 
 SECRET = b"s" * 32
 
@@ -63,3 +72,26 @@ def test_a_log_that_is_mostly_history_is_written_anew(tmp_path: Path) -> None:
     before = path.stat().st_size
     assert set(subscription_log(path, SECRET).read()) == {"a"}
     assert path.stat().st_size < before / 100 and path.stat().st_mode & 0o077 == 0
+
+
+def test_numbers_that_a_subscription_brings_first_reach_the_vault(tmp_path: Path) -> None:
+    """Charging names them by tokens afterwards, and would not tell of them again."""
+    class Node:
+        reference, lexicon, told = Reference().load(tmp_path), Lexicon(), list[Sightings]()
+        charging = SimpleNamespace(current=reference)
+        on_reached, on_command, on_switch = list[Any](), list[Any](), list[Any]()
+
+        async def remember(self, sightings: Sightings) -> int:
+            self.told.append(sightings)
+            return 0
+
+    node: Any = Node()
+    notifier: Any = None
+    spending = SpendingLimits(node, TOKEN_KEY, subscription_log(tmp_path / "log", SECRET), notifier, Limits())
+    rows = Rows.begin()
+    append_subscriber(rows, f"imsi-{ANNA[2]}", f"msisdn-{ANNA[1]}", 1)
+    for _ in range(2):
+        asyncio.run(spending._account(SpendingLimitContext(supi=f"imsi-{ANNA[2]}", gpsi=f"msisdn-{ANNA[1]}")))
+    cells, sightings = Columns(TOKEN_KEY, node.lexicon, "nchf", 10).cells(rows, node.reference)
+    assert not len(sightings) and len(node.told) == 1
+    assert {int(cells["msisdn_token"][0]), int(cells["imsi_token"][0])} == set(node.told[0].token.tolist())

@@ -248,17 +248,19 @@ def said_nb(text, now, pool, words, codes, homes, message):
 
 
 @kernel(types.int64(U8_IN, I64_IN, U8_IN, CELLS_IN, I64_IN, CELLS_IN, U8_IN, CELLS_IN, CELLS_IN, I64_IN, I64_IN,
-                    CELLS_OUT, I64_OUT, I64_OUT, CELLS_OUT, CELLS_OUT))
-def read_nb(text, starts, letters, fields, slots, nodes, pool, words, codes, limits, homes, stack, keys, now, units,
-            messages):
+                    CELLS_OUT, I64_OUT, I64_OUT, CELLS_OUT, CELLS_OUT, I64_OUT))
+def read_nb(text, sizes, letters, fields, slots, nodes, pool, words, codes, limits, homes, stack, keys, now, units,
+            messages, taken):
     """Read a block of bodies, each of which ends with an octet 0 and has its reference in `letters`.
 
-    messages: a row each, M_UNITS OTHERWISE where the slower reader is to see to it. Returns rows of requests that the
-    others have. stack, keys, now: room to work in.
+    sizes: of the bodies. messages: a row each, M_UNITS OTHERWISE where the slower reader is to see to it; taken: places
+    of the others, and behind all of them how many rows of requests those have. Returns how many are taken.
+    stack, keys, now: room to work in.
     """
-    rows, unit_row = 0, 0
-    for each in range(starts.size - 1):
-        begin, end = starts[each], starts[each + 1] - 1
+    rows, unit_row, count_taken, end = 0, 0, 0, -1
+    for each in range(sizes.size):
+        begin = end + 1
+        end = begin + sizes[each]
         message = messages[each]
         message[M_UNITS] = OTHERWISE
         meter = reference_nb(letters, each * REFERENCE, message)
@@ -277,7 +279,10 @@ def read_nb(text, starts, letters, fields, slots, nodes, pool, words, codes, lim
         message[M_UNIT], message[M_FIRST], message[M_UNITS] = unit, unit_row, count
         unit_row += count
         rows += max(count, 1)
-    return rows
+        taken[count_taken] = each
+        count_taken += 1
+    taken[sizes.size] = rows
+    return count_taken
 
 
 @kernel(types.void(CELLS_IN, CELLS_IN, I64_IN, I64_IN, I64_IN, types.int64, CELLS_OUT, CELLS_OUT, I64_OUT))

@@ -1,10 +1,10 @@
-"""Where the reader of plain bodies puts what it has read, and how its tables are laid out; see `pipelines.nchf.fields`."""
+"""Where the reader of plain bodies puts what it has read, and how its tables are laid out: `pipelines.nchf.fields`."""
 
 # Columns of a field: the object it is of, its name, what it is, the object it leads to, bounds, and where it goes.
 F_NODE, F_NAME, F_SIZE, F_KIND, F_CHILD, F_LEAST, F_MOST, F_BIT, F_PLACE = range(9)
 FIELD = 9
 # What a field is. OTHER: its presence is for the slower reader. SKIPPED: not a field that is known.
-STRING, INTEGER, BOOLEAN, TIME, OBJECT, OBJECTS, TIMES, OTHER, SKIPPED = range(9)
+STRING, HEXADECIMAL, INTEGER, BOOLEAN, TIME, OBJECT, OBJECTS, TIMES, OTHER, SKIPPED = range(10)
 
 # Columns of an object: bits of the fields it must have, what begins and ends with it, places that it clears.
 N_REQUIRED, N_EVENT, N_FROM, N_TO = range(4)

@@ -20,6 +20,7 @@ from pipelines.nchf.kernels.places import (
     F_NODE,
     F_PLACE,
     F_SIZE,
+    HEXADECIMAL,
     INTEGER,
     MESSAGE_PLACES,
     N_EVENT,
@@ -138,7 +139,8 @@ def time_nb(text, start, stop):
             or text[start + 13] != 58 or text[start + 16] != 58:
         return OTHERWISE
     year, month, day = digits_nb(text, start, 4), digits_nb(text, start + 5, 2), digits_nb(text, start + 8, 2)
-    hour, minute, second = digits_nb(text, start + 11, 2), digits_nb(text, start + 14, 2), digits_nb(text, start + 17, 2)
+    hour, minute = digits_nb(text, start + 11, 2), digits_nb(text, start + 14, 2)
+    second = digits_nb(text, start + 17, 2)
     if year < 1971 or year > 2098 or month < 1 or month > 12 or day < 1 or hour < 0 or hour > 23 or minute < 0 \
             or minute > 59 or second < 0 or second > 59:
         return OTHERWISE
@@ -319,10 +321,15 @@ def plain_nb(text, begin, end, unit, fields, slots, nodes, pool, words, codes, l
             stop = string_nb(text, i + 1)
             if stop < 0:
                 return OTHERWISE
-            if kind == STRING:
+            if kind == STRING or kind == HEXADECIMAL:
                 size = stop - i - 1
                 if size < least or size > most:
                     return OTHERWISE
+                if kind == HEXADECIMAL:
+                    for at in range(i + 1, stop):
+                        small = text[at] | 32
+                        if not (text[at] >= 48 and text[at] <= 57) and not (small >= 97 and small <= 102):
+                            return OTHERWISE
                 if place != ABSENT:
                     now[place] = (i + 1) << 16 | size
             elif kind == TIME:
