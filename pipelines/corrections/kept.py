@@ -56,7 +56,8 @@ def read_texts(tariffs_dir: Path) -> dict[str, str]:
 def keep_texts(home: Home, texts: Mapping[str, str], tariffs_hash: str, disk: Disk) -> None:
     """Keep a folder that was read, by the content hash of the tariffs that it makes."""
     disk.make_dir(home.reference)
-    put_if_absent(disk, _tariffs_path(home, tariffs_hash), json.dumps(texts).encode(), "reference.keep")
+    if not disk.exists(_tariffs_path(home, tariffs_hash)):
+        put_if_absent(disk, _tariffs_path(home, tariffs_hash), json.dumps(texts).encode(), "reference.keep")
 
 
 def tariffs_of_texts(texts: Mapping[str, str]) -> Tariffs:

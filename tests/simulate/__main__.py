@@ -35,7 +35,7 @@ def main(first: int, stop: int) -> int:
                     broken += 1
                     sys.stdout.write(report + "\n")
                     continue
-                for name in ("lives", "requests", "replies", "repeated", "entries"):
+                for name in ("lives", "requests", "replies", "repeated", "entries", "activated"):
                     setattr(total, name, getattr(total, name) + getattr(report, name))
                 total.cuts += report.cuts
                 if number % 100 == 0:
@@ -45,7 +45,8 @@ def main(first: int, stop: int) -> int:
     steps = sorted(set(total.cuts))
     sys.stdout.write(f"{stop - first} seeds, {broken} broken: {total.lives} lives, power cut {len(total.cuts)} times "
                      f"at {len(steps)} kinds of steps ({', '.join(steps)}), {total.requests} requests, {total.replies} "
-                     f"replies, {total.repeated} of them repeated, {total.entries} journal entries, "
+                     f"replies, {total.repeated} of them repeated, {total.entries} journal entries, tariffs activated "
+                     f"{total.activated} times, "
                      f"{time.perf_counter() - began:.0f} s\n")
     return broken
 
