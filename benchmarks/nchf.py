@@ -80,10 +80,12 @@ class AtOnce:
         self.reference, self.lexicon, self.rules = reference, Lexicon(), OnlineRules()
 
     async def request(self, asked: Cells, _sightings: Sightings | None = None) -> Cells:
+        """As a node does."""
         return granted(asked)
 
 
 def granted(asked: Cells) -> Cells:
+    """Answers that grant what was asked."""
     answers = Cells.empty(ANSWER, len(asked), fill=ABSENT)
     answers["message"], answers["message_code"], answers["result_code"] = asked["message"], 2001, 2001
     answers["repeated"] = answers["final_action"] = 0
@@ -102,10 +104,11 @@ class Nothing:
         exchange.response_bytes(200, [("content-type", "application/json")], b"{}")
 
     def sweep(self, seconds: float) -> None:
-        pass
+        """Nothing to sweep."""
 
 
 def charging(folder: Path) -> Charging:
+    """The handlers before a node that grants at once."""
     return Charging(AtOnce(Reference().load(folder)), TOKEN_KEY, SECRET, Limits(waiting_each=1 << 20))
 
 
@@ -120,6 +123,7 @@ async def _serve(kind: str, folder: str, pipe: Connection) -> None:
 
 
 def serve(kind: str, folder: str, pipe: Connection) -> None:
+    """One server, in a process of its own."""
     asyncio.run(_serve(kind, folder, pipe))
 
 
