@@ -19,6 +19,7 @@ _STATUS = {0x88: 200, 0x89: 204, 0x8C: 400, 0x8D: 404, 0x8E: 500}
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """A frame of HTTP/2."""
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
@@ -43,12 +44,14 @@ class Request:
 
     @classmethod
     def of(cls, authority: str, path: str, body: bytes) -> "Request":
+        """A POST of JSON."""
         block = header_block(authority, path, len(body))
         assert len(body) <= 16_384
         return cls(len(block).to_bytes(3, "big") + bytes([_HEADERS, 4]), block,
                    len(body).to_bytes(3, "big") + bytes([_DATA, 1]), body)
 
     def octets(self, stream: int) -> bytes:
+        """Its frames on a stream."""
         at = stream.to_bytes(4, "big")
         return b"".join((self.head, at, self.block, self.body_head, at, self.body))
 
@@ -63,6 +66,7 @@ class Result:
 
     @property
     def rate(self) -> float:
+        """Answers a second."""
         return len(self.latencies) / self.seconds
 
     def percentile(self, part: float) -> float:

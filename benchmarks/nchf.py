@@ -85,10 +85,12 @@ class AtOnce:
         self.reference, self.lexicon, self.rules = reference, Lexicon(), OnlineRules()
 
     async def request(self, asked: Cells, _sightings: Sightings | None = None) -> Cells:
+        """As a node does."""
         return granted(asked)
 
 
 def granted(asked: Cells) -> Cells:
+    """Answers that grant what was asked."""
     answers = Cells(ANSWER, np.repeat(_ANSWER, len(asked), axis=1))
     answers["message"], answers["granted"] = asked["message"], asked["requested"]
     return answers
@@ -110,7 +112,7 @@ class Nothing:
         exchange.response_bytes(200, [("content-type", "application/json")], b"{}")
 
     def sweep(self, seconds: float) -> None:
-        pass
+        """Nothing to sweep."""
 
 
 class NothingGathered(Nothing):
@@ -135,6 +137,7 @@ def reference(number: int) -> str:
 
 
 def charging(folder: Path) -> Charging:
+    """The handlers before a node that grants at once."""
     return Charging(AtOnce(Reference().load(folder)), TOKEN_KEY, SECRET, Limits(waiting_each=1 << 20))
 
 
@@ -150,6 +153,7 @@ async def _serve(kind: str, folder: str, pipe: Connection) -> None:
 
 
 def serve(kind: str, folder: str, pipe: Connection) -> None:
+    """One server, in a process of its own."""
     asyncio.run(_serve(kind, folder, pipe))
 
 

@@ -102,6 +102,7 @@ class Client(asyncio.Protocol):
         self._hops, self._codes = np.zeros(1 << 16, np.int64), np.zeros(1 << 16, np.int64)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Says who it is."""
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
         address = b"\0\x01\x7f\0\0\x01"
         body = avp(264, HOST) + avp(296, REALM) + avp(257, address) + avp(266, 10415) + avp(269, b"load") + avp(258, 4)
@@ -109,6 +110,7 @@ class Client(asyncio.Protocol):
                              + body)
 
     def data_received(self, data: bytes) -> None:
+        """Notes which answers came."""
         octets = np.frombuffer(self._rest + data, np.uint8).astype(np.int64)
         found, taken = _walk(octets, self._hops, self._codes)
         self._rest = (self._rest + data)[taken:]
@@ -137,6 +139,7 @@ class Measured:
         return [float(np.percentile(self.latency[which == n], 99)) * 1000 for n in np.unique(which).tolist()]
 
     def at(self, percent: float) -> float:
+        """Milliseconds of a percentile."""
         return float(np.percentile(self.latency, percent)) * 1000 if self.latency.size else float("nan")
 
 
@@ -144,6 +147,7 @@ class Load:
     """Sends batches every millisecond. `make(count, hop)` gives their octets."""
 
     async def connect(self, port: int) -> None:
+        """Open the connections."""
         _walk(np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64))
         loop = asyncio.get_running_loop()
         self._due, self._got = np.zeros(1), np.zeros(1)
@@ -156,6 +160,7 @@ class Load:
             await asyncio.wait_for(client.open.wait(), 10)
 
     def answered(self, hops: I64, codes: I64) -> None:
+        """Answers that came, by hop-by-hop identifier."""
         self._got[hops], self._codes[hops] = time.perf_counter(), codes
 
     async def run(self, make, rate: int, seconds: float, patience_s: float = 10.0) -> Measured:  # type: ignore[no-untyped-def]

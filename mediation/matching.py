@@ -114,9 +114,11 @@ class OnlineMemory:
         return self._awaiting
 
     def held_by_source(self, sources: int) -> I64:
+        """How many wait, for each source."""
         return np.bincount(self._awaiting["source"], minlength=sources).astype(np.int64)
 
     def state(self) -> dict[str, int]:
+        """Where it stands, for the commit."""
         return {"journal": self.position, "file_id": self.file_id}
 
     def restore(self, state: Mapping[str, int], deltas: Iterable[Cells]) -> None:

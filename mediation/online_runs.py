@@ -75,6 +75,7 @@ def ordered(rows: I64) -> I64:
 
 
 def trailer(count: int, latest_us: int) -> I64:
+    """The words that end a run."""
     return np.array([MAGIC, VERSION, count, WIDTH, latest_us, 0, 0, 0], np.int64)
 
 

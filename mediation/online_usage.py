@@ -47,6 +47,7 @@ class OnlineIndex:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Files of its runs."""
         return tuple(run.name for run in self._runs)
 
     def add(self, rows: I64) -> None:
@@ -209,14 +210,17 @@ def session_text_keys(session_hi: I64, session_lo: I64) -> tuple[I64, I64]:
 
 
 def charging_keys(charging_id: I64) -> I64:
+    """Keys by charging identifier."""
     return _mixed(charging_id, np.zeros_like(charging_id), np.zeros_like(charging_id), kernel.BY_CHARGING_ID)
 
 
 def party_keys(service_id: I64, direction: I64, bucket: I64) -> I64:
+    """Keys by who, which way, and when about."""
     return _mixed(service_id, direction, bucket, kernel.BY_PARTY)
 
 
 def reference_keys(hi: I64, lo: I64) -> I64:
+    """Keys by a reference that both sides have."""
     keys = np.empty(hi.size, np.int64)
     kernel.reference_keys_nb(np.ascontiguousarray(hi), np.ascontiguousarray(lo), keys)
     return keys

@@ -64,6 +64,7 @@ class OnlineSessions:
 
     @property
     def open(self) -> int:
+        """Sessions that go on."""
         return int(self.counts[N_OPEN])
 
     @property

@@ -34,6 +34,7 @@ class ServiceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def final_action(self) -> FinalAction:
+        """What `final` says, as answers have it."""
         return {"terminate": FinalAction.TERMINATE, "redirect": FinalAction.REDIRECT,
                 "restrict": FinalAction.RESTRICT_ACCESS}[self.final]
 
@@ -54,5 +55,6 @@ class OnlineRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offline_rating_groups: tuple[Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)], ...] = ()
 
     def of(self, service: Service) -> ServiceRules:
+        """Those of one service."""
         rules: ServiceRules = getattr(self, service.name.lower())
         return rules

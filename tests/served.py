@@ -55,6 +55,7 @@ class Served:
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
         assert self._process.wait(60) == 0, self._log.read_text()
+        assert "leaked" not in self._log.read_text()
 
     def __enter__(self) -> "Served":
         return self

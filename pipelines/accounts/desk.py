@@ -32,13 +32,17 @@ NOT_SENT = ("clock", "period_close", "open_balance")  # they have jobs of their 
 class Desk(Protocol):
     """What the command line needs of whoever has the home."""
 
-    def show(self, who: str, at_us: int) -> dict[str, Any]: ...
+    def show(self, who: str, at_us: int) -> dict[str, Any]:
+        """The account that is meant: its number, or an MSISDN."""
 
-    def defaults(self) -> dict[str, Any]: ...
+    def defaults(self) -> dict[str, Any]:
+        """What a new account gets."""
 
-    def send(self, command: Mapping[str, object]) -> CommandOutcome: ...
+    def send(self, command: Mapping[str, object]) -> CommandOutcome:
+        """Carry out one command; durable when this returns."""
 
-    def try_out(self, command: Mapping[str, object]) -> CommandOutcome: ...
+    def try_out(self, command: Mapping[str, object]) -> CommandOutcome:
+        """What would become of it."""
 
 
 class HomeDesk(Run):
@@ -71,6 +75,7 @@ class HomeDesk(Run):
 
     @property
     def book(self) -> BalanceBook:
+        """Balances, as they are now."""
         return self._owner.book
 
     def send(self, command: Mapping[str, object]) -> CommandOutcome:

@@ -38,6 +38,7 @@ class Moment:
     facts: Row = field(default_factory=dict)
 
     def as_json(self) -> Row:
+        """Money as decimal text, times as ISO."""
         money = {name: format_money(value) for name, value in
                  (("amount", self.amount), ("balance_before", self.before), ("balance_after", self.after))
                  if value is not None}
@@ -89,6 +90,7 @@ class Timeline:
         return said
 
     def as_json(self) -> Row:
+        """The same, with the story in words."""
         return {"account_id": self.account_id, "at": format_time(self.at_us), "state": self.state,
                 "plans": list(self.plans), "tariff_version": self.tariff_version,
                 "balance": format_money(self.balance), "currency": self.currency, "explanation": self.words(),

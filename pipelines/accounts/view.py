@@ -50,6 +50,7 @@ class BucketView:
     to_us: int | None
 
     def words(self, amount: int) -> str:
+        """An amount of it as text: money decimal, units whole."""
         return format_money(amount) if self.unit == Unit.MONEY else str(amount)
 
 

@@ -13,6 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="CHF records of what was charged on
 
 
 def register(root: typer.Typer) -> None:
+    """Hang this module's commands into the command line."""
     root.add_typer(app, name="cdr")
 
 

@@ -19,6 +19,7 @@ formats = typer.Typer(no_args_is_help=True,
 
 
 def register(app: typer.Typer) -> None:
+    """Hang this module's commands into the command line."""
     app.add_typer(formats, name="format")
 
 

@@ -16,6 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Erase: old raw files by day, or wh
 
 
 def register(root: typer.Typer) -> None:
+    """Hang this module's commands into the command line."""
     root.add_typer(app, name="erase")
 
 

@@ -26,6 +26,7 @@ _FATE_FACTS = ("event_id", "container_index", "service", "quantity", "unit", "st
 
 
 def register(app: typer.Typer) -> None:
+    """Hang this module's commands into the command line."""
     app.command("explain")(explain_command)
     app.command("trace")(trace_command)
 

@@ -27,6 +27,7 @@ commands = typer.Typer(no_args_is_help=True, help="The ledger itself: prove it, 
 
 
 def register(app: typer.Typer) -> None:
+    """Hang this module's commands into the command line."""
     app.add_typer(commands, name="ledger")
 
 

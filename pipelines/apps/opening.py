@@ -84,4 +84,5 @@ def require_why(why: str) -> str:
 
 
 def now_us() -> int:
+    """The machine's clock."""
     return time.time_ns() // 1000

@@ -26,6 +26,7 @@ class Shape(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
+    """Hang this module's commands into the command line."""
     app.command("quote")(quote_command)
 
 

@@ -23,6 +23,7 @@ _EXAMPLE = "SELECT service, count(*), sum(charge_nanos) / 1e9 AS charged FROM ra
 
 
 def register(app: typer.Typer) -> None:
+    """Hang this module's commands into the command line."""
     app.command("sql")(sql_command)
 
 

@@ -42,6 +42,7 @@ suspense = typer.Typer(no_args_is_help=True, help="What was set aside: look at i
 
 
 def register(app: typer.Typer) -> None:
+    """Hang this module's commands into the command line."""
     app.add_typer(suspense, name="suspense")
 
 

@@ -28,6 +28,7 @@ TariffArgument = Annotated[Path, typer.Argument(metavar="TARIFF", exists=True, h
 
 
 def register(app: typer.Typer) -> None:
+    """Hang this module's commands into the command line."""
     app.add_typer(tariffs_app, name="tariff")
 
 

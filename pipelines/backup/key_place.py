@@ -2,7 +2,8 @@
 
 A backup without keys says nothing to whoever finds it; and a key that was destroyed to forget somebody must not live on
 in every backup. So keys are copied to a place of their own, which each backup brings up to date: new ones are added,
-destroyed ones are destroyed there too. Keys that were only replaced stay, since older backups need them.
+destroyed ones are destroyed there too. Keys that were only replaced stay, since older backups need them; but not beyond
+an erasure in the vault: what was erased stood in the files before it as well.
 """
 
 from collections.abc import Collection, Iterator
@@ -19,7 +20,12 @@ def copy_keys(keys: Path, place: Path, disk: Disk) -> None:
     """Bring `place` up to date with the keys of a home. Raises LedgerError: it has keys of another."""
     _make_private(place, disk)
     _make_private(place / SEALED, disk)
-    for name in _names(keys, disk):
+    names = list(_names(keys, disk))
+    if any(_is_of_vault(name) and name.endswith(".gone") and not disk.exists(place / name) for name in names):
+        for name in _names(place, disk):
+            if _is_of_vault(name) and name.endswith(".key") and name not in names:
+                disk.unlink(place / name)
+    for name in names:  # notes of what is gone come last: who is killed before does it again
         if name.endswith(".gone"):
             disk.unlink(place / name.replace(".gone", ".key"))
         _put(keys / name, place / name, disk)
@@ -40,9 +46,15 @@ def _names(folder: Path, disk: Disk) -> Iterator[str]:
     for name in disk.list_dir(folder):
         if name.endswith(".key") and not name.startswith("."):
             yield name
-    for name in disk.list_dir(folder / SEALED):
-        if name.endswith((".key", ".gone")) and not name.startswith("."):
-            yield f"{SEALED}/{name}"
+    sealed = [name for name in disk.list_dir(folder / SEALED) if not name.startswith(".")]
+    for kind in (".key", ".gone"):
+        for name in sealed:
+            if name.endswith(kind):
+                yield f"{SEALED}/{name}"
+
+
+def _is_of_vault(name: str) -> bool:
+    return Path(name).name.startswith(_VAULT)
 
 
 def _put(source: Path, target: Path, disk: Disk) -> None:

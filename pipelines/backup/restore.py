@@ -43,8 +43,12 @@ def restore(place: str, key_place: Path, home: Home, number: int | None = None, 
     if home.root.exists() and any(home.root.iterdir()):
         raise LedgerError(f"{home.root} is not empty", "a place without a home", "move it away first; restore never "
                           "overwrites")
-    trusted = [_keys(key_place, disk).signing_key.public_key()]
+    keys = _keys(key_place, disk)
+    trusted = [keys.signing_key.public_key()]
     manifest, store = chosen(place, number, trusted), open_store(place)
+    if _lost(manifest, keys, disk):
+        raise LedgerError(f"backup {manifest.number} has numbers in its vault that were erased since",
+                          "one that was made after that", "choose a later one")
     aside = home.root.parent / f".restoring-{secrets.token_hex(6)}-{home.root.name}"
     made = Home(aside, home.ledger_location)
     disk.make_dir(aside)

@@ -18,17 +18,22 @@ class ApiDesk(Protocol):
     """token_key never changes, reference does when tariffs are activated; the book is looked at within `ask` only."""
 
     @property
-    def reference(self) -> Snapshot: ...
+    def reference(self) -> Snapshot:
+        """What the home is charged with."""
 
     @property
-    def token_key(self) -> tuple[int, int]: ...
+    def token_key(self) -> tuple[int, int]:
+        """Turns numbers into tokens."""
 
     @property
-    def ledger(self) -> Ledger: ...
+    def ledger(self) -> Ledger:
+        """For reading what was charged."""
 
-    async def command(self, command: Mapping[str, object]) -> CommandOutcome: ...
+    async def command(self, command: Mapping[str, object]) -> CommandOutcome:
+        """Carry out one command; durable when this returns."""
 
-    async def ask(self, question: Callable[[BalanceBook], T]) -> T: ...
+    async def ask(self, question: Callable[[BalanceBook], T]) -> T:
+        """The answer of a function of the book, which holds still meanwhile."""
 
 
 class NodeDesk:
@@ -45,10 +50,12 @@ class NodeDesk:
         return self._node.reference
 
     async def command(self, command: Mapping[str, object]) -> CommandOutcome:
+        """As the node carries out any other."""
         check_command(command)
         return await self._node.command(command)
 
     async def ask(self, question: Callable[[BalanceBook], T]) -> T:
+        """Between two ticks."""
         return question(self._node.book)
 
 
@@ -60,9 +67,11 @@ class ThreadDesk:
         self.reference, self.token_key, self.ledger = desk.reference, desk.token_key, desk.ledger
 
     async def command(self, command: Mapping[str, object]) -> CommandOutcome:
+        """In turn, on the desk's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._desk.send, command)
 
     async def ask(self, question: Callable[[BalanceBook], T]) -> T:
+        """In turn, on the desk's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: question(self._desk.book))
 
     def close(self) -> None:

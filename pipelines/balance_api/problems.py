@@ -32,4 +32,5 @@ def problem_body(status: int, detail: str, tmf: bool) -> bytes:
 
 
 def problem(status: int, detail: str, tmf: bool, headers: Mapping[str, str] | None = None) -> Response:
+    """An error as it is answered."""
     return Response(problem_body(status, detail, tmf), status, dict(headers or {}), MEDIA_TYPE)

@@ -61,11 +61,13 @@ class AccountCommand(Body):
 
 
 async def balance(service: BalanceService, call: Call) -> Reply:
+    """State, plans and balances of a number's account."""
     account = await service.account_of(call, call.path["msisdn"], None)
     return _json((await service.view(call, account)).as_json())
 
 
 async def account_balance(service: BalanceService, call: Call) -> Reply:
+    """The same, by account."""
     account = await service.account_of(call, None, _whole(call.path["account_id"]))
     return _json((await service.view(call, account)).as_json())
 
@@ -80,6 +82,7 @@ async def history(service: BalanceService, call: Call) -> Reply:
 
 
 async def top_up(service: BalanceService, call: Call) -> Reply:
+    """Money onto a balance, with what the tariff's `top_ups` add."""
     asked = TopUp.read(call.body)
     account = await service.account_of(call, asked.msisdn, asked.account_id)
     currency = asked.currency or (await service.view(call, account)).currency
@@ -90,6 +93,7 @@ async def top_up(service: BalanceService, call: Call) -> Reply:
 
 
 async def adjust(service: BalanceService, call: Call) -> Reply:
+    """A correction of either sign."""
     asked = Adjustment.read(call.body)
     account = await service.account_of(call, asked.msisdn, asked.account_id)
     currency = asked.currency or (await service.view(call, account)).currency
@@ -100,6 +104,7 @@ async def adjust(service: BalanceService, call: Call) -> Reply:
 
 
 async def transfer(service: BalanceService, call: Call) -> Reply:
+    """Money to another account."""
     asked = Transfer.read(call.body)
     other = await service.account_of(call, asked.to_msisdn, asked.to_account_id)
     account = await service.account_of(call, asked.msisdn, asked.account_id)

@@ -109,6 +109,7 @@ class ApiStore:
             self._audit.execute("DELETE FROM audit WHERE at_us < ?", (now_us - KEPT_US,))
 
     def close(self) -> None:
+        """Give the file back."""
         with self._lock:
             self._durable.close()
             self._audit.close()

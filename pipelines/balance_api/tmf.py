@@ -34,6 +34,8 @@ Text = Annotated[str, msgspec.Meta(max_length=400)]
 
 
 class Quantity(msgspec.Struct):
+    """An amount, digit for digit, and of what."""
+
     amount: Decimal
     units: Annotated[str, msgspec.Meta(max_length=16)] | None = None
 
@@ -81,11 +83,13 @@ class TransferCreate(TmfBody):
 
 
 async def buckets(service: BalanceService, call: Call) -> Reply:
+    """What is left of money and allowances of an account."""
     view = await service.view(call, await asked_account(service, call))
     return _page(call, list(_buckets(view)))
 
 
 async def bucket(service: BalanceService, call: Call) -> Reply:
+    """One of them."""
     account, name = _bucket_id(call.path["id"])
     view = await service.view(call, await service.account_of(call, None, account))
     found = next((b for b in _buckets(view) if b["id"] == f"{account}-{name}"), None)
@@ -95,16 +99,19 @@ async def bucket(service: BalanceService, call: Call) -> Reply:
 
 
 async def accumulated(service: BalanceService, call: Call) -> Reply:
+    """All money of an account, as a list of one."""
     view = await service.view(call, await asked_account(service, call))
     return _page(call, [_accumulated(view)])
 
 
 async def accumulated_one(service: BalanceService, call: Call) -> Reply:
+    """The same, by account."""
     account, _ = _bucket_id(call.path["id"] + "-" + _MONEY)
     return Reply(_encode(_accumulated(await service.view(call, await service.account_of(call, None, account)))))
 
 
 async def topup(service: BalanceService, call: Call) -> Reply:
+    """Money onto a balance."""
     asked = TopupCreate.read(call.body)
     if asked.is_auto_topup or asked.voucher is not None:
         raise ProblemError(422, "a recurring top-up or a voucher; expected an amount: the shop keeps both")
@@ -112,6 +119,7 @@ async def topup(service: BalanceService, call: Call) -> Reply:
 
 
 async def adjust(service: BalanceService, call: Call) -> Reply:
+    """A correction: credit, debit, or an amount of either sign."""
     asked = AdjustCreate.read(call.body)
     amount = money_text(asked.amount.amount)
     kind = (asked.adjust_type or "").lower()
@@ -123,6 +131,7 @@ async def adjust(service: BalanceService, call: Call) -> Reply:
 
 
 async def transfer(service: BalanceService, call: Call) -> Reply:
+    """Money to another account; the sender pays the cost."""
     asked = TransferCreate.read(call.body)
     if (asked.cost_owner or "originator").lower() != "originator":
         raise ProblemError(422, "a costOwner other than the originator")
@@ -148,6 +157,7 @@ async def resources(service: BalanceService, call: Call) -> Reply:
 
 
 async def resource(service: BalanceService, call: Call) -> Reply:
+    """One that the API made, as it was answered."""
     found = service.store.resource(call.path["id"])
     if found is None or found.kind != _kind(call) or found.status >= 300:
         raise ProblemError(404, "no such resource")
@@ -156,6 +166,7 @@ async def resource(service: BalanceService, call: Call) -> Reply:
 
 
 async def actions(service: BalanceService, call: Call) -> Reply:
+    """What moved the balance within a time, the newest first."""
     account = await asked_account(service, call)
     view = await service.view(call, account)
     rows = await service.movements(account, *span(call))

@@ -33,6 +33,7 @@ class Grantee:
     expires_us: int | None = None
 
     def may(self, scope: str) -> bool:
+        """Whether it has a scope."""
         return scope in self.scopes
 
 
@@ -51,6 +52,7 @@ class Tokens:
         return None if found is None or (found.expires_us is not None and found.expires_us <= now_us) else found
 
     def all(self) -> list[Grantee]:
+        """Everybody who may ask, by name."""
         self._refresh()
         return sorted(self._by_hash.values(), key=lambda g: g.name)
 

@@ -30,6 +30,7 @@ class ChargingFile:
         return f"{self.node}_{self.sequence:06d}_{latest:%Y%m%d%H%M%S}.dat"
 
     def encode(self) -> bytes:
+        """Octets of the file."""
         body = b"".join(struct.pack(">HBBB", len(octets), _RELEASE, _BER | _TS_32255, _RELEASE_16) + octets
                         for octets, _ in self.records)
         times = [at for _, at in self.records]

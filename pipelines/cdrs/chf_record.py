@@ -49,6 +49,7 @@ class ChfRecord:
     subscriber: tuple[int, str] | None = None
 
     def encode(self) -> bytes:
+        """BER of the record."""
         fields = [_integer(0, _RECORD_TYPE), _context(1, self.node.encode("ascii"))]
         if self.subscriber is not None:
             kind, digits = self.subscriber

@@ -48,6 +48,8 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Exported:
+    """What one round wrote; sessions that go on and have no record yet."""
+
     files: tuple[str, ...]
     records: int
     open_sessions: int

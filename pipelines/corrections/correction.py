@@ -125,7 +125,7 @@ def corrected_book(book: BalanceBook, correction: Correction) -> BalanceBook:
     replaced = parts["accounts"]["account_id"].to_numpy()
     gone = next(correction.tables(GONE), None)
     for name, table in tables.items():
-        if "account_id" in table.column_names:
+        if "account_id" in table.column_names and name in parts:  # earlier releases did not know of all
             kept = table.filter(pa.array(~np.isin(table["account_id"].to_numpy(), replaced)))
             whole = pa.concat_tables([kept, _completed(parts[name], table).cast(table.schema)])
             place = order[np.searchsorted(ids, whole["account_id"].to_numpy(), sorter=order)]

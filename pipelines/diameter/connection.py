@@ -52,6 +52,7 @@ class Connection(asyncio.Protocol):
     # asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A peer is there; it has yet to say who it is."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         transport.set_write_buffer_limits(high=self.send_octets // 4)
@@ -59,6 +60,7 @@ class Connection(asyncio.Protocol):
         self.owner.connected(self)
 
     def data_received(self, data: bytes) -> None:
+        """Octets, which wait for their tick."""
         self.pending.append(data)
         self.pending_octets += len(data)
         if self.pending_octets > self.receive_octets:
@@ -67,12 +69,15 @@ class Connection(asyncio.Protocol):
             self.owner.arrived(self)
 
     def pause_writing(self) -> None:
+        """The peer does not read what it is sent."""
         self.pause("sent")  # who does not read answers is not asked for more requests
 
     def resume_writing(self) -> None:
+        """It does again."""
         self.resume("sent")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The peer has gone, or was cut off."""
         del exc  # why, does not matter: what its requests did stays done
         self.state = State.CLOSED
         self.abandon()

@@ -28,6 +28,8 @@ class PlmnId(Struct, gc=False):
 
 
 class NFIdentification(Struct, gc=False):
+    """TS 32.291: who asks, or serves."""
+
     nodeFunctionality: Word
     nFName: Word | None = None
     nFIPv4Address: Annotated[str, Meta(min_length=7, max_length=15)] | None = None
@@ -36,11 +38,15 @@ class NFIdentification(Struct, gc=False):
 
 
 class Trigger(Struct, gc=False):
+    """Why a report was made."""
+
     triggerCategory: Word
     triggerType: Word | None = None
 
 
 class RequestedUnit(Struct, gc=False):
+    """Units asked for; none named: whatever is granted."""
+
     time: Uint32 | None = None
     totalVolume: Uint64 | None = None
     uplinkVolume: Uint64 | None = None
@@ -49,11 +55,15 @@ class RequestedUnit(Struct, gc=False):
 
 
 class PDUContainerInformation(Struct, gc=False):
+    """When the units were used."""
+
     timeofFirstUsage: Time | None = None
     timeofLastUsage: Time | None = None
 
 
 class UsedUnitContainer(Struct, gc=False):
+    """Units used, or counted without quota."""
+
     localSequenceNumber: int
     serviceId: Uint32 | None = None
     quotaManagementIndicator: Word | None = None
@@ -69,6 +79,8 @@ class UsedUnitContainer(Struct, gc=False):
 
 
 class MultipleUnitUsage(Struct, gc=False):
+    """What one rating group asks and reports."""
+
     ratingGroup: Uint32
     requestedUnit: RequestedUnit | None = None
     usedUnitContainer: list[UsedUnitContainer] | None = None
@@ -76,24 +88,34 @@ class MultipleUnitUsage(Struct, gc=False):
 
 
 class UserInformation(Struct, gc=False):
+    """Of the served subscriber."""
+
     servedGPSI: Name | None = None
     servedPEI: Name | None = None
 
 
 class Snssai(Struct, gc=False):
+    """A network slice."""
+
     sst: Annotated[int, Meta(ge=0, le=255)]
     sd: Annotated[str, Meta(min_length=6, max_length=6)] | None = None
 
 
 class NetworkSlicingInfo(Struct, gc=False):
+    """In which slice it happens."""
+
     sNSSAI: Snssai
 
 
 class ServingNetworkFunctionID(Struct, gc=False):
+    """Which AMF or gateway serves."""
+
     servingNetworkFunctionInformation: NFIdentification
 
 
 class PDUSessionInformation(Struct, gc=False):
+    """A PDU session: network, slice, access."""
+
     pduSessionID: Annotated[int, Meta(ge=0, le=255)]
     dnnId: Name
     networkSlicingInfo: NetworkSlicingInfo | None = None
@@ -104,19 +126,27 @@ class PDUSessionInformation(Struct, gc=False):
 
 
 class Tai(Struct, gc=False):
+    """A tracking area, of which only the network counts."""
+
     plmnId: PlmnId
 
 
 class NrLocation(Struct, gc=False):
+    """Where, in 5G or LTE."""
+
     tai: Tai
 
 
 class UserLocation(Struct, gc=False):
+    """Where the subscriber is."""
+
     nrLocation: NrLocation | None = None
     eutraLocation: NrLocation | None = None
 
 
 class PDUSessionChargingInformation(Struct, gc=False):
+    """What data sessions say of themselves."""
+
     chargingId: Uint32 | None = None
     sMFchargingId: Word | None = None
     userInformation: UserInformation | None = None
@@ -125,11 +155,15 @@ class PDUSessionChargingInformation(Struct, gc=False):
 
 
 class SMAddressInfo(Struct, gc=False):
+    """An address of a short message."""
+
     sMaddressType: Word | None = None
     sMaddressData: Address | None = None
 
 
 class RecipientInfo(Struct, gc=False):
+    """Who a message is for."""
+
     recipientSUPI: Name | None = None
     recipientGPSI: Name | None = None
     recipientOtherAddress: SMAddressInfo | None = None
@@ -137,6 +171,8 @@ class RecipientInfo(Struct, gc=False):
 
 
 class OriginatorInfo(Struct, gc=False):
+    """Who sent it."""
+
     originatorSUPI: Name | None = None
     originatorGPSI: Name | None = None
     originatorOtherAddress: SMAddressInfo | None = None
@@ -144,6 +180,8 @@ class OriginatorInfo(Struct, gc=False):
 
 
 class SMSChargingInformation(Struct, gc=False):
+    """What short messages say of themselves."""
+
     originatorInfo: OriginatorInfo | None = None
     recipientInfo: list[RecipientInfo] | None = None
     rATType: Word | None = None
@@ -154,6 +192,8 @@ class SMSChargingInformation(Struct, gc=False):
 
 
 class IMSChargingInformation(Struct, gc=False):
+    """What IMS sessions say of themselves."""
+
     roleOfNode: Word | None = None
     userInformation: UserInformation | None = None
     callingPartyAddresses: list[Address] | None = None
@@ -186,11 +226,15 @@ class ChargingDataRequest(Struct, gc=False):
 
 
 class RedirectServer(Struct, gc=False, omit_defaults=True):
+    """Where to, when nothing is left."""
+
     redirectAddressType: str
     redirectServerAddress: str
 
 
 class FinalUnitIndication(Struct, gc=False, omit_defaults=True):
+    """What happens when the last units are used."""
+
     finalUnitAction: str
     restrictionFilterRule: str | None = None
     filterId: str | None = None
@@ -198,6 +242,8 @@ class FinalUnitIndication(Struct, gc=False, omit_defaults=True):
 
 
 class GrantedUnit(Struct, gc=False, omit_defaults=True):
+    """Units that may be used."""
+
     tariffTimeChange: str | None = None
     time: int | None = None
     totalVolume: int | None = None
@@ -205,6 +251,8 @@ class GrantedUnit(Struct, gc=False, omit_defaults=True):
 
 
 class MultipleUnitInformation(Struct, gc=False, omit_defaults=True):
+    """What one rating group is answered."""
+
     ratingGroup: int
     resultCode: str | None = None
     grantedUnit: GrantedUnit | None = None
@@ -218,6 +266,8 @@ class MultipleUnitInformation(Struct, gc=False, omit_defaults=True):
 
 
 class InvalidParam(Struct, gc=False, omit_defaults=True):
+    """A member that is wrong, by its path."""
+
     param: str
     reason: str | None = None
 
@@ -233,11 +283,15 @@ class ProblemDetails(Struct, gc=False, omit_defaults=True):
 
 
 class InvocationResult(Struct, gc=False, omit_defaults=True):
+    """What the consumer is to do when it gets no answer."""
+
     error: ProblemDetails | None = None
     failureHandling: str | None = None
 
 
 class ChargingDataResponse(Struct, gc=False, omit_defaults=True):
+    """The answer to create and update."""
+
     invocationTimeStamp: str
     invocationSequenceNumber: int
     invocationResult: InvocationResult | None = None
@@ -246,12 +300,16 @@ class ChargingDataResponse(Struct, gc=False, omit_defaults=True):
 
 
 class ReauthorizationDetails(Struct, gc=False, omit_defaults=True):
+    """Which rating group is to ask again."""
+
     ratingGroup: int | None = None
     serviceId: int | None = None
     quotaManagementIndicator: str | None = None
 
 
 class ChargingNotifyRequest(Struct, gc=False, omit_defaults=True):
+    """The callback: ask again, or end."""
+
     notificationType: str
     reauthorizationDetails: list[ReauthorizationDetails] | None = None
 

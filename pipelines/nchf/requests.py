@@ -90,6 +90,7 @@ class Rows:
 
     @classmethod
     def begin(cls) -> "Rows":
+        """None yet."""
         return cls([], Texts([], [], [], []))
 
 

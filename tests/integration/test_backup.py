@@ -21,9 +21,11 @@ from pipelines.backup.restore import prove, restore
 from pipelines.backup.save import save
 from pipelines.balance_api.tokens import Tokens
 from pipelines.home import Home
+from pipelines.keys import Keys
 from pipelines.ledger.store import open_store
 from pipelines.serve.node import OnlineNode
 from pipelines.serve.service import origin_state
+from pipelines.vault import Vault
 from schemas.errors import LedgerError
 from tests.integration.site import SAID, Site
 from tests.integration.test_serve import InProcess, laws, site_of, until
@@ -192,6 +194,19 @@ def test_a_backup_refuses_what_would_not_be_one(day: Path, tmp_path: Path, keys:
     cli("backup", "restore", place, "--keys", key_place, "--home", tmp_path / "x", "--backup", 2)
     assert not list((tmp_path / "x" / "keys" / "sealed").glob("day-*.key"))
     assert elsewhere(site, tmp_path / "x").said() == site.said()
+
+    # so is a number that was erased: no backup from before has it any more
+    token = site.rows("usage", ["msisdn_token"])[0]["msisdn_token"]
+    cli("erase", "tokens", token, "--why", "request", "--home", home)
+    assert not prove(str(place), key_place).findings
+    cli("backup", "make", place, "--keys", key_place, "--home", home)
+    assert "cannot be restored" in cli("backup", "verify", place, "--keys", key_place, code=1)
+    assert "erased since" in cli("backup", "restore", place, "--keys", key_place, "--home", tmp_path / "z", "--backup",
+                                 4, code=2)
+    cli("backup", "restore", place, "--keys", key_place, "--home", tmp_path / "z")
+    vaults = [Vault(at / "vault", Keys.open(at / "keys"), write=False) for at in (home, tmp_path / "z")]
+    assert len(vaults[0]) == len(vaults[1]) > 0 and vaults[1].erased() == {token}
+    cli("backup", "make", place, "--keys", key_place, "--home", home, "--keep", 1)
 
     # another home has nothing to do with these places, and damage is named
     other = site_of(day, tmp_path / "other", keys)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.accounts.desk import HomeDesk
+from pipelines.accounts.history import movement_of
 from pipelines.controls import run_controls
 from pipelines.corrections.rerate import Request, rerate
 from pipelines.corrections.whatif import whatif
@@ -18,6 +20,7 @@ from pipelines.home import Home, Input
 from pipelines.ledger.sql import open_duckdb
 from pipelines.sample.generate import generate
 from pipelines.sample.tariffs import WRONG_PREFIX
+from rating.reservations import key_of, name_of
 from schemas.errors import LedgerError, ReferenceDataError
 from schemas.rated import RATED
 from tests.integration.site import Site, in_order, put_commands
@@ -108,6 +111,34 @@ def test_rerated_days_are_as_days_with_the_right_tariff(wrong: Site, right: Site
     assert (correction["kind"], correction["who"], correction["why"]) == ("rerate", "tester", "a wrong row")
     assert correction["reversed_count"] == done.sums.reversed_rows
     assert rerate(wrong.input, wrong.home, request()).changes is False
+
+
+def test_what_was_reserved_stays_reserved(wrong: Site, right: Site, tmp_path: Path) -> None:
+    shutil.copytree(right.home.root.parent, tmp_path / "right")
+    right = copy.copy(right)
+    right.home, right.input = Home(tmp_path / "right" / "home"), Input(tmp_path / "right" / "input")
+    ids = ("taken", "back", "over", "open")
+    names = {name: name_of(movement_of({"id": name})) for name in ids}
+    [(account,)] = ask(right, "SELECT account_id FROM balance WHERE unit = 'money' ORDER BY amount DESC LIMIT 1")
+    at = {"account_id": account, "time": "2026-03-03T23:00:00Z"}
+    for site in (wrong, right):
+        put_commands(site.input.inbox, 99, "20260304000000", [
+            *({**at, "id": name, "kind": "reserve", "amount": "0.02", "currency": "EUR",
+               "until": f"2026-03-0{5 if name == 'over' else 9}T00:00:00Z"} for name in ids),
+            {**at, "id": "t", "kind": "reservation_debit", "reservation": names["taken"], "amount": "0.01"},
+            {**at, "id": "b", "kind": "reservation_release", "reservation": names["back"]},
+            {"id": "c", "kind": "clock", "time": "2026-03-06T00:00:00Z"}])
+        site.run()
+    mend(wrong)
+    assert rerate(wrong.input, wrong.home, request()).changes
+    assert says(wrong) == says(right)
+    laws_hold(wrong)
+    for site in (wrong, right):
+        with HomeDesk(site.input, site.home) as desk:
+            kept = desk.book.reservations.by_key
+            assert [kept[key_of(names[name])].state for name in ids] == [1, 2, 3, 0]
+            assert desk.book.reservations.of(account)[0][1].amount_nanos == 20_000_000
+            assert float(desk.show(str(account), MADE_US)["held"]) == 0.02
 
 
 def charges(site: Site) -> dict[tuple[str, str], int]:
