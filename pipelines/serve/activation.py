@@ -35,6 +35,8 @@ class Activation:
 
     def __init__(self, node: OnlineNode) -> None:
         self._node, self._one = node, asyncio.Lock()
+        self._former: Snapshot | None = None  # whoever goes back is in a hurry: nothing is compiled for that
+        self._read: tuple[dict[str, str], Tariffs] | None = None
 
     async def activate(self, tariffs: str = "", rollback: bool = False, only_from: str = "", who: str = ""
                        ) -> dict[str, Any]:
@@ -46,23 +48,23 @@ class Activation:
         node = self._node
         async with self._one:
             began = time.perf_counter()
-            was = node.reference.tariffs
+            was = node.reference
             try:
                 prepared = await asyncio.to_thread(self._prepare, tariffs, rollback, only_from)
+                reference = prepared.reference
+                self._check_run(reference)
+                before = await asyncio.to_thread(self._keep, prepared)
             except OSError as error:
                 raise LedgerError(f"the tariffs cannot be read or kept: {error}", "a folder, and room") from error
-            reference = prepared.reference
-            if reference is node.reference:
-                await asyncio.to_thread(write_activated, node.home, prepared.activated, node.disk)
+            if reference is was:
                 return self._said(False, began)
-            self._check_run(reference)
-            before = await asyncio.to_thread(self._keep, prepared)
             try:
                 await node.switch(reference, lambda: self._check_run(reference), tariffs=reference.tariffs.content_hash,
-                                  before=was.content_hash, who=who)
+                                  before=was.tariffs.content_hash, who=who)
             except ReferenceDataError:
                 await asyncio.to_thread(write_activated, node.home, before, node.disk)
                 raise
+            self._former = was
             return self._said(True, began)
 
     def _prepare(self, wanted: str, rollback: bool, only_from: str) -> _Prepared:
@@ -77,7 +79,7 @@ class Activation:
                                   "see which tariffs are kept with `tarifa tariff kept`")
             wanted = noted.before
         if wanted:
-            tariffs = kept_tariffs(node.home, _kept_hash(node.home.reference, wanted))
+            tariffs = self._kept(_kept_hash(node.home.reference, wanted))
         elif problem is not None:
             raise problem
         else:
@@ -91,7 +93,8 @@ class Activation:
         if only_from:
             _check_from(now, tariffs, only_from)
         check_takeover(node.book, now, tariffs, time.time_ns() // 1000)
-        reference = node.reference.with_tariffs(tariffs)
+        former = self._former
+        reference = former if former is not None and former.tariffs is tariffs else node.reference.with_tariffs(tariffs)
         refusal_codes(tariffs)  # both are kept, and the first requests need not wait for them
         assert tariffs.rolls is not None
         return _Prepared(reference, activated)
@@ -102,11 +105,21 @@ class Activation:
         node = self._node
         try:
             texts = read_texts(node.source.operator / "tariffs")
-            tariffs = tariffs_of_texts(texts)
+            if self._read is None or self._read[0] != texts:
+                self._read = texts, tariffs_of_texts(texts)
         except ReferenceDataError as problem:
             return None, problem
+        except (ValueError, RecursionError) as problem:
+            return None, ReferenceDataError(f"tariffs that cannot be read: {problem}", "YAML and CSV in UTF-8")
+        tariffs = self._read[1]
         keep_texts(node.home, texts, tariffs.content_hash, node.disk)
         return tariffs, None
+
+    def _kept(self, content_hash: str) -> Tariffs:
+        for known in (self._node.reference, self._former):
+            if known is not None and known.tariffs.content_hash == content_hash:
+                return known.tariffs
+        return kept_tariffs(self._node.home, content_hash)
 
     def _keep(self, prepared: _Prepared) -> Activated:
         """Step 2. Returns what was noted before."""

@@ -180,12 +180,17 @@ def test_what_the_book_cannot_be_charged_by_is_refused_and_changes_nothing(site:
                            ({"rollback": True, "tariffs": "0123456789"}, "one of the two")):
             with pytest.raises(LedgerError, match=why):
                 await activation.activate(**words)
+        for octets in (b"\xff\xfe\x00", b"[" * 20_000, b""):
+            path.write_bytes(octets)
+            with pytest.raises(ReferenceDataError):
+                await activation.activate()
+        path.write_text(text)
         price(site, DEARER)
         for time, why in (("2030-01-01T00:00:00", "is not as it is in force"), ("soon", "a time such as")):
             with pytest.raises(ReferenceDataError, match=why):
                 await activation.activate(only_from=time)
         assert (node.reference, node.position) == was and read_activated(site.home) is None
-        assert int((await node.request(ask(node, 1, 0, RequestKind.INITIAL)))["result_code"][0]) == 2001
+        assert int((await node.request(asks(node, 0, RequestKind.INITIAL)))["result_code"][0]) == 2001
 
     served(site, work, Pace(clock_s=3600))
 
@@ -237,13 +242,16 @@ def test_front_ends_see_the_tariffs_in_force(site: Site) -> None:
     async def work(node: OnlineNode) -> None:
         desk = NodeDesk(node)
         balances = BalanceService(desk, None)  # type: ignore[arg-type]
-        viewer, counters = balances.viewer, PolicyCounters(node.reference.tariffs)
+        viewer, counters, was = balances.viewer, PolicyCounters(node.reference.tariffs), node.reference
         assert balances.viewer is viewer
         price(site, DEARER)
-        await Activation(node).activate()
+        activation = Activation(node)
+        await activation.activate()
         assert desk.reference is node.reference and balances.viewer is not viewer
         assert counters.tariffs is not node.reference.tariffs
         assert node.charging.current.tariffs is node.reference.tariffs
+        await activation.activate(rollback=True)
+        assert node.reference is was  # nothing had to be compiled
 
     served(site, work)
 
@@ -265,7 +273,7 @@ def test_killed_between_noting_and_switching_the_next_start_has_it(site: Site) -
         with pytest.raises(DeadError):
             await activation.activate(rollback=True)
         assert node.reference.tariffs.content_hash == was
-        await node.request(ask(node, 1, 0, RequestKind.INITIAL))
+        await node.request(asks(node, 0, RequestKind.INITIAL))
 
     served(site, work)
     noted = read_activated(site.home)
