@@ -4,11 +4,11 @@
 
 Updates of one rating group (report and reserve), 1.2 kB each, of sessions and subscribers that differ, from a client in
 a process of its own. The same bodies go to four servers in turn, round by round, so that whatever else the machine does
-is done to all of them: `nothing`, a handler that reads them and does nothing, as granian calls one; `gathered`, the same with
-requests gathered as ours are; `nchf`, ours before a node that answers at once; `durable`, ours before a node with its
-journal and a small operator. The ratios are the figures that travel: of the rate (server and load share two cores), and
-of the server's CPU alone. Prints besides what translation takes for each request the slower way, which is that of
-whatever is not plain, and a checksum of the rows: speed must not change meaning.
+is done to all of them: `nothing`, a handler that reads them and does nothing, as granian calls one; `gathered`, the
+same with requests gathered as ours are; `nchf`, ours before a node that answers at once; `durable`, ours before a node
+with its journal and a small operator. The ratios are the figures that travel: of the rate (server and load share two
+cores), and of the server's CPU alone. Prints besides what translation takes for each request the slower way, which is
+that of whatever is not plain, and a checksum of the rows: speed must not change meaning.
 """
 
 import asyncio
