@@ -117,6 +117,7 @@ class NchfApp:
         self.block = 0          # number of the block that fills
         self.expected = 0       # bodies that are awaited by requests that came since it began
         self._until = self._last = 0.0
+        self._size = 1           # of the block before
         self._more = self._looking = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -144,7 +145,8 @@ class NchfApp:
         now = time.perf_counter()
         if not self._until:
             self._until = now + GATHER_S
-        if (now < self._until and (self._more or self.expected > 0)) or now < self._last + PAUSE_S:
+        alone = self.open == 1 and self._size == 1  # as was the one before: waiting would bring nobody
+        if not alone and ((now < self._until and (self._more or self.expected > 0)) or now < self._last + PAUSE_S):
             self._more = False
             if not self._looking:
                 self._looking = True
@@ -154,6 +156,7 @@ class NchfApp:
         self._until, self._more, self.expected, self._last = 0.0, False, 0, now
         self.block += 1
         came, self.came = self.came, []
+        self._size = len(came)
         askers: list[_Asker] = []
         bodies: list[bytes] = []
         for asker, coming in came:

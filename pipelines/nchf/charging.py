@@ -113,10 +113,10 @@ class Charging:
 
     @property
     def speaker(self) -> Speaker:
-        """With the rules of now."""
-        if self.node.rules is not self._rules:
-            self._rules = self.node.rules
-            self._speaker = Speaker(self._rules)
+        """With the rules of now, which are made anew when they are asked for."""
+        rules = self.node.rules
+        if rules != self._rules:
+            self._rules, self._speaker = rules, Speaker(rules)
         return self._speaker
 
     def now(self) -> str:

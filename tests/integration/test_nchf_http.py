@@ -264,6 +264,15 @@ async def posted(site: Site, path: str, body: dict[str, Any], **headers: str) ->
         return await smf.post(path, json=body, headers=headers)
 
 
+async def refused(tasks: list[asyncio.Task[httpx.Response]], count: int) -> list[httpx.Response]:
+    """Answers of those that are told at once, while the node keeps the others waiting: so many, and no more."""
+    async with asyncio.timeout(20):
+        while sum(task.done() for task in tasks) < count:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)
+    return [task.result() for task in tasks if task.done()]
+
+
 def test_too_much_to_do_turns_beginners_away_first_and_releases_never(tmp_path: Path) -> None:
     limits = Limits(waiting_creates=3, waiting_updates=5, waiting_each=100)
 
@@ -271,15 +280,13 @@ def test_too_much_to_do_turns_beginners_away_first_and_releases_never(tmp_path: 
         place = (await posted(site, ROOT, request(0, group()))).headers["location"]
         site.node.wait = asyncio.Event()
         creates = [asyncio.create_task(posted(site, ROOT, request(n, group()))) for n in range(1, 6)]
-        await asyncio.sleep(0.4)
-        refused = [task.result() for task in creates if task.done()]
-        assert [answer.status_code for answer in refused] == [503, 503]
-        assert refused[0].headers["retry-after"] == "2"
-        assert problem(refused[0])["cause"] == "NF_CONGESTION"
+        told = await refused(creates, 2)
+        assert [answer.status_code for answer in told] == [503, 503]
+        assert told[0].headers["retry-after"] == "2"
+        assert problem(told[0])["cause"] == "NF_CONGESTION"
         updates = [asyncio.create_task(posted(site, place + "/update", request(n, group(10, 10, 1))))
                    for n in range(1, 5)]
-        await asyncio.sleep(0.4)
-        assert [task.result().status_code for task in updates if task.done()] == [503, 503]
+        assert [answer.status_code for answer in await refused(updates, 2)] == [503, 503]
         release = asyncio.create_task(posted(site, place + "/release", request(9, group(10, None, 7))))
         await asyncio.sleep(0.2)
         assert not release.done()
@@ -298,8 +305,7 @@ def test_one_consumer_cannot_take_all(tmp_path: Path) -> None:
         site.node.wait = asyncio.Event()
         tasks = [asyncio.create_task(posted(site, ROOT, request(n, group()), authorization=f"Bearer {TOKEN}"))
                  for n in range(3)]
-        await asyncio.sleep(0.4)
-        assert [task.result().status_code for task in tasks if task.done()] == [429]
+        assert [answer.status_code for answer in await refused(tasks, 1)] == [429]
         other = asyncio.create_task(posted(site, ROOT, request(9, group()), authorization="Bearer another"))
         await asyncio.sleep(0.2)
         site.node.wait.set()
