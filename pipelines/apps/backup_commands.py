@@ -1,5 +1,7 @@
 """`tarifa backup make | list | verify | restore`: a whole home, while it is served or not."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,7 @@ from pipelines.apps.options import HomeOption, InputOption, LedgerOption, consol
 from schemas.errors import LedgerError
 
 WRONG = 1
+NICE = 10  # behind those who answer
 
 PlaceArgument = Annotated[str, typer.Argument(help="Where backups lie: a folder, or an object store's URL.")]
 KeysOption = Annotated[Path, typer.Option("--keys", help="Where the second copy of the keys lies: a folder apart from "
@@ -36,6 +39,8 @@ def make_command(
     answered before is in it. Keys go to a place of their own."""
     from pipelines.backup.save import save
 
+    with suppress(OSError):
+        os.nice(NICE)
     done = save(home_of(home, None, ledger), place, keys, keep=keep)
     made = done.manifest
     console.print(f"backup {made.number}: everything before journal position {made.position:,}; the ledger as of cut "

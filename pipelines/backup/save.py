@@ -72,12 +72,17 @@ class _Source:
 class GentleDisk(Disk):
     """Syncs as it goes, so that a large file does not come to the disk at once, before those who answer."""
 
+    def __init__(self) -> None:
+        self._unsynced = 0
+
     def _write_all(self, handle: int, payload: Payload) -> int:
         view, done = memoryview(payload).cast("B"), 0
         while done < len(view):
-            done += super()._write_all(handle, view[done:done + SYNC_OCTETS])
-            if done >= SYNC_OCTETS:
+            written = super()._write_all(handle, view[done:done + SYNC_OCTETS])
+            done, self._unsynced = done + written, self._unsynced + written
+            if self._unsynced >= SYNC_OCTETS:
                 os.fdatasync(handle)
+                self._unsynced = 0
         return done
 
 

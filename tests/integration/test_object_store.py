@@ -1,11 +1,15 @@
 """The whole run with its ledger in an S3-compatible store (moto on loopback): the same as in a folder."""
 
+import copy
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pipelines.backup.restore import prove, restore
+from pipelines.backup.save import save
+from pipelines.home import Home
 from pipelines.ledger import Ledger
 from pipelines.ledger.content_hash import content_hash
 from tests.integration.site import SAID, Site, in_order
@@ -58,3 +62,25 @@ def test_a_ledger_in_an_object_store_says_what_one_in_a_folder_says(day: Path, k
     remote.run()
     assert remote.said(tables=["rated", "posting", "usage"]) == before
     assert content_hash(Ledger.open(bucket), SAID)["duplicate"] != local.said()["duplicate"]
+
+
+def test_a_home_is_backed_up_to_an_object_store_and_one_whose_ledger_lies_in_one(day: Path, keys: Path, tmp_path: Path,
+                                                                                 bucket: str) -> None:
+    for name, ledger, place, restored in (("local", "", "s3://operator/saved", ""),
+                                          ("remote", bucket, str(tmp_path / "saved"), "s3://operator/again")):
+        site, key_place = Site(day, tmp_path / name, keys, own_inbox=True), tmp_path / f"{name}-keys"
+        site.home = dataclasses.replace(site.home, ledger_location=ledger)
+        files = [path for path in in_order(day / "inbox") if path.parent.name in ("voip-01", "commands")]
+        site.deliver(files)
+        site.run()
+        save(site.home, place, key_place)
+        again = save(site.home, place, key_place)
+        assert again.manifest.number == 2 and again.kept and not again.files
+        proof = prove(place, key_place)
+        assert not proof.findings and len(proof.manifests) == 2
+        other = copy.copy(site)
+        other.home = Home(tmp_path / f"{name}-restored", restored)
+        restore(place, key_place, other.home)
+        assert other.said() == site.said() and other.run().files == 0
+        save(site.home, place, key_place, keep=1)
+        assert [each.number for each in prove(place, key_place).manifests] == [3]

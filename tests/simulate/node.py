@@ -102,6 +102,7 @@ class Simulation:
         self.unanswered: list[dict[str, Any]] = []
         self.folder = 0                                       # which tariffs the operator's folder has
         self.tariffs = {""}                                   # what may be in force at the next start, "": the folder's
+        self.wished: dict[str, int] = {}                     # commands that were to reserve, and for whom
         self.reserved: dict[str, tuple[int, int, int]] = {}  # of the oracle, those that go on: account, nanos, until
 
     def run(self) -> Report:
@@ -254,21 +255,25 @@ class Simulation:
         if command["id"] in self.applied or command["id"] in self.done:
             return {**command, "kind": "top_up", "account_id": 4, "amount": "1.00", "currency": "EUR"}
         if luck.random() < 0.4:
-            return {**command, **self.make_reservation()}
+            return {**command, **self.make_reservation(command["id"])}
         if kind == "top_up":
             return {**command, "kind": kind, "account_id": luck.choice((1, 2, 3, 4)), "currency": "EUR",
                     "amount": luck.choice(("0.50", "3.00"))}
         return {**command, "kind": kind, "account_id": luck.choice((2, 3)),
                 **({"shared_account_id": luck.choice((1, 4))} if kind == "share_join" else {})}
 
-    def make_reservation(self) -> dict[str, Any]:
-        """A command that reserves, or one that ends what another of any time may have reserved."""
+    def make_reservation(self, name: str) -> dict[str, Any]:
+        """A command that reserves, or one that ends what another may have reserved, mostly of the right account."""
         luck, now_us = self.luck, self.clock.time_ns() // 1000
         command = {"time": _iso(now_us), "account_id": luck.choice((1, 2, 4, 4, BARRED))}
-        if luck.random() < 0.6:
-            return command | {"kind": "reserve", "amount": luck.choice(("0.10", "1.00", "2.50")), "currency": "EUR",
-                              "until": _iso(now_us + luck.choice((0, 1, 30, 900, 5000)) * 1_000_000)}
-        return command | {"reservation": _name(f"c-{luck.randrange(60)}"), **luck.choice((
+        if luck.random() < 0.5 or not self.wished:
+            self.wished[name] = command["account_id"]
+            return command | {"kind": "reserve", "amount": luck.choice(("0.10", "0.10", "2.50")), "currency": "EUR",
+                              "until": _iso(now_us + luck.choice((0, 30, 5000, 100_000)) * 1_000_000)}
+        which = luck.choice(list(self.wished))
+        if luck.random() < 0.9:
+            command["account_id"] = self.wished[which]
+        return command | {"reservation": _name(which), **luck.choice((
             {"kind": "reservation_release"}, {"kind": "reservation_debit"},
             {"kind": "reservation_debit", "amount": luck.choice(("0.05", "1.00"))}))}
 
