@@ -67,7 +67,7 @@ def test_a_ledger_in_an_object_store_says_what_one_in_a_folder_says(day: Path, k
 def test_a_home_is_backed_up_to_an_object_store_and_one_whose_ledger_lies_in_one(day: Path, keys: Path, tmp_path: Path,
                                                                                  bucket: str) -> None:
     for name, ledger, place, restored in (("local", "", "s3://operator/saved", ""),
-                                          ("remote", bucket, str(tmp_path / "saved"), "s3://operator/again")):
+                                          ("remote", f"{bucket}-2", str(tmp_path / "saved"), "s3://operator/again")):
         site, key_place = Site(day, tmp_path / name, keys, own_inbox=True), tmp_path / f"{name}-keys"
         site.home = dataclasses.replace(site.home, ledger_location=ledger)
         files = [path for path in in_order(day / "inbox") if path.parent.name in ("voip-01", "commands")]
