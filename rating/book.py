@@ -84,6 +84,7 @@ from schemas.timepoint import DAY_S, SECOND_US, zone_offsets
 NO_CLOCK_US = -(1 << 60)
 NEVER_US = 1 << 62
 _MOVED_AT_ONCE = 1 << 18  # sessions, 32 MiB of them
+_SERVICES = 2  # that a session is expected to have
 _SPARE_SESSIONS = 1024  # rows free beyond what is asked for: more than one event of any tariff may add
 OPENING_MOVEMENT = 0x4F50454E  # upper half of the movement id of an account's opening posting; the lower is the account
 
@@ -121,7 +122,7 @@ class BalanceBook:
     plans: list[str] = field(default_factory=list)
     currencies: list[str] = field(default_factory=list)
     time_zones: list[str] = field(default_factory=list)
-    expected: int = 0  # sessions that there is always room for
+    expected: int = 0  # services of sessions that there is always room for
     zones: tuple[I64, I64, I64] = field(default_factory=lambda: zone_tables([]))
 
     @classmethod
@@ -307,10 +308,10 @@ class BalanceBook:
 
     def expect(self, sessions: int) -> None:
         """Make room for so many sessions in real time now, its pages at hand: making room stops everything else."""
-        self.expected = sessions
-        self.make_room(sessions)
-        self.make_holds(sessions)
-        self.online.make_room(sessions)
+        self.expected = _SERVICES * sessions
+        self.make_room(_SERVICES * sessions)
+        self.make_holds(_SERVICES * sessions)
+        self.online.make_room(_SERVICES * sessions)
         for table in (self.sessions, self.holds, self.online.sessions, self.online.services, self.records,
                       self.profile):
             touch(table)

@@ -40,7 +40,7 @@ class Policy:
 
     tick_s: float = 0.001
     tick_octets: int = 256 * 1024      # a tick does not wait once so much has come
-    ticks_open: int = 4                # ticks whose handler has not answered yet
+    ticks_open: int = 2                # ticks whose handler has not answered yet
     unanswered: int = 20_000           # requests without answer, of all connections; then reading pauses
     unanswered_each: int = 10_000      # and of one
     connections: int = 256

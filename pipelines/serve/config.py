@@ -36,8 +36,8 @@ class Gy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     peers: list[Names]
     listen: str = "127.0.0.1:3868"
     tls: Tls | None = None
-    initial: int = 10_000
-    update: int = 18_000
+    initial: int = 2_000
+    update: int = 4_000
 
 
 class Sy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
