@@ -228,18 +228,17 @@ class Blocks:
 
     def _remember(self, read: Read, chosen: list[Asker], cells: Cells, first: I64, answers: Cells) -> None:
         """Where sessions are called, and which of their groups had their final units: as `Callbacks` is told."""
-        known, text, messages = self._charging.callbacks.known, read.text, read.messages[read.taken]
-        keys = zip(messages[:, p.M_HI].tolist(), messages[:, p.M_LO].tolist(), strict=True)
+        known, messages = self._charging.callbacks.known, read.messages[read.taken]
+        hi, lo = (np.ascontiguousarray(messages[:, place]) for place in (p.M_HI, p.M_LO))
+        updates = np.array([each.kind == _UPDATE for each in chosen], np.bool_)
+        good = updates & (answers["message_code"][first] == online.SUCCESS)
+        known.called(hi, lo, cells["account_id"][first], read.octets, np.where(good, messages[:, p.M_URI], ABSENT))
         final = answers["final_action"] > 0
-        notes = known.waiting or bool(final.any())
-        for place, (each, key, at, account, code) in enumerate(zip(
-                chosen, keys, messages[:, p.M_URI].tolist(), cells["account_id"][first].tolist(),
-                answers["message_code"][first].tolist(), strict=True)):
-            if each.kind != _UPDATE:
-                known.end(key)
-            elif code == online.SUCCESS:
-                if at != ABSENT:
-                    known.called(key, account, text[at >> 16:(at >> 16) + (at & 0xFFFF)])
-                if notes and key in known:
+        if known.waiting or final.any():
+            for place in np.flatnonzero(good).tolist():
+                key = int(hi[place]), int(lo[place])
+                if key in known:
                     for row in range(int(first[place]), int(first[place]) + int(messages[place, p.M_UNITS])):
                         known.note(key, int(cells["rating_group"][row]), bool(final[row]))
+        for place in np.flatnonzero(~updates).tolist():
+            known.end((int(hi[place]), int(lo[place])))

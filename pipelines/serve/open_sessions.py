@@ -97,12 +97,9 @@ class OpenSessions:
         """Whether any has had its final units."""
         return bool(self._finals)
 
-    def called(self, key: Key, account_id: int, host: bytes) -> None:
-        """Where a session is called, new or known."""
-        if key in self:
-            self.move(key, host)
-        else:
-            self.begin(key, account_id, b"", host, b"")
+    def called(self, hi: I64, lo: I64, accounts: I64, buffer: U8, hosts: I64) -> None:
+        """Where sessions of a block are called, new or known. hosts: references into `buffer`, ABSENT for none."""
+        k.call_nb(self._index, self._rows, self._blocks, self._links, self._scalars, hi, lo, accounts, buffer, hosts)
 
     def begin(self, key: Key, account_id: int, session: bytes, host: bytes, realm: bytes) -> None:
         """A session that was not known. Raises ValueError: a text of more than 65,535 octets."""

@@ -13,7 +13,7 @@ from pipelines.nchf.sessions import Callbacks
 from pipelines.serve.kernels.gy import R_MESSAGE, ROUTE
 from pipelines.serve.open_sessions import OpenSession, OpenSessions
 from rating.kernels.layout import F_SHARED
-from schemas.columns import Cells
+from schemas.columns import ABSENT, Cells
 from schemas.online import ANSWER, REQUEST, RequestKind
 
 KEYS = [(7 * i - 3, (i << 40) - i) for i in range(12)]
@@ -143,3 +143,31 @@ def test_a_session_moves_with_what_is_known_of_it() -> None:
 def test_callbacks_use_the_sessions_that_they_were_given_although_there_are_none_yet() -> None:
     sessions = OpenSessions()
     assert Callbacks(sessions).known is sessions
+
+
+def test_keys_that_others_chose_are_spread() -> None:
+    """References that count in one part of them would otherwise stand in one long row."""
+    sessions = OpenSessions()
+    count = 20_000
+    lo = np.arange(count, dtype=np.int64) << 32
+    hosts = np.full(count, len(b"smf") | 0, np.int64)
+    same = np.full(count, 7, np.int64)
+    sessions.called(same, lo, same, np.frombuffer(b"smf", np.uint8), hosts)
+    assert len(sessions) == count and sessions[(7, 5 << 32)].host == b"smf"
+    taken = np.flatnonzero(sessions._index)
+    runs = np.diff(np.flatnonzero(np.diff(taken, prepend=-9, append=taken[-1] + 9) != 1))
+    assert runs.max() < 200
+
+
+def test_a_block_says_where_sessions_are_called() -> None:
+    sessions = OpenSessions()
+    texts = np.frombuffer(b"http://onehttp://two", np.uint8)
+    one, two = 10, 10 << 16 | 10
+    key = np.array([1, 2, 3], np.int64), np.array([5, 6, 7], np.int64)
+    sessions.called(*key, np.array([11, 12, 13], np.int64), texts, np.array([one, ABSENT, two], np.int64))
+    assert len(sessions) == 2 and (2, 6) not in sessions
+    sessions.note((1, 5), 10, True)
+    sessions.called(*key, np.array([99, 12, 13], np.int64), texts, np.array([two, one, two], np.int64))
+    moved = sessions[(1, 5)]
+    assert (moved.account_id, moved.host, moved.finals) == (11, b"http://two", frozenset({10}))
+    assert sessions[(2, 6)].host == b"http://one" and len(sessions) == 3 and sessions.waiting

@@ -175,6 +175,8 @@ def time_nb(text, start, stop):
         if text[i] == 45:
             offset = -offset
         i += 6
+    else:
+        return OTHERWISE  # a time without a zone
     if i != stop:
         return OTHERWISE
     shifted = year - 1 if month <= 2 else year

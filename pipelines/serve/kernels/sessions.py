@@ -5,11 +5,13 @@ go are closed up behind. A row is 64 octets, a line of the cache. Texts of a ses
 Origin-Realm) stand one behind the other in a chain of blocks. Rows and blocks that are free are chained too.
 """
 
+import numpy as np
 from numba import types
 
 from pipelines.diameter.columns import MESSAGE
 from pipelines.diameter.results import Result
 from pipelines.serve.kernels.gy import R_MESSAGE
+from schemas.hashing import mix_nb
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, I64_OUT, U8_IN, U8_OUT, kernel
 from schemas.online import ANSWER, REQUEST, RequestKind
 
@@ -34,11 +36,17 @@ ABSENT = -1
 SUCCESS, LIMITED = int(Result.SUCCESS), int(Result.LIMITED_SUCCESS)
 
 
+@kernel(None, forceinline=True)
+def home_nb(index, hi, lo):
+    """Place at which the search for a session begins. Keys that others chose need not be spread evenly."""
+    return np.int64(mix_nb(np.uint64(hi) ^ np.uint64(lo)) & np.uint64(index.size - 1))
+
+
 @kernel(types.int64(I32_OUT, CELLS_OUT, types.int64, types.int64))
 def place_nb(index, rows, hi, lo):
     """Place of a session in the index, or ~place of where it belongs."""
     mask = index.size - 1
-    place = (hi ^ lo) & mask
+    place = home_nb(index, hi, lo)
     while index[place] != 0:
         row = index[place] - 1
         if rows[row, HI] == hi and rows[row, LO] == lo:
@@ -85,7 +93,7 @@ def remove_nb(index, rows, links, scalars, place):
         at = at + 1 & mask
         if index[at] == 0:
             break
-        home = (rows[index[at] - 1, HI] ^ rows[index[at] - 1, LO]) & mask
+        home = home_nb(index, rows[index[at] - 1, HI], rows[index[at] - 1, LO])
         if (at - home & mask) >= (at - hole & mask):
             index[hole] = index[at]
             hole = at
@@ -186,6 +194,42 @@ def keep_nb(messages, requests, answers, route, buffer, index, rows, blocks, lin
             count += 1
             rows[row, STATE] |= FINAL
     return count
+
+
+@kernel(types.boolean(CELLS_OUT, U8_OUT, I32_OUT, types.int64, U8_IN, types.int64))
+def is_host_nb(rows, blocks, links, row, buffer, host):
+    """Whether a row has this host and no other text."""
+    length = length_nb(host)
+    if rows[row, LENGTHS] != length << SHIFT:
+        return False
+    block, at = rows[row, BLOCK], 0
+    for i in range(length):
+        if at == OCTETS:
+            block, at = links[block], 0
+        if blocks[block * OCTETS + at] != buffer[(host >> 16) + i]:
+            return False
+        at += 1
+    return True
+
+
+@kernel(types.void(I32_OUT, CELLS_OUT, U8_OUT, I32_OUT, I64_OUT, I64_IN, I64_IN, I64_IN, U8_IN, I64_IN))
+def call_nb(index, rows, blocks, links, scalars, hi, lo, accounts, buffer, hosts):
+    """Where sessions are called, new or known; ABSENT: nothing is said of it. Who moves is as one that begins, but that
+    its final units stay noted."""
+    for i in range(hi.size):
+        if hosts[i] == ABSENT:
+            continue
+        place, account, state = place_nb(index, rows, hi[i], lo[i]), accounts[i], OPEN
+        if place >= 0:
+            row = index[place] - 1
+            if is_host_nb(rows, blocks, links, row, buffer, hosts[i]):
+                continue
+            account, state = rows[row, ACCOUNT], rows[row, STATE]
+            if state & FINAL:
+                scalars[LOST_FINALS] -= 1  # it is not lost
+            remove_nb(index, rows, links, scalars, place)
+        row = begin_nb(index, rows, blocks, links, scalars, hi[i], lo[i], account, buffer, ABSENT, hosts[i], ABSENT)
+        rows[row, STATE] = state
 
 
 @kernel(types.int64(CELLS_OUT, U8_IN, I32_OUT, types.int64, U8_OUT))
