@@ -43,16 +43,17 @@ class Reservation:
 
 @dataclass
 class Reservations:
-    """By id; `due` is a heap of when each is to be looked at next: when it is over, then when it is forgotten."""
+    """By id. due: a heap of when each is to be looked at next, when it is over and then when it is forgotten. open_of: the
+    open ones of each account, since all that are remembered are too many to go through for one."""
 
     by_key: dict[Key, Reservation] = field(default_factory=dict)
     due: list[tuple[int, Key]] = field(default_factory=list)
+    open_of: dict[int, tuple[Key, ...]] = field(default_factory=dict)
 
     def add(self, key: Key, reservation: Reservation) -> None:
         """A new one, or one that has ended."""
-        self.by_key[key] = reservation
-        open_ = reservation.state == ReservationState.OPEN
-        heappush(self.due, (reservation.until_us if open_ else reservation.ended_us + REMEMBER_US, key))
+        self._enter(key, reservation)
+        heappush(self.due, (_next_look(reservation), key))
 
     def end(self, key: Key, state: ReservationState, ended_us: int, used_nanos: int = 0) -> None:
         """It is over."""
@@ -73,8 +74,14 @@ class Reservations:
 
     def of(self, account_id: int) -> list[tuple[Key, Reservation]]:
         """Open ones of an account."""
-        return [(key, each) for key, each in self.by_key.items()
-                if each.account_id == account_id and each.state == ReservationState.OPEN]
+        return [(key, self.by_key[key]) for key in self.open_of.get(account_id, ())]
+
+    def _enter(self, key: Key, reservation: Reservation) -> None:
+        self.by_key[key] = reservation
+        others = tuple(other for other in self.open_of.pop(reservation.account_id, ()) if other != key)
+        mine = (*others, key) if reservation.state == ReservationState.OPEN else others
+        if mine:
+            self.open_of[reservation.account_id] = mine
 
     def to_arrow(self) -> pa.Table:
         """A row for each, by id."""
@@ -88,13 +95,17 @@ class Reservations:
         """What `to_arrow` wrote."""
         made = cls()
         for row in table.to_pylist():
-            made.by_key[row["key_hi"], row["key_lo"]] = Reservation(
+            made._enter((row["key_hi"], row["key_lo"]), Reservation(
                 row["account_id"], row["amount_nanos"], row["until_us"], ReservationState(row["state"]),
-                row["used_nanos"], row["ended_us"])
-        made.due = [(each.until_us if each.state == ReservationState.OPEN else each.ended_us + REMEMBER_US, key)
-                    for key, each in made.by_key.items()]
+                row["used_nanos"], row["ended_us"]))
+        made.due = [(_next_look(each), key) for key, each in made.by_key.items()]
         heapify(made.due)
         return made
+
+
+def _next_look(reservation: Reservation) -> int:
+    """When it is over, or forgotten."""
+    return reservation.until_us if reservation.state == ReservationState.OPEN else reservation.ended_us + REMEMBER_US
 
 
 def name_of(key: Key) -> str:

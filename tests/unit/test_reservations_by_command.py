@@ -12,7 +12,7 @@ from rating.book import BalanceBook
 from rating.commands import apply_command
 from rating.kernels.layout import B_HOLDS, STATE
 from rating.online import OnlineDesk
-from rating.reservations import REMEMBER_US, Reservations, ReservationState, key_of, name_of
+from rating.reservations import REMEMBER_US, Key, Reservations, ReservationState, key_of, name_of
 from rating.snapshot import from_arrow, same_state, to_arrow
 from reference_data.online import OnlineRules
 from reference_data.tariffs.compile import Tariffs, load_tariffs
@@ -95,6 +95,12 @@ class World:
         assert self.posted == (sum(self.money.values()) - 20) * NANOS
         again = from_arrow(to_arrow(self.book))
         assert same_state(again, self.book) and again.reservations.by_key == self.book.reservations.by_key
+        for book in (again, self.book):  # whose are open, against looking at all of them
+            open_of: dict[int, set[Key]] = {}
+            for key, each in book.reservations.by_key.items():
+                if each.state == ReservationState.OPEN:
+                    open_of.setdefault(each.account_id, set()).add(key)
+            assert {account: set(keys) for account, keys in book.reservations.open_of.items()} == open_of
         assert sorted(again.reservations.due) == sorted(d for d in self.book.reservations.due
                                                         if d in again.reservations.due)
 

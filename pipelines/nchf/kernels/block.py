@@ -57,7 +57,7 @@ from pipelines.nchf.kernels.places import (
     W_SIZE,
     W_START,
 )
-from pipelines.nchf.kernels.plain import ABSENT, OTHERWISE, plain_nb, word_nb
+from pipelines.nchf.kernels.plain import ABSENT, OTHERWISE, digits_nb, plain_nb, word_nb
 from schemas.codes import Direction, NumberType, Service, Unit
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_IN, I64_OUT, U8_IN, kernel
 from schemas.online import REQUEST, ReportingReason
@@ -125,13 +125,8 @@ def address_nb(text, reference):
 
 @kernel(None)
 def decimal_nb(text, reference):
-    value = 0
-    for i in range(reference >> 16, (reference >> 16) + (reference & 0xFFFF)):
-        digit = text[i] - 48
-        if digit < 0 or digit > 9:
-            return OTHERWISE
-        value = value * 10 + digit
-    return value
+    """The number that a text is; OTHERWISE."""
+    return digits_nb(text, reference >> 16, reference & 0xFFFF)
 
 
 @kernel(None)
