@@ -43,8 +43,11 @@ class Reservation:
 
 @dataclass
 class Reservations:
-    """By id. due: a heap of when each is to be looked at next, when it is over and then when it is forgotten. open_of: the
-    open ones of each account, since all that are remembered are too many to go through for one."""
+    """By id.
+
+    due: a heap of when each is to be looked at next, when it is over and then when it is forgotten. open_of: the open
+    ones of each account, since all that are remembered are too many to go through for one.
+    """
 
     by_key: dict[Key, Reservation] = field(default_factory=dict)
     due: list[tuple[int, Key]] = field(default_factory=list)
