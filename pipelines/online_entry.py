@@ -11,12 +11,13 @@ process's own; so do names of columns, since releases add some. What it costs gr
 
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from pipelines.serve.kernels.online_entry import pack_nb, spans_nb
-from schemas.columns import ABSENT, I64, Cells, Labels
+from schemas.columns import ABSENT, I64, U8, Cells, Labels
 from schemas.errors import LedgerError
 from schemas.online import REQUEST
 
@@ -32,31 +33,33 @@ def encode_requests(requests: Cells, received_us: int, labels: Labels) -> bytes:
     rows = len(requests)
     if not rows:
         return _HEADER.pack(FORMAT, 0, 0, 0, received_us)
-    matrix = np.ascontiguousarray(requests.matrix)
-    lows, highs = np.empty(len(matrix), np.int64), np.empty(len(matrix), np.int64)
-    spans_nb(matrix, lows, highs)
-    heads, places, widths, least = list[bytes](), list[int](), list[int](), list[int]()
-    for place, (low, high, (label, head)) in enumerate(zip(lows.tolist(), highs.tolist(), _column_names(),
-                                                           strict=True)):
-        if low == ABSENT == high:
-            continue
-        written = b""
-        if label and low == high:
-            written, low, high = _written([labels[label][low]]), 0, 0
-        elif label:
-            matrix = matrix.copy() if matrix is requests.matrix else matrix
-            matrix[place], written = _named(matrix[place], labels[label])
-            low, high = int(matrix[place].min()), int(matrix[place].max())
-        width = 0
-        if low != high:
-            width = next((octets for beyond, octets in _WIDTHS if high - low < beyond), 8)
-            places.append(place)
-            widths.append(width)
-            least.append(0 if width == 8 else low)
-        heads += (head, _LEAST.pack(width, low), written)
-    values = np.empty(rows * sum(widths), np.uint8)
-    pack_nb(matrix, np.array(places, np.int64), np.array(widths, np.int64), np.array(least, np.int64), values)
-    return b"".join((_HEADER.pack(FORMAT, 0, len(heads) // 3, rows, received_us), *heads, values.tobytes()))
+    matrix, places = np.ascontiguousarray(requests.matrix), _places()
+    count, heads, first = _label_columns(matrix, places, labels)
+    room = np.empty(places.heads + 8 * rows * places.numbers.size, np.uint8)
+    made = np.empty(3, np.int64)
+    pack_nb(matrix, places.numbers, places.names, places.ends, room[:places.heads], room[places.heads:], made)
+    columns, described, filled = made.tolist()
+    return b"".join((_HEADER.pack(FORMAT, 0, count + columns, rows, received_us), heads, room[:described].tobytes(),
+                     first, room[places.heads:places.heads + filled].tobytes()))
+
+
+def _label_columns(matrix: I64, places: "_Places", labels: Labels) -> tuple[int, bytes, bytes]:
+    """(columns, heads, values) of the columns whose values are names."""
+    lows, highs = np.empty(places.labels.size, np.int64), np.empty(places.labels.size, np.int64)
+    spans_nb(matrix, places.labels, lows, highs)
+    heads, values = list[bytes](), list[bytes]()
+    for place, low, high, (label, head) in zip(places.labels.tolist(), lows.tolist(), highs.tolist(),
+                                               places.label_names, strict=True):
+        if low == high != ABSENT:
+            heads += (head, _LEAST.pack(0, 0), _written([labels[label][low]]))
+        elif low != high:
+            own, written = _named(matrix[place], labels[label])
+            least = int(own.min())
+            spread = int(own.max()) - least  # a name, and none: it can be
+            width = next(octets for beyond, octets in _WIDTHS if spread < beyond)
+            heads += (head, _LEAST.pack(width, least), written)
+            values.append((own - least).astype(_TYPES[width]).tobytes())
+    return len(heads) // 3, b"".join(heads), b"".join(values)
 
 
 def decode_requests(content: bytes, labels: dict[str, list[str]]) -> tuple[int, Cells]:
@@ -102,11 +105,29 @@ def _decode(content: bytes, labels: dict[str, list[str]]) -> tuple[int, Cells]:
     return received_us, requests
 
 
+@dataclass(frozen=True)
+class _Places:
+    """Columns of REQUEST. numbers, labels: where those are whose values are numbers, and names. names: how names of
+    `numbers` are written, one behind the other, up to `ends` each; heads: octets of all their heads. label_names: name
+    of each of `labels`, and how that is written."""
+
+    numbers: I64
+    labels: I64
+    names: U8
+    ends: I64
+    heads: int
+    label_names: tuple[tuple[str, bytes], ...]
+
+
 @cache
-def _column_names() -> tuple[tuple[str, bytes], ...]:
-    """Of every column: its name where its values are labels, else nothing; and how its name is written."""
-    return tuple((c.name if c.kind == "label" else "", bytes([len(c.name)]) + c.name.encode())
-                 for c in REQUEST.columns)
+def _places() -> _Places:
+    written = [bytes([len(c.name)]) + c.name.encode() for c in REQUEST.columns]
+    is_label = np.array([c.kind == "label" for c in REQUEST.columns])
+    numbers, labels = np.flatnonzero(~is_label), np.flatnonzero(is_label)
+    own = [written[i] for i in numbers.tolist()]
+    return _Places(numbers, labels, np.frombuffer(b"".join(own), np.uint8), np.cumsum([len(each) for each in own]),
+                   sum(len(each) + _LEAST.size for each in own),
+                   tuple((REQUEST.columns[i].name, written[i]) for i in labels.tolist()))
 
 
 def _named(column: I64, names: Sequence[str]) -> tuple[I64, bytes]:

@@ -15,6 +15,7 @@ from schemas.usage import SUSPENSE, USAGE
 
 _OWN = len(USAGE.columns)
 _NOTHING = np.empty((4, 0), np.int64)
+_NO_EVENTS, _NO_LEGS = Cells.empty(SUSPENSE), Cells.empty(LEG_SUSPENSE)
 
 
 class Origins:
@@ -47,7 +48,7 @@ class Origins:
     def events(self, tariffs: Tariffs) -> Cells:
         """The events that were set aside, with an estimate of their value."""
         if not self._counts[1]:
-            return Cells.empty(SUSPENSE)
+            return _NO_EVENTS
         usage, reason, _ = self._of(legs=False)
         cells = Cells.empty(SUSPENSE, reason.size, fill=ABSENT)
         if reason.size:
@@ -59,7 +60,7 @@ class Origins:
     def legs(self) -> Cells:
         """Legs that could not be priced, of events that were charged."""
         if not self._counts[1]:
-            return Cells.empty(LEG_SUSPENSE)
+            return _NO_LEGS
         usage, reason, leg = self._of(legs=True)
         cells = Cells.empty(LEG_SUSPENSE, reason.size, fill=ABSENT)
         if reason.size:

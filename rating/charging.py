@@ -48,6 +48,7 @@ CHUNK = 2048  # events: what selection finds for them stays in the second level 
 _LIKELY_POSTINGS = 3  # rows an event; where that is too few more room is made
 _WORST_POSTINGS = 4 * MAX_CANDIDATES + 10 + RELEASE_POSTINGS
 _NO_LEGS = np.zeros((2, 0), np.int64)
+_NONE = {columns.name: Cells.empty(columns) for columns in (NOTIFICATION, ACCOUNT_STATE, LEG_SUSPENSE, IDENTITY_CHANGE)}
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,12 @@ class Charged:
     rated: Cells
     posting: Cells
     suspense: Cells
-    notification: Cells = field(default_factory=lambda: Cells.empty(NOTIFICATION))
+    notification: Cells = field(default_factory=lambda: _NONE[NOTIFICATION.name])
     turns: int = 0
-    account_state: Cells = field(default_factory=lambda: Cells.empty(ACCOUNT_STATE))
-    leg_suspense: Cells = field(default_factory=lambda: Cells.empty(LEG_SUSPENSE))
+    account_state: Cells = field(default_factory=lambda: _NONE[ACCOUNT_STATE.name])
+    leg_suspense: Cells = field(default_factory=lambda: _NONE[LEG_SUSPENSE.name])
     answers: "Answers | None" = None
-    identity_change: Cells = field(default_factory=lambda: Cells.empty(IDENTITY_CHANGE))
+    identity_change: Cells = field(default_factory=lambda: _NONE[IDENTITY_CHANGE.name])
     refusal: str = ""
 
 

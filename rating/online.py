@@ -51,6 +51,7 @@ class OnlineDesk:
         self._offline = np.array(sorted(rules.offline_rating_groups), np.int64)
         self._changes = TariffChanges(tariffs)
         self._known: tuple[int, ...] = ()
+        self._currency = np.zeros(1, np.int64) if not book.currencies else _EMPTY
         self._from_us = np.array([v.active_from_us for v in tariffs.versions], np.int64)
         codes = refusal_codes(tariffs)[[tariffs.labels["tariff_version"].index(v.name) for v in tariffs.versions]]
         self._refusals = np.ascontiguousarray(np.maximum(codes, 0).reshape(len(codes), -1))
@@ -67,22 +68,22 @@ class OnlineDesk:
         room = room_online_nb(matrix, online.index, online.sessions, online.services)
         fold, wishes = Cells.empty(USAGE, room), Wishes(np.empty(room, np.int64), np.empty(room, np.int64))
         plan = np.empty((PLAN_WORDS, count), np.int64)
-        version = np.maximum(np.searchsorted(self._from_us, requests["event_time_us"], "right") - 1, 0)
+        version = self._versions_of(requests["event_time_us"])
         rows = plan_online_nb(matrix, received_us, journal_position, self._rules.supervision_s, self._rules.remember_s,
                               self._by_service, self._offline, self._refusals, version, book.index, book.records,
                               online.index, online.sessions, online.services, online.counts, online.wheel, fold.matrix,
                               wishes.ask, wishes.least, plan)
         charged, granted, due, reason = self._fold(fold, wishes, rows, journal_position)
         account = requests["account_id"]
-        account = np.where(account == ABSENT, online.sessions[plan[A_SESSION], O_ACCOUNT], account)
+        if (account == ABSENT).any():
+            account = np.where(account == ABSENT, online.sessions[plan[A_SESSION], O_ACCOUNT], account)
         answers, grants = Cells.empty(ANSWER, count), Cells.empty(GRANT, count)
         posting, final = Cells.empty(POSTING, 2 * count, fill=ABSENT), np.empty(count, np.int64)
         made = np.zeros(3, np.int64)
-        currency = np.array([currency_label(self._tariffs, name) for name in book.currencies] or [0], np.int64)
         conclude_online_nb(matrix, plan, granted, due, reason, self._by_service, received_us, journal_position,
                            self._changes.after(received_us), book.rows_of(account), book.records, book.profile,
-                           currency, online.sessions, online.services, answers.matrix, grants.matrix, posting.matrix,
-                           final, made)
+                           self._currencies(), online.sessions, online.services, answers.matrix, grants.matrix,
+                           posting.matrix, final, made)
         if made[1]:
             moved = posting.slice(0, int(made[1]))
             check_movements(moved)
@@ -100,7 +101,7 @@ class OnlineDesk:
                                 silent)) < 0:
             silent = np.empty(-found, np.int64)
         if not found:
-            return Served(_nothing(), Cells.empty(ANSWER), over)
+            return Served(_NOTHING, _NO_ANSWERS, over)
         silent = silent[:found]
         silent = silent[np.lexsort((online.sessions[silent, O_LO], online.sessions[silent, O_HI]))]
         held = int(online.units_of(silent))
@@ -109,7 +110,7 @@ class OnlineDesk:
         rows = silence_nb(silent, now_us, journal_position, self._rules.remember_s, online.sessions, online.services,
                           online.counts, online.wheel, fold.matrix, wishes.ask, wishes.least, grants.matrix)
         charged, _, _, _ = self._fold(fold, wishes, rows, journal_position)
-        return Served(charged, Cells.empty(ANSWER), Cells.concat(GRANT, [over, grants.slice(0, rows)]))
+        return Served(charged, _NO_ANSWERS, Cells.concat(GRANT, [over, grants.slice(0, rows)]))
 
     def _reservations_over(self, now_us: int, position: int) -> Cells:
         """Give back what commands reserved and nobody took: a row of GRANT for each, as of sessions."""
@@ -128,6 +129,18 @@ class OnlineDesk:
             rows["event_time_us"] = [each.until_us for _, each in ended]
         return rows
 
+    def _versions_of(self, time_us: I64) -> I64:
+        """Tariff version in force at each time."""
+        if len(self._from_us) == 1:
+            return np.zeros(len(time_us), np.int64)
+        return np.maximum(np.searchsorted(self._from_us, time_us, "right") - 1, 0)
+
+    def _currencies(self) -> I64:
+        """Labels of the book's currencies in the tariffs."""
+        if self._currency.size < len(self._book.currencies):
+            self._currency = np.array([currency_label(self._tariffs, each) for each in self._book.currencies], np.int64)
+        return self._currency
+
     def _begin(self, now_us: int) -> None:
         """The wheel begins with the first that is heard, not in 1970."""
         counts = self._book.online.counts
@@ -136,7 +149,7 @@ class OnlineDesk:
 
     def _fold(self, fold: Cells, wishes: Wishes, rows: int, position: int) -> tuple[Charged, I64, I64, I64]:
         if not rows:
-            return _nothing(), _EMPTY, _EMPTY, _EMPTY
+            return _NOTHING, _EMPTY, _EMPTY, _EMPTY
         block = fold.slice(0, rows)
         charged = charge(block, 0, rows, position, self._tariffs, self._book, self._labels,
                          Wishes(wishes.ask[:rows], wishes.least[:rows]), names=self._found_names())
@@ -153,10 +166,8 @@ class OnlineDesk:
 
 
 _EMPTY = np.zeros(0, np.int64)
-
-
-def _nothing() -> Charged:
-    return Charged(Cells.empty(RATED), Cells.empty(POSTING), Cells.empty(SUSPENSE))
+_NOTHING = Charged(Cells.empty(RATED), Cells.empty(POSTING), Cells.empty(SUSPENSE))
+_NO_ANSWERS = Cells.empty(ANSWER)
 
 
 def _with_postings(charged: Charged, moved: Cells) -> Charged:

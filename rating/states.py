@@ -7,6 +7,7 @@ they are charged, and only where an account is in a state that refuses something
 import numpy as np
 
 from rating.book import NEVER_US, BalanceBook
+from rating.kernels.in_state import all_in_state_nb
 from rating.kernels.layout import L_SINCE, L_VALID, STATE
 from reference_data.accounts import STATES
 from reference_data.tariffs.compile import Tariffs
@@ -20,17 +21,28 @@ _MOST_KNOWN = 8
 _FEW = 4096  # events: looking at their accounts' states costs less than at all accounts'
 
 
-_known: dict[str, I64] = {}  # by content of the tariffs; of the last ones
+_NONE = Cells.empty(ACCOUNT_STATE)
+_known: dict[str, tuple[I64, bool]] = {}  # by content of the tariffs; of the last ones
 
 
 def refusal_codes(tariffs: Tariffs) -> I64:
     """(version label, state, service * 3 + direction): the code that refuses it, ABSENT where it is permitted."""
-    codes = _known.get(tariffs.content_hash)
-    if codes is None:
+    return _codes_of(tariffs)[0]
+
+
+def permits_active(tariffs: Tariffs) -> bool:
+    """Whether no version refuses anything to an account that is active."""
+    return _codes_of(tariffs)[1]
+
+
+def _codes_of(tariffs: Tariffs) -> tuple[I64, bool]:
+    found = _known.get(tariffs.content_hash)
+    if found is None:
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
-        codes = _known[tariffs.content_hash] = _refusal_codes(tariffs)
-    return codes
+        codes = _refusal_codes(tariffs)
+        found = _known[tariffs.content_hash] = codes, bool((codes[:, ACTIVE] == ABSENT).all())
+    return found
 
 
 def _refusal_codes(tariffs: Tariffs) -> I64:
@@ -52,16 +64,15 @@ def apply_states(book: BalanceBook, tariffs: Tariffs, rated: Cells, journal_posi
     Returns ACCOUNT_STATE cells. Emergency calls are never refused. The first usage is judged in the state that it
     ends. Charge legs are nobody's usage: they are not refused, and wake nobody.
     """
-    codes = refusal_codes(tariffs)
     active = book.only_active() if len(rated) > _FEW else book.all_active
-    if not len(rated) or (active and (codes[:, ACTIVE] == ABSENT).all()):
-        return Cells.empty(ACCOUNT_STATE)
+    if not len(rated) or (permits_active(tariffs) and (
+            active or all_in_state_nb(rated["account_id"], book.index, book.records, ACTIVE))):
+        return _NONE
+    codes = refusal_codes(tariffs)
     own = np.flatnonzero(rated["leg"] == 0)
     whole, rated = rated, rated.where(rated["leg"] == 0)
     rows = book.rows_of(rated["account_id"])
     states = book.records[rows, STATE]
-    if (states == ACTIVE).all() and (codes[:, ACTIVE] == ABSENT).all():
-        return Cells.empty(ACCOUNT_STATE)
     first = _first_uses(rows, states)
     states[(states == PRE_ACTIVE) & ~first] = ACTIVE
     kind = rated["service"] * len(Direction) + np.maximum(rated["direction"], 0)

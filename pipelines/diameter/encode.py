@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from pipelines.diameter.columns import ANSWER, GRANT, REPORT, REQUEST, UNIT
+from pipelines.diameter.kernels.check import ascending_nb, fill_nb, texts_nb
 from pipelines.diameter.kernels.encode import encode_answers_nb, encode_requests_nb
 from pipelines.diameter.results import Result
 from schemas.columns import ABSENT, I64, U8, Cells, ColumnSet
@@ -17,12 +17,13 @@ _ZERO = frozenset({"granted", "granted_money_digits", "granted_money_exponent", 
                    "balance_digits", "balance_exponent", "pool_digits", "pool_exponent"})
 
 
-def _rows(columns: ColumnSet, names: Iterable[str]) -> npt.NDArray[np.intp]:
-    """Rows of the matrix that some columns are: one step of NumPy for all of them."""
-    return np.array([columns.index(n) for n in names if n in columns.names], np.intp)
+def _rows(columns: ColumnSet, names: Iterable[str]) -> I64:
+    """Rows of the matrix that some columns are."""
+    return np.array([columns.index(n) for n in names], np.int64)
 
 
-_ZEROS = {columns.name: _rows(columns, sorted(_ZERO)) for columns in (ANSWER, GRANT)}
+_USUAL = {columns.name: np.array([0 if n in _ZERO else ABSENT for n in columns.names], np.int64)
+          for columns in (ANSWER, GRANT)}
 _TEXTS = {columns.name: _rows(columns, (n for n in columns.names if n.endswith("_text")))
           for columns in (ANSWER, GRANT, REPORT, REQUEST)}
 _FAILED = _rows(ANSWER, ("failed_avp",))
@@ -30,17 +31,14 @@ _FAILED = _rows(ANSWER, ("failed_avp",))
 
 def answers(rows: int, result_code: int = Result.SUCCESS) -> Cells:
     """Answers that say nothing but a result code."""
-    cells = Cells.empty(ANSWER, rows, fill=ABSENT)
-    _zero(cells)
+    cells = _usual(ANSWER, rows)
     cells["result_code"] = result_code
     return cells
 
 
 def grants(rows: int) -> Cells:
     """Services that say nothing yet; set message_row, ascending."""
-    cells = Cells.empty(GRANT, rows, fill=ABSENT)
-    _zero(cells)
-    return cells
+    return _usual(GRANT, rows)
 
 
 def reports(rows: int) -> Cells:
@@ -53,8 +51,10 @@ def requests(rows: int) -> Cells:
     return Cells.empty(REQUEST, rows, fill=ABSENT)
 
 
-def _zero(cells: Cells) -> None:
-    cells.matrix[_ZEROS[cells.columns.name]] = 0
+def _usual(columns: ColumnSet, rows: int) -> Cells:
+    cells = Cells.empty(columns, rows)
+    fill_nb(_USUAL[columns.name], cells.matrix)
+    return cells
 
 
 class Texts:
@@ -173,18 +173,13 @@ def no_units() -> Cells:
 
 
 def _check_rows(cells: Cells, count: int) -> None:
-    rows = cells["message_row"]
-    if len(rows) and (rows[0] < 0 or rows[-1] >= count or (rows[1:] < rows[:-1]).any()):
+    if not ascending_nb(cells["message_row"], count):
         raise InvariantError(f"{cells.columns.name}: rows of messages are not ascending within {count}")
 
 
-def _check_texts(cells: Cells, size: int, rows: npt.NDArray[np.intp] | None = None) -> int:
+def _check_texts(cells: Cells, size: int, rows: I64 | None = None) -> int:
     """Octets that the references of some columns (of all texts) mean, headers and padding included."""
-    some = cells.matrix[_TEXTS[cells.columns.name] if rows is None else rows]
-    given = some[some != ABSENT]
-    if not given.size:
-        return 0
-    lengths = given & 0xFFFF
-    if given.min() < 0 or ((given >> 16) + lengths).max() > size:
+    octets = int(texts_nb(cells.matrix, _TEXTS[cells.columns.name] if rows is None else rows, size))
+    if octets < 0:
         raise InvariantError(f"{cells.columns.name}: a reference leaves its texts of {size} octets")
-    return int(lengths.sum()) + 16 * int(given.size)
+    return octets

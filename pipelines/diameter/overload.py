@@ -1,12 +1,12 @@
 """Who is told to try again when there is too much to do: those who begin first, those who end never."""
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.diameter.columns import INPUT, OUTPUT, TIME, TOTAL, UNITS, RequestType
-from pipelines.diameter.results import Command
+from pipelines.diameter.columns import INPUT, OUTPUT, TIME, TOTAL, UNITS
+from pipelines.diameter.kernels.shed import shed_nb
 from pipelines.diameter.ticks import Mask
 from schemas.columns import Cells
 
@@ -28,28 +28,33 @@ def exposed(units: Cells, rows: Mask) -> tuple[int, int, int]:
         "used_service_units", specific)
 
 
-@dataclass(frozen=True)
 class BeginnersFirst:
     """A policy for `DiameterServer(shed=...)`, by the number of requests that wait for an answer.
 
-    initial: from so many on, initial requests and events that debit or ask (not refunds) are answered 3004
-    update: from so many on, updates are too; what they report is not lost, since their clients send it again
-    waiting: what else there is to go by, such as the journal's lag; the larger of both counts
+    A burst is let in: it is over in a moment. Where more than `standing` have waited all the time for `patience_s`,
+    more comes than can be done, and whoever is let in then would wait behind all of them: so fewer are.
     """
 
-    initial: int
-    update: int
-    waiting: Callable[[], int] | None = None
+    def __init__(self, initial: int, update: int, waiting: Callable[[], int] | None = None, *,
+                 standing: int = 300, patience_s: float = 0.1, clock: Callable[[], float] = time.monotonic) -> None:
+        """initial: from so many on, initial requests and events that debit or ask (not refunds) are answered 3004
+        update: from so many on, updates are too; what they report is not lost, since their clients send it again
+        waiting: what else there is to go by, such as the journal's lag; the larger of both counts
+        standing: as `initial`, while there is too much to do; for updates twice as many
+        """
+        self._burst, self._waiting, self._clock = (initial, update), waiting, clock
+        self._standing, self._patience_s = (min(standing, initial), min(2 * standing, update)), patience_s
+        self._low_at = clock()
 
-    def __call__(self, messages: Cells, unanswered: int) -> Mask:
-        """Rows to be answered 3004. Terminations, refunds and ends of Sy sessions never are."""
-        load = max(unanswered, self.waiting() if self.waiting else 0)
-        if load < min(self.initial, self.update):
-            return np.zeros(len(messages), np.bool_)
-        kind, command = messages["request_type"], messages["command"]
-        begins = (kind == RequestType.INITIAL) | (
-            (kind == RequestType.EVENT) & (command == Command.CREDIT_CONTROL) & (messages["requested_action"] != 1))
-        shed: Mask = begins & (load >= self.initial)
-        if load >= self.update:
-            shed = shed | (kind == RequestType.UPDATE)
-        return shed
+    def __call__(self, messages: Cells, asked: Mask, unanswered: int) -> Mask | None:
+        """Which of `asked` are to be answered 3004; None for none. Terminations, refunds and ends of Sy sessions never
+        are."""
+        load = max(unanswered, self._waiting() if self._waiting else 0)
+        now = self._clock()
+        if load < self._standing[0]:
+            self._low_at = now
+        initial, update = self._burst if now - self._low_at < self._patience_s else self._standing
+        if load + asked.size <= min(initial, update):
+            return None
+        busy = np.empty(asked.size, np.bool_)
+        return busy if shed_nb(messages.matrix, asked, load, initial, update, busy) else None

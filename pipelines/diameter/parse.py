@@ -2,12 +2,14 @@
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from mediation.kernels.transpose import transpose_nb
 from pipelines.diameter import operations as o
 from pipelines.diameter.columns import MESSAGE, UNIT
+from pipelines.diameter.kernels.check import begin_nb
 from pipelines.diameter.kernels.parse import FULL, parse_nb
 from pipelines.diameter.rules import tables
 from schemas.columns import I64, U8, Cells
@@ -36,6 +38,11 @@ class Limits:
             raise ValueError(f"messages of {self.message_octets} octets; 20 to {LONGEST} expected")
         if min(self.avps, self.depth, self.units) < 1:
             raise ValueError("limits on AVPs, depth and units are at least 1")
+
+    @cached_property
+    def bounds(self) -> I64:
+        """As the kernel wants them."""
+        return np.array([self.message_octets, self.avps, self.depth, self.units, self.strict], np.int64)
 
 
 @dataclass(frozen=True)
@@ -76,23 +83,21 @@ def parse(buffer: U8, segments: I64 | None = None, limits: Limits = _DEFAULT) ->
     """
     given = np.array([[0, buffer.size]], np.int64) if segments is None else np.asarray(segments, np.int64)
     ends = np.empty((len(given), o.SEGMENT_FIELDS), np.int64)
-    ends[:, :2], ends[:, o.S_TAKEN], ends[:, o.S_CLOSED] = given, given[:, 0], 0
-    if len(given) and (ends[:, 0].min() < 0 or (ends[:, 0] > ends[:, 1]).any() or ends[:, 1].max() > buffer.size):
+    if not begin_nb(np.ascontiguousarray(given), buffer.size, ends):
         raise ValueError(f"segments lie outside a buffer of {buffer.size} octets")
     room, rules = _room, tables()
     if len(room.units) < limits.units + _ROWS:
         room.units = np.empty((limits.units + 2 * _ROWS, len(UNIT.columns)), np.int64)
     if len(room.stack) < limits.depth:
         room.stack = np.empty((limits.depth, 5), np.int64)
-    bounds = np.array([limits.message_octets, limits.avps, limits.depth, limits.units, limits.strict], np.int64)
     messages: list[Cells] = []
     units: list[Cells] = []
     message_base = unit_base = 0
     full = FULL
     while full == FULL:
         full = parse_nb(buffer, ends, message_base, unit_base, rules.ietf, rules.tgpp, rules.rule_of, rules.rules,
-                        rules.commands, rules.needed, rules.others, bounds, room.messages, room.units, room.stack,
-                        room.registers, room.state)
+                        rules.commands, rules.needed, rules.others, limits.bounds, room.messages, room.units,
+                        room.stack, room.registers, room.state)
         for rows, count, columns, parts in ((room.messages, int(room.state[0]), MESSAGE, messages),
                                             (room.units, int(room.state[1]), UNIT, units)):
             part = Cells.empty(columns, count)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from pipelines.diameter.base import Identity
 from pipelines.diameter.columns import MESSAGE
 from pipelines.diameter.connection import Connection, State
 from pipelines.diameter.encode import NO_TEXTS, Answers, Encoded, answers, encode_answers, identity_avps
+from pipelines.diameter.kernels.check import APART, BAD, GOOD, KINDS, UNKNOWN, kinds_nb
 from pipelines.diameter.kernels.route import route_nb
 from pipelines.diameter.outgoing import Outgoing
 from pipelines.diameter.overload import exposed
@@ -29,17 +31,14 @@ from schemas.columns import I64, U8, Cells
 from schemas.errors import InvariantError
 
 Handler = Callable[[Cells, Cells, U8], Awaitable[Answers]]
-Shed = Callable[[Cells, int], Mask]  # messages, requests without answer -> rows to be answered 3004
+Shed = Callable[[Cells, Mask, int], Mask | None]  # messages, which are asked, requests without answer -> those too many
 Refused = Callable[[Cells, U8], None]  # messages that were refused before any handler saw them, and their buffer
-_BASE = (int(Command.CAPABILITIES_EXCHANGE), int(Command.DEVICE_WATCHDOG), int(Command.DISCONNECT_PEER))
 
 
 @dataclass(frozen=True)
 class Policy:
     """How much is taken on, and how long is waited."""
 
-    tick_s: float = 0.001
-    tick_octets: int = 256 * 1024      # a tick does not wait once so much has come
     ticks_open: int = 2                # ticks whose handler has not answered yet
     unanswered: int = 20_000           # requests without answer, of all connections; then reading pauses
     unanswered_each: int = 10_000      # and of one
@@ -82,6 +81,7 @@ class _Tick:
     """Requests that a handler has, and whose they are."""
 
     connections: tuple[Connection, ...]
+    counts: list[int]  # of requests, by connection
     messages: Cells
     units: Cells
     buffer: U8
@@ -108,7 +108,7 @@ class DiameterServer:
         self._outgoing = Outgoing(self)
         self._ready: dict[Connection, None] = {}
         self._open_ticks = 0
-        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._next: asyncio.Handle | None = None
         self._watchdog: asyncio.TimerHandle | None = None
         self._server: asyncio.Server | None = None
         self._stopping = False
@@ -146,8 +146,8 @@ class DiameterServer:
             await asyncio.wait_for(self._idle.wait(), drain_s)
         for connection in list(self.connections):
             connection.transport.abort()
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._next is not None:
+            self._next.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=drain_s)
         if self._server is not None:
@@ -187,7 +187,7 @@ class DiameterServer:
     def arrived(self, connection: Connection) -> None:
         """Something to read."""
         self._ready[connection] = None
-        self._schedule(connection.pending_octets > self.policy.tick_octets)
+        self._schedule()
 
     def next_end(self) -> int:
         """An end-to-end identifier that was not used for minutes."""
@@ -196,37 +196,33 @@ class DiameterServer:
 
     # ticks
 
-    def _schedule(self, at_once: bool = False) -> None:
-        if self._open_ticks >= self.policy.ticks_open or self.failure is not None:
-            return
-        loop = asyncio.get_running_loop()
-        if self._timer is None:
-            self._timer = loop.call_soon(self._tick) if at_once else loop.call_later(self.policy.tick_s, self._tick)
+    def _schedule(self) -> None:
+        if self._next is None and self._open_ticks < self.policy.ticks_open and self.failure is None:
+            self._next = asyncio.get_running_loop().call_soon(self._tick)
 
     def _tick(self) -> None:
-        self._timer = None
+        self._next = None
         connections = tuple(c for c in self._ready if c.state is not State.CLOSED)
         self._ready.clear()
         if not connections:
             return
         self.counters.ticks += 1
-        taken = [c.take() for c in connections]
-        ends = np.cumsum([len(t) for t in taken])
-        segments = np.stack([ends - [len(t) for t in taken], ends], axis=1).astype(np.int64)
-        octets = b"".join(taken)
+        received = [c.take() for c in connections]
+        ends = list(accumulate(map(len, received), initial=0))
+        octets = b"".join(received)
         buffer = np.frombuffer(octets, np.uint8)
-        parsed = parse(buffer, segments, self.limits)
-        now = asyncio.get_running_loop().time()
+        parsed = parse(buffer, np.array(list(pairwise(ends)), np.int64), self.limits)
+        now, taken, closed = asyncio.get_running_loop().time(), parsed.taken.tolist(), parsed.closed.tolist()
         for i, connection in enumerate(connections):
             connection.heard_at, connection.watching = now, False
-            connection.give_back(octets[int(parsed.taken[i]):int(ends[i])] if not parsed.closed[i] else b"")
+            connection.give_back(octets[taken[i]:ends[i + 1]] if not closed[i] else b"")
         try:
             self._sort_out(connections, parsed, octets, buffer)
         except Exception as error:  # of a hook, or our mistake: what was sorted out and what not cannot be told
             self._fail(error)
             return
-        for connection, closed in zip(connections, parsed.closed, strict=True):
-            if closed:
+        for connection, wrong in zip(connections, closed, strict=True):
+            if wrong:
                 self.counters.closed_for_cause += 1
                 connection.pause("broken")
                 connection.abandon()
@@ -241,27 +237,27 @@ class DiameterServer:
             return
         self.counters.received += len(messages)
         route_nb(buffer, messages.matrix, self._names, self._references)
-        command, result = messages["command"], messages["result_code"]
-        request = messages["flags"] & base.REQUEST != 0
-        apart = ~request  # a few comparisons: looking for members of a list takes ten times as long
-        for own in _BASE:
-            apart |= command == own
-        for row in np.flatnonzero(apart).tolist():
-            self._one(connections[int(messages["segment"][row])], messages, row, octets)
-        served = np.array([c.state in (State.OPEN, State.CLOSING) and bool(c.host) for c in connections])
-        known = served[messages["segment"]]
-        for segment in np.unique(messages["segment"][~known]).tolist():
-            if connections[segment].state is State.WAITING:
-                connections[segment].close()  # the first message was no CER
-        asked = ~apart & known
-        bad = asked & (result != 0)
-        good = asked & ~bad
-        if self.shed is not None and good.any():
-            busy = good & self.shed(messages, self.unanswered)
-            if busy.any():
-                result[busy] = Result.TOO_BUSY
+        kinds, counts = np.empty(len(messages), np.uint8), np.empty(KINDS, np.int64)
+        served = np.array([c.state in (State.OPEN, State.CLOSING) and bool(c.host) for c in connections], np.uint8)
+        kinds_nb(messages.matrix, served, kinds, counts)
+        if counts[APART]:
+            for row in np.flatnonzero(kinds == APART).tolist():
+                self._one(connections[int(messages["segment"][row])], messages, row, octets)
+            served[:] = [c.state in (State.OPEN, State.CLOSING) and bool(c.host) for c in connections]
+            kinds_nb(messages.matrix, served, kinds, counts)  # who it was not known of may have said so just now
+        if counts[UNKNOWN]:
+            for segment in np.unique(messages["segment"][kinds == UNKNOWN]).tolist():
+                if connections[segment].state is State.WAITING:
+                    connections[segment].close()  # the first message was no CER
+        good = kinds == GOOD
+        if self.shed is not None and counts[GOOD]:
+            busy = self.shed(messages, good, self.unanswered)
+            if busy is not None:
+                messages["result_code"][busy] = Result.TOO_BUSY
                 self.counters.shed_with(int(busy.sum()), exposed(parsed.units, busy))
-                bad, good = bad | busy, good & ~busy
+                kinds[busy] = BAD
+                good = kinds == GOOD
+        bad = kinds == BAD
         if bad.any():
             some, units = ticks.choose(messages, parsed.units, bad)
             self.counters.refused += len(some)
@@ -269,8 +265,8 @@ class DiameterServer:
                 self.refused(some, buffer)
             given = answers(len(some))
             given["result_code"] = some["result_code"]
-            self._deliver(connections, some, encode_answers(buffer, some, units, Answers(given), self._avps,
-                                                           self.identity.origin_state_id))
+            encoded = encode_answers(buffer, some, units, Answers(given), self._avps, self.identity.origin_state_id)
+            self._deliver(connections, _by_segment(some, connections), encoded)
         for application, handler in self.handlers.items():
             own = good & (messages["application"] == application)
             if own.any():
@@ -281,8 +277,8 @@ class DiameterServer:
 
     def _hand_over(self, handler: Handler, connections: tuple[Connection, ...], messages: Cells, units: Cells,
                    buffer: U8) -> None:
-        counts = np.bincount(messages["segment"], minlength=len(connections))
-        for connection, number in zip(connections, counts.tolist(), strict=True):
+        counts = _by_segment(messages, connections)
+        for connection, number in zip(connections, counts, strict=True):
             connection.unanswered += number
             if connection.unanswered > self.policy.unanswered_each:
                 connection.pause("unanswered")
@@ -293,7 +289,7 @@ class DiameterServer:
         self._open_ticks += 1
         done = asyncio.ensure_future(handler(messages, units, buffer))
         self._tasks.add(done)
-        tick = _Tick(connections, messages, units, buffer, done)
+        tick = _Tick(connections, counts, messages, units, buffer, done)
         done.add_done_callback(lambda _: self._answered(tick))
 
     def _answered(self, tick: _Tick) -> None:
@@ -313,13 +309,12 @@ class DiameterServer:
         if error is not None:
             self._fail(error)
             return
-        counts = np.bincount(tick.messages["segment"], minlength=len(tick.connections))
-        for connection, number in zip(tick.connections, counts.tolist(), strict=True):
+        for connection, number in zip(tick.connections, tick.counts, strict=True):
             connection.unanswered -= number
             if connection.unanswered <= self.policy.unanswered_each // 2:
                 connection.resume("unanswered")
         self.unanswered -= len(tick.messages)
-        self._deliver(tick.connections, tick.messages, encoded)
+        self._deliver(tick.connections, tick.counts, encoded)
         if self.unanswered <= self.policy.unanswered // 2:
             for connection in self.connections:
                 connection.resume("overloaded")
@@ -328,8 +323,8 @@ class DiameterServer:
         if self._ready:
             self._schedule()
 
-    def _deliver(self, connections: tuple[Connection, ...], messages: Cells, encoded: Encoded) -> None:
-        for segment, number, octets in ticks.runs(messages["segment"], encoded):
+    def _deliver(self, connections: tuple[Connection, ...], counts: list[int], encoded: Encoded) -> None:
+        for segment, number, octets in ticks.runs(counts, encoded):
             connection = connections[segment]
             if connection.state is State.CLOSED:
                 self.counters.undelivered += number
@@ -410,6 +405,12 @@ class DiameterServer:
     def send(self, requests: Cells, texts: U8 = NO_TEXTS, status: Cells | None = None) -> "list[asyncio.Future[int]]":
         """Send RAR, ASR or SNR; each future gives the result code, 3002 when it could not be delivered in time."""
         return self._outgoing.send(requests, texts, status, self._avps)
+
+
+def _by_segment(messages: Cells, connections: tuple[Connection, ...]) -> list[int]:
+    """Messages of each connection; they stand in the order of these."""
+    counts: list[int] = np.bincount(messages["segment"], minlength=len(connections)).tolist()
+    return counts
 
 
 def _names(names: tuple[str, ...]) -> tuple[U8, I64]:

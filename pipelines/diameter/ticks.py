@@ -1,7 +1,6 @@
 """From what the connections received to what a handler sees: rows chosen, units with them, answers by connection."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +8,7 @@ import numpy.typing as npt
 from pipelines.diameter import encode
 from pipelines.diameter.columns import GRANT, REPORT
 from pipelines.diameter.encode import Answers, Encoded, shifted
-from schemas.columns import ABSENT, I64, U8, Cells, ColumnSet
+from schemas.columns import ABSENT, U8, Cells, ColumnSet
 
 Mask = npt.NDArray[np.bool_]
 
@@ -56,13 +55,13 @@ def _in_order(columns: ColumnSet, parts: list[Cells]) -> Cells:
     return cells.take(np.argsort(cells["message_row"], kind="stable"))
 
 
-def runs(segments: I64, encoded: Encoded) -> Iterator[tuple[int, int, memoryview]]:
-    """(segment, messages, octets) of answers that stand side by side and go to the same connection."""
-    if not len(segments):
-        return
-    edges = [0, *(np.flatnonzero(np.diff(segments)) + 1).tolist(), len(segments)]
-    octets = encoded.octets
-    for first, stop in pairwise(edges):
-        begin = int(encoded.places[first, 0])
-        end = int(encoded.places[stop - 1].sum())
-        yield int(segments[first]), stop - first, octets[begin:end]
+def runs(counts: Sequence[int], encoded: Encoded) -> Iterator[tuple[int, int, memoryview]]:
+    """(segment, messages, octets) of answers, which stand in the order of the segments that their requests came from.
+
+    counts: answers to each segment."""
+    octets, places, first = encoded.octets, encoded.places, 0
+    for segment, number in enumerate(counts):
+        if number:
+            last = first + number - 1
+            yield segment, number, octets[int(places[first, 0]):int(places[last, 0] + places[last, 1])]
+            first = last + 1

@@ -111,7 +111,7 @@ class NchfService:
         """Raise what went wrong; keep what a restart is to know."""
         self.spending.watch.check()
         self.server.check()
-        self._sessions.save()
+        self._sessions.save_behind()
 
     def _changed(self, command: Mapping[str, object], outcome: CommandOutcome) -> None:
         self._callbacks.changed(command, outcome, self._node.book)

@@ -1,8 +1,9 @@
 """What makes ticks durable: one thread that appends to the journal, everything that waits in one go.
 
 While the disk works on one group the next ticks fill, and all of them are the next group: the slower the disk, the
-larger its groups. Numbers that were seen for the first time are durable in the vault before the journal names their
-tokens.
+larger its groups. A small tick that nothing else waits behind is appended by the loop itself: to hand it to a thread
+and be told takes longer than most disks. Numbers that were seen for the first time are durable in the vault before the
+journal names their tokens.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import numpy as np
 
 from mediation.tokens import Sightings
 from pipelines.journal import Entry, Journal
+from pipelines.serve.scheduling import wake_soon
 from pipelines.vault import Vault
 from schemas.errors import LedgerError
 
@@ -37,11 +39,25 @@ class Appender:
         self._journal, self._vault, self._failed = journal, vault, failed
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
+        self._under_way = 0  # groups that the thread has and whose callers were not told yet
+        self._owned = threading.Lock()  # journal and vault, by whoever uses them
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def append(self, entries: Sequence[Entry], sightings: Sequence[Sightings], done: Callable[[], None]) -> None:
-        """Make entries durable, in the order of calls; then `done` is called on the loop."""
+    def append(self, entries: Sequence[Entry], sightings: Sequence[Sightings], done: Callable[[], None],
+               here: bool = False) -> None:
+        """Make entries durable, in the order of calls; then `done` is called on the loop.
+
+        here: before this returns, unless that must wait for others. Raises OSError, LedgerError: of those.
+        """
+        if here and not self._under_way and not any(map(len, sightings)) and self._owned.acquire(blocking=False):
+            try:
+                self._journal.append(entries)
+            finally:
+                self._owned.release()
+            done()
+            return
+        self._under_way += 1
         self._queue.put(_Work(entries, sightings, done))
 
     def call(self, function: Callable[[], None]) -> None:
@@ -65,6 +81,7 @@ class Appender:
         self._thread.join()
 
     def _run(self) -> None:
+        wake_soon()
         try:
             while True:
                 work = self._queue.get()
@@ -82,16 +99,24 @@ class Appender:
                 if work is None:
                     return
                 if work.call is not None:
-                    work.call()
+                    with self._owned:
+                        work.call()
         except BaseException as error:  # whoever waits for an answer gets none
             self._loop.call_soon_threadsafe(self._failed, error)
 
     def _durable(self, group: Sequence[_Work]) -> None:
-        seen = [s for work in group for s in work.sightings if len(s)]
-        if seen:
-            self._remember(Sightings.concat(seen))
-        self._journal.append([entry for work in group for entry in work.entries])
-        self._loop.call_soon_threadsafe(_all, [work.done for work in group if work.done is not None])
+        with self._owned:
+            seen = [s for work in group for s in work.sightings if len(s)]
+            if seen:
+                self._remember(Sightings.concat(seen))
+            self._journal.append([entry for work in group for entry in work.entries])
+        self._loop.call_soon_threadsafe(self._tell, group)
+
+    def _tell(self, group: Sequence[_Work]) -> None:
+        self._under_way -= len(group)
+        for work in group:
+            if work.done is not None:
+                work.done()
 
     def _remember(self, seen: Sightings) -> None:
         texts = [seen.text.get(row) for row in range(len(seen))] if seen.text else None
@@ -100,7 +125,3 @@ class Appender:
             raise LedgerError(f"{found.collisions.size} tokens stand for other values already", "one value a token",
                               "ask for help: in 63 bits this does not happen by chance")
 
-
-def _all(done: Sequence[Callable[[], None]]) -> None:
-    for each in done:
-        each()

@@ -20,6 +20,7 @@ import numpy as np
 from pipelines.charging import ChargingNode
 from pipelines.charging.folded import Folded
 from pipelines.charging.node import Under
+from pipelines.serve.scheduling import wait_for_others
 from pipelines.serve.staging import StagingProcess
 from rating.book import BalanceBook
 
@@ -39,7 +40,7 @@ class Behind:
         self._stop, self._progress, self._under = charging.position, charging.progress(), charging.under
         self._fork = fork and hasattr(os, "fork")
         self._rows_since, self._wanted, self._closing = 0, 0, False
-        self._thread = ThreadPoolExecutor(1, "commit-online")
+        self._thread = ThreadPoolExecutor(1, "commit-online", _ordinary)
         self._running: Future[Any] | None = None
         self._writing: Future[Any] | None = None
         self._writer = ThreadPoolExecutor(1, "snapshot")
@@ -142,6 +143,7 @@ class Behind:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             gc.disable()
+            wait_for_others()
             self._charging.write_snapshot_aside(position)
             code = 0
         finally:
@@ -199,6 +201,10 @@ class Behind:
             running.result()
         if self._writing is not None and self._writing.done():
             self._writing.result()
+
+
+def _ordinary() -> None:
+    wait_for_others(0)  # not nicer: it holds the interpreter at times
 
 
 _NOT_IN_BALANCES = ("sessions", "friends", "online", "applied")

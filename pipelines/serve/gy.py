@@ -32,6 +32,7 @@ from schemas.parties import PARTIES
 SOURCE = "gy"
 _FAILURE = {"terminate": 0, "continue": 1, "retry_and_terminate": 2}
 _URL, _SIP_URI = 2, 3  # Redirect-Address-Type
+_CREDIT_CONTROL, _EVENT = int(Command.CREDIT_CONTROL), int(RequestKind.EVENT)  # NumPy takes long over members of enums
 
 
 class GyFrontEnd:
@@ -54,9 +55,9 @@ class GyFrontEnd:
 
     async def handle(self, messages: Cells, units: Cells, buffer: U8) -> Answers:
         """Answers to what a tick received; durable when this returns."""
-        wrong = np.where(messages["command"] == Command.CREDIT_CONTROL, 0, int(Result.APPLICATION_UNSUPPORTED))
-        if wrong.any():
-            return await self._apart(messages, units, buffer, wrong)
+        foreign = messages["command"] != _CREDIT_CONTROL
+        if foreign.any():
+            return await self._apart(messages, units, buffer, foreign * int(Result.APPLICATION_UNSUPPORTED))
         requests, route, parties = self._requests(messages, units)
         sightings = identify(requests, parties, buffer, self._node.reference, self._node.keys.token_key,
                              self._node.lexicon)
@@ -107,7 +108,10 @@ class GyFrontEnd:
     def _currencies(self, requests: Cells, all_of: bool = False) -> I64:
         """ISO 4217 number of each row's account; only events are told what they cost."""
         found, book = np.full(len(requests), ABSENT, np.int64), self._node.book
-        wanted = np.flatnonzero((requests["kind"] == RequestKind.EVENT) | all_of)
+        events = requests["kind"] == _EVENT
+        if not (all_of or events.any()):
+            return found
+        wanted = np.flatnonzero(events | all_of)
         if wanted.size and len(book):
             rows = book.rows_of(requests["account_id"][wanted])
             numbers = np.array([CURRENCY_NUMBERS.get(name, ABSENT) for name in book.currencies], np.int64)

@@ -1,8 +1,9 @@
 """The charging node that answers while they wait: one book, one journal, one order of everything.
 
 A tick, in numbered steps: 1 what waits is taken, commands first, then requests, at most so many; 2 it is applied to
-the book; 3 its journal entries are appended and synced by another thread, while the next ticks fill; 4 what it came to
-is told. No answer leaves before its tick is durable, and after an append that failed none leaves at all.
+the book; 3 its journal entries are appended and synced, by another thread while the next ticks fill, or here where it
+is small and nothing waits behind it; 4 what it came to is told. No answer leaves before its tick is durable, and after
+an append that failed none leaves at all.
 
 Batches of `tarifa run` are charged here too, in slices between ticks. Behind the answers what was charged is
 committed to the ledger (`behind.py`). A restart is the newest snapshot and the journal behind it.
@@ -69,6 +70,7 @@ class Pace:
     tick_rows: int = 4096
     tick_commands: int = 1024
     ticks_open: int = 4          # ticks that are not durable yet
+    here_rows: int = 256         # requests that the loop makes durable itself, where nothing waits behind them
     slice_rows: int = 2048       # events of a batch between two ticks
     clock_s: float = 1.0
     commit_s: float = 1.0
@@ -448,8 +450,9 @@ class OnlineNode:
                     for i, (known, reason, why) in enumerate(tick.outcomes)]
         self.counters.charging_s = time.perf_counter() - started
         seen = [*(each.sightings for each in asked), *(each.sightings for each in commanded)]
+        here = rows <= pace.here_rows and not (waiting.asked or waiting.commanded or waiting.batches)
         self._append(entries, tick.folded, [each for each in seen if each is not None],
-                     partial(self._tell, asked, tick.answers, commanded, outcomes), (*asked, *commanded))
+                     partial(self._tell, asked, tick.answers, commanded, outcomes), (*asked, *commanded), here)
 
     def _slice(self, batch: _Batch) -> None:
         """The next rows of a batch; its commands come with the first."""
@@ -476,8 +479,8 @@ class OnlineNode:
         self._append(entries, self.charging.fold(self._next, entries, Cells.empty(USAGE)), (), lambda: None)
 
     def _append(self, entries: Sequence[Entry], folded: Folded, sightings: Sequence[Sightings],
-                tell: Callable[[], None], askers: Sequence[_Asker] = ()) -> None:
-        """Step 3, and what follows. askers: who is told, or learns that it failed."""
+                tell: Callable[[], None], askers: Sequence[_Asker] = (), here: bool = False) -> None:
+        """Step 3, and what follows. askers: who is told, or learns that it failed. here: at once, if that can be."""
         self._next += len(entries)
         self._flying.append(askers)
         self._open_ticks += 1
@@ -503,7 +506,7 @@ class OnlineNode:
             if self._waiting.asked or self._waiting.commanded or self._waiting.batches:
                 self._schedule()
 
-        self._appender.append(entries, sightings, durable)
+        self._appender.append(entries, sightings, durable, here)
 
     def _tell(self, asked: Sequence[_Asked], answers: Cells | None, commanded: Sequence[_Commanded],
               outcomes: Sequence[CommandOutcome]) -> None:

@@ -7,14 +7,14 @@ Sessions are rows of arrays (`kernels/sessions.py`): an object for each would be
 would walk all of them again and again. Memory is reserved for `most` and used as sessions come.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from pipelines.durable import Disk, replace_file
+from pipelines.durable import Disk
+from pipelines.serve.final_units import FinalUnitsLog, Key, line_of
 from pipelines.serve.kernels import sessions as k
 from rating.book import BalanceBook
 from rating.kernels.layout import F_SHARED
@@ -23,8 +23,8 @@ from schemas.columns import ABSENT, I64, U8, Cells
 MOST = 500_000  # sessions; beyond, the oldest is let go
 _BLOCKS_EACH = 8  # of the octets of texts, for so many sessions at most; beyond, the oldest is let go
 _MOST_OCTETS = (1 << 16) - 1  # of one text
+_ENDED = 1000  # sessions with final units that have ended, beyond a quarter of all, before they are looked for
 _NO_TEXTS: U8 = np.zeros(0, np.uint8)
-Key = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class OpenSessions:
 
     def __init__(self, path: Path | None = None, disk: Disk | None = None, most: int = MOST) -> None:
         """path: where those with final units are kept; nowhere without one."""
-        self._path, self._disk = path, disk or Disk()
+        self._log = None if path is None else FinalUnitsLog(path, disk or Disk())
         blocks = max(_BLOCKS_EACH * most, 3 * _MOST_OCTETS // k.OCTETS + 1)
         self._index = np.zeros(1 << (2 * most).bit_length(), np.int32)
         self._rows = np.empty((most, k.COLUMNS), np.int64)
@@ -53,14 +53,14 @@ class OpenSessions:
         self._scalars[k.FREE_BLOCKS] = blocks
         self._noted = np.empty(1024, np.int64)
         self._finals: dict[Key, set[int]] = {}  # counts where the row says FINAL: others have ended since
-        self._changed = False
-        if path is not None and self._disk.exists(path):
-            for line in self._disk.read(path).decode().splitlines():
-                hi, lo, account, *texts, finals = json.loads(line)
-                self.begin((hi, lo), account, *(t.encode("latin-1") for t in texts))
-                for group in finals:
-                    self.note((hi, lo), group, True)
-            self._changed = False
+        self._finals_of: dict[int, set[Key]] = {}  # the same sessions by account
+        self._news: dict[Key, None] = {}  # not in the log yet
+        if self._log is not None:
+            for key, account, texts, groups in self._log.read():
+                self.begin(key, account, *texts)
+                for group in groups:
+                    self.note(key, group, True)
+            self._news.clear()
 
     def __contains__(self, key: Key) -> bool:
         return self._place(key) >= 0
@@ -135,35 +135,47 @@ class OpenSessions:
         """Sessions of these accounts, or of accounts that use theirs; only those that were granted final units."""
         if not len(self) or not len(book):
             return []
-        if only_final:
-            self._forget_ended()
-            places = np.array([self._row(key) for key in self._finals], np.int64)
-            owners = self._rows[places, k.ACCOUNT]
-        else:
-            owners, places = np.empty(len(self), np.int64), np.empty(len(self), np.int64)
-            k.accounts_nb(self._rows, self._scalars, owners, places)
-        if not owners.size:
+        ids = np.array(sorted(accounts), np.int64)
+        wanted = book.rows_of(ids)
+        if only_final and not any(book.shared_by(row) for row in wanted[wanted >= 0].tolist()):
+            return [key for account in ids.tolist() for key in self._finals_of.get(account, ())
+                    if self._is_final(key) and self._account(key) == account]  # not one that has its key since
+        owners, places = np.empty(len(self), np.int64), np.empty(len(self), np.int64)
+        count = k.accounts_nb(self._rows, self._scalars, only_final, owners, places)
+        owners, places = owners[:count], places[:count]
+        if not count:
             return []
-        wanted = book.rows_of(np.array(sorted(accounts), np.int64))
-        wanted = wanted[wanted >= 0]
         rows = book.rows_of(owners)
         shared = np.where(rows >= 0, book.profile[rows, F_SHARED], -1)
+        wanted = wanted[wanted >= 0]
         chosen = places[np.isin(rows, wanted) | np.isin(shared, wanted)]
         return list(zip(self._rows[chosen, k.HI].tolist(), self._rows[chosen, k.LO].tolist(), strict=True))
 
     def save(self) -> None:
-        """Keep those with final units, if any has changed."""
-        if self._path is None or not (self._changed or self._scalars[k.LOST_FINALS]):
+        """Keep those with final units, if any has changed, and nothing else; returns when they are."""
+        if self._log is None:
             return
-        self._forget_ended()
-        lines = []
-        for key in self._finals:
-            each = self[key]
-            lines.append(json.dumps([*key, each.account_id, *(t.decode("latin-1") for t in (
-                each.session, each.host, each.realm)), sorted(each.finals)]))
-        self._disk.make_dir(self._path.parent)
-        replace_file(self._disk, self._path, "".join(f"{line}\n" for line in lines).encode())
-        self._changed = False
+        self._log.settle()
+        if self._news or self._scalars[k.LOST_FINALS]:
+            self._forget_ended()
+            self._log.rewrite([self._line(key) for key in self._finals])
+            self._news.clear()
+
+    def save_behind(self) -> None:
+        """Begin to keep what has changed, unless that is still done with what came before. Raises what went wrong."""
+        if self._log is None or self._log.busy:
+            return
+        if self._scalars[k.LOST_FINALS] > _ENDED + len(self._finals) // 4:
+            self._forget_ended()
+        if self._news:
+            self._log.add([self._line(key) for key in self._news], len(self._finals))
+            self._news.clear()
+
+    def _line(self, key: Key) -> bytes:
+        if not self._is_final(key):
+            return line_of(key, ABSENT, (b"", b"", b""), ())
+        each = self[key]
+        return line_of(key, each.account_id, (each.session, each.host, each.realm), sorted(each.finals))
 
     def _note(self, news: list[tuple[Key, int, bool, bool]]) -> None:
         """(session, rating group, whether it was final, whether it is the first note of its session), of rows that say
@@ -172,6 +184,7 @@ class OpenSessions:
         for key, group, final, first in news:
             if self._is_final(key):
                 groups = touched[key] = self._finals.setdefault(key, set())
+                self._finals_of.setdefault(self._account(key), set()).add(key)
                 if first:  # what is there is of an earlier session
                     groups.clear()
                 if final:
@@ -181,8 +194,9 @@ class OpenSessions:
         for key, groups in touched.items():
             if not groups:
                 del self._finals[key]
+                self._forget(self._account(key), key)
                 self._rows[self._row(key), k.STATE] = k.OPEN
-        self._changed = True
+        self._news |= dict.fromkeys(touched)
 
     def _is_final(self, key: Key) -> bool:
         place = self._place(key)
@@ -191,8 +205,23 @@ class OpenSessions:
     def _forget_ended(self) -> None:
         if self._scalars[k.LOST_FINALS]:
             self._scalars[k.LOST_FINALS] = 0
-            self._finals = {key: groups for key, groups in self._finals.items() if self._is_final(key)}
-            self._changed = True
+            for account in tuple(self._finals_of):
+                for key in tuple(self._finals_of[account]):
+                    if not self._is_final(key) or self._account(key) != account:
+                        self._forget(account, key)
+            ended = [key for key in self._finals if not self._is_final(key)]
+            for key in ended:
+                del self._finals[key]
+            self._news |= dict.fromkeys(ended)
+
+    def _forget(self, account: int, key: Key) -> None:
+        keys = self._finals_of[account]
+        keys.discard(key)
+        if not keys:
+            del self._finals_of[account]
+
+    def _account(self, key: Key) -> int:
+        return int(self._rows[self._row(key), k.ACCOUNT])
 
     def _place(self, key: Key) -> int:
         return int(k.place_nb(self._index, self._rows, *key))

@@ -30,6 +30,7 @@ from pipelines.serve.log import Log
 from pipelines.serve.node import OnlineNode, Pace
 from pipelines.serve.open_sessions import OpenSessions
 from pipelines.serve.operate import OperateFront
+from pipelines.serve.scheduling import wake_soon
 from pipelines.serve.sy import SyFrontEnd
 from schemas.errors import LedgerError
 from schemas.jit import compile_all
@@ -37,7 +38,7 @@ from schemas.jit import compile_all
 REPORT_S = 60.0
 COLLECT_AFTER = (50_000, 20, 100)  # objects more than before; the usual 700 go through all of a second's many times
 ORIGIN_STATE = "origin_state"  # file of the home's folder `serve`
-SWITCH_S = 0.0002  # of the interpreter between threads; the usual 5 ms are those of a whole answer
+SWITCH_S = 0.00002  # of the interpreter between threads: every kernel lets it go; the usual 5 ms are those of an answer
 
 
 class FrontEnd(Protocol):
@@ -104,7 +105,7 @@ class GyService:
             raise self.server.failure
         if self.sy is not None:
             self.sy.watch.check()
-        self._sessions.save()
+        self._sessions.save_behind()
 
     def counts(self) -> dict[str, int]:
         """For metrics."""
@@ -185,6 +186,7 @@ def for_latency(node: OnlineNode, expect_sessions: int | None = None) -> None:
     """Nothing that grows is to stop the loop for it, nor wait for a thread longer than it must; and nobody goes through
     what is loaded once for all, or through what is still young all the time."""
     node.book.expect(len(node.book) // 4 if expect_sessions is None else expect_sessions)
+    wake_soon()
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()

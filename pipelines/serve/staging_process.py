@@ -3,7 +3,6 @@
 It ends when its node does. Who answers comes first, so it is a little nicer than its node.
 """
 
-import os
 import signal
 import socket
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Mapping
 from pipelines.ledger import FileEntry, Rows
 from pipelines.ledger.store import open_store
 from pipelines.ledger.stream import entry_of
+from pipelines.serve.scheduling import wait_for_others
 from pipelines.serve.staging import serve_staging
 
 _NICER = 5
@@ -21,7 +21,7 @@ def main(ledger: str, descriptor: int) -> None:
     """Serve the node behind a socket until that closes."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # they are for the node, which has more to commit before it goes
-    os.nice(_NICER)
+    wait_for_others(_NICER)
     store = open_store(ledger)
 
     def write(paths: Mapping[str, str], tables: Mapping[str, Rows]) -> list[FileEntry]:

@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import selectors
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import count
@@ -108,9 +109,13 @@ class VirtualAppender(Appender):
     def __init__(self, journal: Any, vault: Any, failed: Callable[[BaseException], None]) -> None:
         self._journal, self._vault, self._failed = journal, vault, failed
         self._loop = asyncio.get_running_loop()
+        self._under_way, self._owned = 0, threading.Lock()
         self._waits: list[Any] = []
         self._armed = False
         self._queue = self  # type: ignore[assignment]
+
+    def append(self, entries: Any, sightings: Any, done: Any, here: bool = False) -> None:
+        super().append(entries, sightings, done, here and self.luck.random() < 0.5)
 
     def put(self, work: Any) -> None:
         self._waits.append(work)
@@ -156,7 +161,7 @@ class VirtualExecutor:
     luck: Random
     numbers = count()
 
-    def __init__(self, _workers: int = 1, name: str = "") -> None:
+    def __init__(self, _workers: int = 1, name: str = "", _initializer: Any = None) -> None:
         self._name, self._jobs = name, list[tuple[int, _Job, Callable[[], Any]]]()
 
     def submit(self, function: Callable[..., Any], *args: Any) -> _Job:

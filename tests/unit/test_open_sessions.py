@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.diameter.columns import MESSAGE
 from pipelines.nchf.sessions import Callbacks
+from pipelines.serve import final_units, open_sessions
 from pipelines.serve.kernels.gy import R_MESSAGE, ROUTE
 from pipelines.serve.open_sessions import OpenSession, OpenSessions
 from rating.kernels.layout import F_SHARED
@@ -61,6 +62,10 @@ class Book:
         return 300
 
     @staticmethod
+    def shared_by(row: int) -> int:
+        return int(100 <= row < 200 and row % 2 == 0)
+
+    @staticmethod
     def rows_of(accounts: Any) -> Any:
         return np.asarray(accounts, np.int64)
 
@@ -106,8 +111,8 @@ def test_they_are_those_that_a_dictionary_would_have(seed: int, tmp_path: Path) 
                 one.account_id in wanted or (one.account_id % 2 == 0 and one.account_id + 100 in wanted))}
             found = sessions.of(wanted, Book(), only_final)  # type: ignore[arg-type]
             assert set(found) == expected and len(found) == len(expected)
-        if draw.random() < 0.2:
-            sessions.save()
+        if draw.random() < 0.3:
+            draw.choice((sessions.save, sessions.save_behind))()
     sessions.save()
     again = OpenSessions(tmp_path / "final", most=most)
     assert {key: again[key] for key in KEYS if key in again} == {
@@ -171,3 +176,63 @@ def test_a_block_says_where_sessions_are_called() -> None:
     moved = sessions[(1, 5)]
     assert (moved.account_id, moved.host, moved.finals) == (11, b"http://two", frozenset({10}))
     assert sessions[(2, 6)].host == b"http://one" and len(sessions) == 3 and sessions.waiting
+
+
+def finals_of(path: Path) -> dict[int, frozenset[int]]:
+    again = OpenSessions(path)
+    return {n: again[n, n].finals for n in range(1000) if (n, n) in again}
+
+
+def test_what_changes_is_added_behind_and_read_again(tmp_path: Path) -> None:
+    sessions = OpenSessions(tmp_path / "final")
+    for n in range(5):
+        sessions.begin((n, n), n, b"s%d" % n, b"h", b"r")
+        sessions.note((n, n), 10, True)
+    kept(sessions)
+    sessions.note((1, 1), 20, True)
+    sessions.note((2, 2), 10, False)
+    kept(sessions)
+    assert finals_of(tmp_path / "final") == {0: {10}, 1: {10, 20}, 3: {10}, 4: {10}}
+    with (tmp_path / "final").open("ab") as file:
+        file.write(b'[7, 7, 1, "torn')
+    assert finals_of(tmp_path / "final") == {0: {10}, 1: {10, 20}, 3: {10}, 4: {10}}
+
+
+def test_the_file_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(final_units, "_SPARE", 20)
+    sessions = OpenSessions(tmp_path / "final")
+    sessions.begin((1, 1), 1, b"s", b"h", b"r")
+    for n in range(200):
+        sessions.note((1, 1), n, True)
+        kept(sessions)
+        assert (tmp_path / "final").read_bytes().count(b"\n") <= 25
+    assert finals_of(tmp_path / "final") == {1: set(range(200))}
+
+
+def test_those_that_ended_are_found_out_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_sessions, "_ENDED", 3)
+    sessions = OpenSessions(tmp_path / "final")
+    for n in range(10):
+        sessions.begin((n, n), n, b"s", b"h", b"r")
+        sessions.note((n, n), 10, True)
+    kept(sessions)
+    for n in range(8):
+        sessions.end((n, n))
+    kept(sessions)
+    assert finals_of(tmp_path / "final") == {8: {10}, 9: {10}}
+
+
+def test_who_has_the_key_of_one_that_ended_is_not_taken_for_it() -> None:
+    sessions = OpenSessions()
+    for account in (3, 5):
+        sessions.begin((1, 1), account, b"s", b"h", b"r")
+        sessions.note((1, 1), 10, True)
+    found = [sessions.of({account}, Book(), True) for account in (3, 5)]  # type: ignore[arg-type]
+    assert found == [[], [(1, 1)]]
+
+
+def kept(sessions: OpenSessions) -> None:
+    """Added behind, and waited for."""
+    sessions.save_behind()
+    assert sessions._log is not None
+    sessions._log.settle()

@@ -246,12 +246,12 @@ def read_texts_nb(rows, blocks, links, row, out):
     return total
 
 
-@kernel(types.int64(CELLS_OUT, I64_IN, I64_OUT, I64_OUT))
-def accounts_nb(rows, scalars, accounts, places):
-    """Accounts of all sessions, and their rows. Returns how many."""
-    count, row = 0, scalars[OLDEST]
-    while row != NONE:
-        accounts[count], places[count] = rows[row, ACCOUNT], row
-        count += 1
-        row = rows[row, NEWER]
+@kernel(types.int64(CELLS_OUT, I64_IN, types.boolean, I64_OUT, I64_OUT))
+def accounts_nb(rows, scalars, only_final, accounts, places):
+    """Accounts of sessions, all or those with final units, and their rows. Returns how many."""
+    count, state = 0, FINAL if only_final else FINAL | OPEN
+    for row in range(scalars[USED_ROWS]):
+        if rows[row, STATE] & state:
+            accounts[count], places[count] = rows[row, ACCOUNT], row
+            count += 1
     return count
