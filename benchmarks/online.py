@@ -24,8 +24,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from benchmarks.online_beside import measure_beside, overload, tell
-from benchmarks.online_load import Load, Template
+from benchmarks.online_beside import COLUMNS, measure_beside, overload, tell
+from benchmarks.online_bound import measure_bound
+from benchmarks.online_load import Load, Template, run_timely
 from pipelines.home import Home, Input
 from pipelines.sample.operator import write_operator
 from pipelines.sample.population import period, populate
@@ -214,8 +215,7 @@ async def over_loopback(addresses: dict[str, str], folder: Path, numbers: U8, se
         began = time.perf_counter()
         await load.run(mix.begin, 20_000, sessions / 20_000, 120)
         print(f"\n{mix.name}: {sessions:,} sessions open after {time.perf_counter() - began:.0f} s\n"
-              f"{'req/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'p99.9':>8} {'no answ.':>8} {'busy':>7} {'refused':>8} "
-              f"{'late ms':>8}", flush=True)
+              f"{COLUMNS}", flush=True)
         for rate in map(int, given.rates.split(",")):
             measured = await load.run(mix.make, rate, seconds)
             tell(measured, "")
@@ -274,10 +274,13 @@ def main(argv: list[str]) -> None:
         print(f"{given.subscribers:,} subscribers, load {os.getloadavg()[0]:.1f}; fdatasync of 64 KiB: "
               "{:.2f} ms, 99 % {:.2f} ms".format(*sync_latency(folder)), flush=True)
         in_process(folder, numbers, 1000 if not given.smoke else 20, 400 if not given.smoke else 20)
+        rates = [int(rate) for rate in given.rates.split(",")]
+        print(f"\nthe machine and the load alone\n{COLUMNS}", flush=True)
+        measure_bound(Reports(numbers, sessions).make, rates, min(given.seconds, 5))
         server, addresses, took = start(folder)
         print(f"served {took:.1f} s after its start", flush=True)
         try:
-            asyncio.run(over_loopback(addresses, folder, numbers, sessions, given))
+            run_timely(over_loopback(addresses, folder, numbers, sessions, given))
             server.kill()  # as a power cut would: the next start reads a snapshot and the journal behind it
             server.wait()
             server, addresses, took = start(folder)

@@ -12,9 +12,12 @@ from pathlib import Path
 import yaml
 
 from benchmarks.online_load import Load, Measured
+from pipelines.serve.scheduling import wait_for_others
 from schemas.columns import U8
 
 HEAD = "call_id,node,sequence,direction,served,calling,called,setup_time,answer_time,release_time,duration,cause\n"
+COLUMNS = (f"{'req/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'p99.9':>8} {'no answ.':>8} {'busy':>7} {'refused':>8} "
+           f"{'late ms':>8}")
 CALLS = 200_000
 WINDOW_S = 5.0
 
@@ -23,6 +26,8 @@ def tell(measured: Measured, what: str) -> None:
     """A line of the table; where it is long, the worst of its stretches too."""
     busy = measured.codes.get(3004, 0)
     refused = sum(n for code, n in measured.codes.items() if code not in (0, 2001, 3004))
+    if busy:
+        what += f"; of those let in 50 % {measured.accepted_at(50):.1f} ms, 99 % {measured.accepted_at(99):.1f} ms"
     stretches = measured.stretches(WINDOW_S)
     worst = f"; worst {WINDOW_S:.0f} s: 99 % {max(stretches):.1f}" if len(stretches) > 3 else ""
     print(f"{measured.rate:>9,} {measured.at(50):8.2f} {measured.at(99):8.2f} {measured.at(99.9):8.2f} "
@@ -51,6 +56,10 @@ def dearer(folder: Path) -> None:
         path.write_text(yaml.safe_dump(version, sort_keys=False))
 
 
+def _as_usual() -> None:
+    wait_for_others(0)  # what the load has for itself, its commands have not
+
+
 class Beside:
     """The command line beside a node that serves `folder`."""
 
@@ -62,7 +71,8 @@ class Beside:
         began = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "pipelines.apps.cli", *arguments, "--input", str(self._folder), "--home",
-            str(self._folder / "home"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            str(self._folder / "home"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            preexec_fn=_as_usual)
         said, _ = await process.communicate()
         if process.returncode:
             raise SystemExit(said.decode())

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from enum import Enum
 from itertools import count
-from typing import Protocol
+from typing import Protocol, cast
 
 from pipelines.diameter.dictionary import RELAY
 from pipelines.diameter.results import Result
@@ -53,9 +53,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A peer is there; it has yet to say who it is."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.set_write_buffer_limits(high=self.send_octets // 4)
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=self.send_octets // 4)
         self.heard_at = asyncio.get_running_loop().time()
         self.owner.connected(self)
 
