@@ -17,7 +17,7 @@ from schemas.columns import U8
 
 HEAD = "call_id,node,sequence,direction,served,calling,called,setup_time,answer_time,release_time,duration,cause\n"
 COLUMNS = (f"{'req/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'p99.9':>8} {'no answ.':>8} {'busy':>7} {'refused':>8} "
-           f"{'late ms':>8}")
+           f"{'late ms':>8} {'stolen ms':>9}")
 CALLS = 200_000
 WINDOW_S = 5.0
 
@@ -31,7 +31,8 @@ def tell(measured: Measured, what: str) -> None:
     stretches = measured.stretches(WINDOW_S)
     worst = f"; worst {WINDOW_S:.0f} s: 99 % {max(stretches):.1f}" if len(stretches) > 3 else ""
     print(f"{measured.rate:>9,} {measured.at(50):8.2f} {measured.at(99):8.2f} {measured.at(99.9):8.2f} "
-          f"{measured.codes.get(0, 0):>8,} {busy:>7,} {refused:>8,} {1000 * measured.late_s:8.1f}  {what}{worst}",
+          f"{measured.codes.get(0, 0):>8,} {busy:>7,} {refused:>8,} {1000 * measured.late_s:8.1f} "
+          f"{1000 * measured.stolen_s:9.0f}  {what}{worst}",
           flush=True)
 
 

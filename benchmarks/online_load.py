@@ -1,10 +1,12 @@
 """Open-loop load for Gy: requests at a fixed rate, whatever comes back; latency counts from when each was due."""
 
 import asyncio
+import os
 import selectors
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -136,6 +138,7 @@ class Measured:
     latency: "np.ndarray[tuple[int], np.dtype[np.float64]]"
     codes: dict[int, int]
     late_s: float
+    stolen_s: float  # of the processors, by the machine's own host
     accepted: "np.ndarray[tuple[int], np.dtype[np.float64]]"  # latencies of those that were not told to try again
     due: "np.ndarray[tuple[int], np.dtype[np.float64]]"
 
@@ -178,7 +181,7 @@ class Load:
         total = int(rate * seconds)
         self._due, self._got = np.zeros(total), np.zeros(total)
         self._codes = np.zeros(total, np.int64)
-        sent, late_s = 0, 0.0
+        sent, late_s, stolen_s = 0, 0.0, stolen()
         began = time.perf_counter() + 0.01
         while sent < total:
             now = time.perf_counter()
@@ -199,8 +202,16 @@ class Load:
         done = self._codes > 0
         codes, counts = np.unique(self._codes, return_counts=True)
         return Measured(rate, seconds, total, self._got[done] - self._due[done],
-                        dict(zip(codes.tolist(), counts.tolist(), strict=True)), late_s,
+                        dict(zip(codes.tolist(), counts.tolist(), strict=True)), late_s, stolen() - stolen_s,
                         (self._got - self._due)[done & (self._codes != BUSY)], self._due[done])
+
+
+def stolen() -> float:
+    """Seconds that the host gave to others while somebody here wanted to run; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def run_timely(work: Coroutine[Any, Any, None]) -> None:

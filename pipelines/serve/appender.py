@@ -58,7 +58,6 @@ class Appender:
             done()
             return
         self._under_way += 1
-        self._under_way += 1
         self._queue.put(_Work(entries, sightings, done))
 
     def call(self, function: Callable[[], None]) -> None:
