@@ -297,9 +297,9 @@ class BalanceBook:
             self._rehash(capacity)
 
     def make_holds(self, more: int) -> None:
-        """Room for that many more holds, at most half full: they come and go."""
+        """Room for that many more holds, at most three quarters full."""
         capacity = self.holds.shape[0]
-        while capacity < 2 * (int(self.scalars[B_HOLDS]) + more):
+        while 3 * capacity < 4 * (int(self.scalars[B_HOLDS]) + more):
             capacity *= 2
         if capacity != self.holds.shape[0]:
             larger = aligned(capacity, HOLD_WORDS)

@@ -9,6 +9,7 @@ import asyncio
 import gc
 import signal
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -150,6 +151,8 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
     """Serve until a signal comes or `stop` is set. Raises what made the node fail."""
     serve = load_serve(source.operator)
     began = time.perf_counter()
+    warming = threading.Thread(target=compile_all, name="kernels", daemon=True)
+    warming.start()  # while the disk gives what the home holds
     node = OnlineNode(source, home, pace=Pace(
         commit_s=serve.commit_s, snapshot_rows=serve.snapshot_rows, stage_apart=True))
     stop = stop or asyncio.Event()
@@ -158,7 +161,8 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
         log("recovered", seconds=round(node.recovered_s, 3), events=node.recovered_events, accounts=len(node.book),
             open_sessions=node.book.online.open, position=node.position, reference=node.reference.content_hash[:12],
             tariffs=node.reference.tariffs.content_hash[:12])
-        await asyncio.to_thread(compile_all)  # the first request is not to wait for kernels
+        await asyncio.to_thread(warming.join)
+        await asyncio.to_thread(compile_all)  # what is left of them: the first request is not to wait
         for_latency(node, serve.expect_sessions)
         node.on_switch.append(lambda now: log("activated", reference=now.content_hash[:12],
                                               tariffs=now.tariffs.content_hash[:12], position=node.position))
