@@ -10,7 +10,7 @@ import numpy as np
 
 from schemas.columns import I64
 
-_HUGE, _MADV_COLLAPSE = 1 << 21, 25
+_HUGE, _MADV_POPULATE_WRITE, _MADV_COLLAPSE = 1 << 21, 23, 25
 
 
 def aligned(rows: int, words: int) -> I64:
@@ -22,10 +22,10 @@ def aligned(rows: int, words: int) -> I64:
     return np.frombuffer(pages, np.int64, rows * words).reshape(rows, words)
 
 
-def touch(matrix: I64) -> None:
-    """Have all pages of a matrix at hand: the first touch of one may cost the system milliseconds."""
-    words = matrix.reshape(-1)[::mmap.PAGESIZE // 8]
-    np.bitwise_or(words, 0, out=words)
+def touch(matrix: I64) -> Iterator[bool]:
+    """Have pages of a matrix at hand, some at each step, whoever uses it meanwhile: the first touch of one may cost the
+    system milliseconds. Whether it did."""
+    yield from _advise(matrix, _MADV_POPULATE_WRITE)
 
 
 def gather(matrix: I64) -> Iterator[bool]:
@@ -34,10 +34,15 @@ def gather(matrix: I64) -> Iterator[bool]:
     A fork leaves them small wherever something was written while the child was there. The next fork then takes ten
     times as long, and each record that is looked at costs a walk through the tables of pages.
     """
+    yield from _advise(matrix, _MADV_COLLAPSE)
+
+
+def _advise(matrix: I64, advice: int) -> Iterator[bool]:
+    """Advice on each huge page that lies wholly in a matrix."""
     madvise = _madvise()
     first = -(-matrix.ctypes.data // _HUGE) * _HUGE
     for place in range(first, matrix.ctypes.data + matrix.nbytes - _HUGE + 1, _HUGE):
-        yield madvise is not None and madvise(place, _HUGE, _MADV_COLLAPSE) == 0
+        yield madvise is not None and madvise(place, _HUGE, advice) == 0
 
 
 @cache

@@ -176,9 +176,7 @@ class Behind:
 
     def _gather(self, _position: int) -> None:
         """The child has left the book's pages in pieces; bit by bit, until the next one comes."""
-        book = self._charging.book
-        for table in (book.records, book.profile, book.holds, book.sessions, book.online.sessions,
-                      book.online.services, book.index):
+        for table in self._charging.book.tables():
             for _ in gather(table):
                 time.sleep(GATHER_S)
                 if self._closing or self._writing is None or not self._writing.done():

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Protocol
@@ -32,6 +32,8 @@ from pipelines.serve.node import OnlineNode, Pace
 from pipelines.serve.open_sessions import OpenSessions
 from pipelines.serve.operate import OperateFront
 from pipelines.serve.sy import SyFrontEnd
+from rating.arrays import touch
+from schemas.columns import I64
 from schemas.errors import LedgerError
 from schemas.jit import compile_all
 
@@ -187,12 +189,23 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
 
 def for_latency(node: OnlineNode, expect_sessions: int | None = None) -> None:
     """Nothing that grows is to stop the loop for it, nor wait for a thread longer than it must; and nobody goes through
-    what is loaded once for all, or through what is still young all the time."""
+    what is loaded once for all, or through what is still young all the time.
+
+    Pages of what is expected are touched by a thread, while the first requests are answered: of millions of sessions
+    they take seconds.
+    """
     node.book.expect(len(node.book) // 4 if expect_sessions is None else expect_sessions)
+    threading.Thread(target=_touch, args=(node.book.tables(),), name="pages", daemon=True).start()
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+
+
+def _touch(tables: Sequence[I64]) -> None:
+    for table in tables:
+        for _ in touch(table):
+            pass
 
 
 async def _until(stop: asyncio.Event, node: OnlineNode, running: list[FrontEnd], log: Log) -> None:
