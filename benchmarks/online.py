@@ -1,6 +1,7 @@
 """Charging in real time: the desk alone, the node in-process with its journal, and Gy over loopback, each apart.
 
-    python -m benchmarks.online [--subscribers 1000000] [--rates 20000,40000,...] [--seconds 10] [--sustain 0] [--smoke]
+    python -m benchmarks.online [--subscribers 1000000] [--rates 20000,40000,...] [--seconds 10] [--sustain 0]
+                               [--keep DIR] [--smoke]
 
 Two mixes: `reports` is 80 % updates that report and reserve and 20 % refunds of money; `sessions` is initial, update
 and termination 15/70/15 with three rating groups. Open loop: latency counts from when a request was due. The disk's
@@ -11,10 +12,10 @@ import argparse
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 
@@ -27,6 +28,7 @@ import yaml
 from benchmarks.online_beside import COLUMNS, measure_beside, overload, tell
 from benchmarks.online_bound import measure_bound
 from benchmarks.online_load import Load, Template, run_timely
+from benchmarks.online_restart import again, start
 from pipelines.home import Home, Input
 from pipelines.sample.operator import write_operator
 from pipelines.sample.population import period, populate
@@ -228,31 +230,6 @@ async def over_loopback(addresses: dict[str, str], folder: Path, numbers: U8, se
             await overload(load, mix.make, given.overload, given.beside, seconds, addresses["operate"])
 
 
-def start(folder: Path) -> tuple["subprocess.Popen[bytes]", dict[str, str], float]:
-    """A node that serves, where its front ends listen, and the seconds until they do."""
-    began, path = time.perf_counter(), folder / "log"
-    with path.open("wb") as log:
-        server = subprocess.Popen([sys.executable, "-m", "pipelines.apps.cli", "serve", "--input", str(folder),
-                                   "--home", str(folder / "home")], stdout=log, stderr=log)
-    while True:
-        time.sleep(0.05)
-        if server.poll() is not None:
-            raise SystemExit(path.read_text())
-        lines = [yaml.safe_load(line) for line in path.read_text().splitlines() if line.endswith("}")]
-        if lines and "ready" in lines[-1].values():
-            return server, {line["front_end"]: line["address"] for line in lines if "front_end" in line}, \
-                time.perf_counter() - began
-
-
-async def first_answer(addresses: dict[str, str], numbers: U8) -> float:
-    """Seconds until a new session is answered."""
-    began, load = time.perf_counter(), Load()
-    await load.connect(int(addresses["gy"].rpartition(":")[2]))
-    one = Template(1, 1)
-    await load.run(lambda hop: (one.batch(hop + (1 << 39), numbers[:1], hop, hop), one.octets), 1, 1)
-    return time.perf_counter() - began
-
-
 def main(argv: list[str]) -> None:
     """Prints the figures."""
     options = argparse.ArgumentParser(prog="benchmarks.online")
@@ -263,13 +240,16 @@ def main(argv: list[str]) -> None:
     options.add_argument("--beside", type=int, default=0, help="requests/s beside a batch and so on")
     options.add_argument("--sustain", type=float, default=0.0, help="seconds of those beside snapshots")
     options.add_argument("--overload", type=int, default=200_000, help="requests/s that are more than can be answered")
+    options.add_argument("--keep", type=Path, help="a new folder that stays, for `benchmarks.online_restart`")
     options.add_argument("--smoke", action="store_true")
     given = options.parse_args(argv)
     if given.smoke:
         given.subscribers, given.rates, given.seconds, given.beside, given.overload = 2000, "500", 1.0, 500, 20_000
-    with tempfile.TemporaryDirectory(prefix="tarifa-online-") as root:
-        folder = Path(root)
+    with ExitStack() as stack:
+        folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tarifa-online-")))
+        folder.mkdir(parents=True, exist_ok=True)
         numbers = make_operator(folder, given.subscribers)
+        np.save(folder / "numbers.npy", numbers)
         sessions = given.sessions or min(len(numbers), 200_000)
         print(f"{given.subscribers:,} subscribers, load {os.getloadavg()[0]:.1f}; fdatasync of 64 KiB: "
               "{:.2f} ms, 99 % {:.2f} ms".format(*sync_latency(folder)), flush=True)
@@ -283,9 +263,7 @@ def main(argv: list[str]) -> None:
             run_timely(over_loopback(addresses, folder, numbers, sessions, given))
             server.kill()  # as a power cut would: the next start reads a snapshot and the journal behind it
             server.wait()
-            server, addresses, took = start(folder)
-            seconds = asyncio.run(first_answer(addresses, numbers))
-            print(f"killed, and started again: listens after {took:.1f} s, answers after {took + seconds:.1f} s")
+            server, addresses = again(folder, numbers)
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(600)

@@ -42,6 +42,11 @@ class Home:
         return self.root / "reference"
 
     @property
+    def compiled(self) -> Path:
+        """What was made of the operator's files, to be made again when it is gone."""
+        return self.root / "compiled"
+
+    @property
     def corrections(self) -> Path:
         """What corrections wrote, as long as the journal names it."""
         return self.root / "corrections"

@@ -159,15 +159,25 @@ class Journal:
 
     def trim(self, snapshot_position: int, ledger_position: int) -> int:
         """Remove segments that lie wholly below both positions. Returns the first position that is left."""
+        self.remove(self.release(snapshot_position, ledger_position))
+        return self.start
+
+    def release(self, snapshot_position: int, ledger_position: int) -> list[Path]:
+        """Let go of segments that lie wholly below both positions: they are not read any more, and `remove` is to be
+        called with them, in this order. Who is stopped before finds them again when the journal is opened."""
         if max(snapshot_position, ledger_position) > self.position:
             raise InvariantError(f"trim to {snapshot_position}, {ledger_position}: the journal ends at {self.position}")
-        below = min(snapshot_position, ledger_position)
+        below, released = min(snapshot_position, ledger_position), list[Path]()
         while len(self._segments) > 1 and self._segments[0].next <= below:
-            self._disk.unlink(self._segments[0].path)
+            released.append(self._segments.pop(0).path)
+        return released
+
+    def remove(self, segments: Sequence[Path]) -> None:
+        """Remove what was released; on any thread."""
+        for path in segments:
+            self._disk.unlink(path)
             self._disk.sync_dir(self._folder)  # each at once: what is left must be without gaps whenever power fails
-            self._segments.pop(0)
             reached("journal.trim.1")
-        return self.start
 
     def close(self) -> None:
         if self._file is not None:

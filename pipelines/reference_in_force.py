@@ -6,10 +6,12 @@ stay in force until the folder has others: a restart must not bring back what so
 start has what was to come into force.
 """
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from pipelines.compiled_inventory import compiled_inventory
 from pipelines.corrections.kept import kept_tariffs
 from pipelines.durable import Disk, replace_file
 from pipelines.home import Home
@@ -47,7 +49,8 @@ def write_activated(home: Home, activated: Activated, disk: Disk) -> None:
 
 def reference_in_force(home: Home, operator: Path, token_key: tuple[int, int]) -> Snapshot:
     """What a start or a run works with. Raises ReferenceDataError, and LedgerError: what is in force was not kept."""
-    snapshot, activated = load_snapshot(operator, token_key), read_activated(home)
+    snapshot = load_snapshot(operator, token_key, partial(compiled_inventory, home))
+    activated = read_activated(home)
     if activated is None or activated.folder != snapshot.tariffs.content_hash or \
             activated.tariffs == snapshot.tariffs.content_hash:
         return snapshot

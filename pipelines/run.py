@@ -84,7 +84,7 @@ class Run:
         self._open_mediator = partial(Mediator, home, self.ledger, self.reference, self._vault, keys.token_key, lexicon,
                                       disk, threads)
         self._mediator = self._open_mediator()
-        accounts = load_accounts(source.operator)
+        accounts = partial(load_accounts, source.operator)
         keep_reference(home, source.operator / "tariffs", self.reference, disk)
         self._node: ChargingNode | ServedNode = node or ChargingNode(
             home, self.ledger, self.reference, accounts, lexicon.labels, disk, threads, source.operator)

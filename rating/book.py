@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from rating.arrays import aligned, give_back, grown, touch
+from rating.arrays import aligned, give_back, grown
 from rating.days import begin_days
 from rating.kernels.added import index_more_nb
 from rating.kernels.expiry import compact_nb
@@ -189,7 +189,7 @@ class BalanceBook:
                                 | zone[accounts.time_zone[new]] << TRAIT_ZONE | accounts.payment[new] << TRAIT_PAYMENT)
         profile[:, [F_PLAN, F_PLAN_NEXT, F_SPILL]] = -1
         profile[:, F_PLAN_FROM] = NO_CLOCK_US
-        if 2 * (first + count) > self.index.shape[0]:
+        if 4 * (first + count) > 3 * self.index.shape[0]:
             self.reindex()
         else:
             index_more_nb(np.ascontiguousarray(profile[:, F_ACCOUNT]), first, self.index)
@@ -229,7 +229,7 @@ class BalanceBook:
 
     def reindex(self) -> None:
         capacity = 8
-        while capacity < 2 * len(self):
+        while 3 * capacity < 4 * len(self):
             capacity *= 2
         self.index = np.full((capacity, 2), -1, np.int64)
         index_accounts_nb(np.ascontiguousarray(self.account_ids), self.index)
@@ -297,9 +297,9 @@ class BalanceBook:
             self._rehash(capacity)
 
     def make_holds(self, more: int) -> None:
-        """Room for that many more holds, at most half full: they come and go."""
+        """Room for that many more holds, at most three quarters full."""
         capacity = self.holds.shape[0]
-        while capacity < 2 * (int(self.scalars[B_HOLDS]) + more):
+        while 3 * capacity < 4 * (int(self.scalars[B_HOLDS]) + more):
             capacity *= 2
         if capacity != self.holds.shape[0]:
             larger = aligned(capacity, HOLD_WORDS)
@@ -307,14 +307,16 @@ class BalanceBook:
             self.holds = larger
 
     def expect(self, sessions: int) -> None:
-        """Make room for so many sessions in real time now, its pages at hand: making room stops everything else."""
+        """Make room for so many sessions in real time now: making room stops everything else."""
         self.expected = _SERVICES * sessions
         self.make_room(_SERVICES * sessions)
         self.make_holds(_SERVICES * sessions)
-        self.online.make_room(_SERVICES * sessions)
-        for table in (self.sessions, self.holds, self.online.sessions, self.online.services, self.records,
-                      self.profile):
-            touch(table)
+        self.online.make_room(sessions, _SERVICES * sessions)
+
+    def tables(self) -> tuple[I64, ...]:
+        """What is large: where requests find accounts, sessions and what is held."""
+        return (self.sessions, self.holds, self.online.sessions, self.online.services, self.records, self.profile,
+                self.index)
 
     def held(self) -> tuple[I64, I64, I64]:
         """(row, bucket id or -1 for money, amount) of what is held, ascending, each once."""

@@ -76,9 +76,10 @@ class OnlineSessions:
         """Services of so many sessions."""
         return int(self.sessions[rows, O_UNITS].sum())
 
-    def make_room(self, requests: int) -> None:
-        """Room for so many more sessions and services; the index is at most half full."""
-        sessions, services = int(self.counts[N_SESSION_TOP]) + requests, int(self.counts[N_SERVICE_TOP]) + requests
+    def make_room(self, requests: int, services: int | None = None) -> None:
+        """Room for so many more sessions and services (as many unless given); the index is at most half full."""
+        sessions = int(self.counts[N_SESSION_TOP]) + requests
+        services = int(self.counts[N_SERVICE_TOP]) + (requests if services is None else services)
         if sessions > self.sessions.shape[0]:
             self.sessions = grown(self.sessions, sessions, _ROOM * sessions)
         if services > self.services.shape[0]:

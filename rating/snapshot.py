@@ -1,6 +1,7 @@
 """A balance book as Arrow tables and back: canonical, so that equal books give equal tables.
 
-Version 2 has what accounts came to have later: granted buckets, options, friends, validity. Version 1 is read still.
+Snapshots of earlier releases are these tables; today's are the book as it lies (`book_items.py`). Version 2 has what
+accounts came to have later: granted buckets, options, friends, validity. Version 1 is read still.
 """
 
 from collections.abc import Callable, Iterator
@@ -86,15 +87,10 @@ def to_arrow(book: BalanceBook) -> dict[str, pa.Table]:
 
     Accounts are in the order of opening, the rest in the order of what names it.
     """
-    return {**small_tables(book), "sessions": sessions_of(book).whole().combine_chunks()}
+    return {**_small_tables(book), "sessions": sessions_of(book).whole().combine_chunks()}
 
 
-def to_items(book: BalanceBook) -> dict[str, pa.Table | SlicedTable]:
-    """The same tables to be written: what grows with the traffic is made when it is."""
-    return {**small_tables(book), "sessions": sessions_of(book)}
-
-
-def small_tables(book: BalanceBook) -> dict[str, pa.Table]:
+def _small_tables(book: BalanceBook) -> dict[str, pa.Table]:
     """All tables but the open sessions."""
     profile, records = book.profile, book.records
     traits = profile[:, F_TRAITS]
@@ -113,7 +109,7 @@ def small_tables(book: BalanceBook) -> dict[str, pa.Table]:
     tables = {
         "accounts": accounts, "buckets": buckets, "plans": _plans(book),
         "commands": pa.table({"digest": pa.array(sorted(book.applied), pa.binary(16))}),
-        "friends": friends_to_arrow(book), "holds": holds_to_arrow(book), "changes": _changes(book.changes),
+        "friends": friends_to_arrow(book), "holds": holds_to_arrow(book), "changes": changes_of(book.changes),
         "reservations": book.reservations.to_arrow(),
         **book.online.tables(),
         "scalars": pa.table({name: [int(book.scalars[i])] for name, i in _SCALARS.items()})}
@@ -164,11 +160,11 @@ def from_arrow(tables: dict[str, pa.Table]) -> BalanceBook:
     if "holds" in tables:  # not before reservations
         restore_holds(book, tables["holds"])
     if "changes" in tables:  # not before identities were changed by commands
-        book.changes.extend({name: _column(tables["changes"], "identity_" + name) for name in CHANGE_COLUMNS})
+        restore_changes(book, tables["changes"])
     if "reservations" in tables:  # not before commands reserved money
         book.reservations = Reservations.from_arrow(tables["reservations"])
     book.online = OnlineSessions.from_tables(tables)
-    _restore_sessions(book, tables["sessions"])
+    restore_sessions(book, tables["sessions"])
     book.applied = set(tables["commands"]["digest"].to_pylist())
     return book
 
@@ -205,7 +201,8 @@ def sessions_of(book: BalanceBook) -> SlicedTable:
     return SlicedTable(schema, slices)
 
 
-def _restore_sessions(book: BalanceBook, sessions: pa.Table) -> None:
+def restore_sessions(book: BalanceBook, sessions: pa.Table) -> None:
+    """The sessions that `sessions_of` wrote."""
     capacity = 1024
     while 3 * capacity < 4 * sessions.num_rows:
         capacity *= 2
@@ -218,10 +215,15 @@ def _restore_sessions(book: BalanceBook, sessions: pa.Table) -> None:
     book.scalars[B_SESSIONS] = count
 
 
-def _changes(changes: Changes) -> pa.Table:
+def changes_of(changes: Changes) -> pa.Table:
     """Points in the order of the journal; what the ledger has beside them is not needed here."""
     cells = changes.to_cells()
     return pa.table({f"identity_{name}": cells[name] for name in CHANGE_COLUMNS})
+
+
+def restore_changes(book: BalanceBook, changes: pa.Table) -> None:
+    """The points that `changes_of` wrote."""
+    book.changes.extend({name: _column(changes, "identity_" + name) for name in CHANGE_COLUMNS})
 
 
 def _named(index: I64, names: list[str]) -> pa.Array:

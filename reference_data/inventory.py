@@ -32,6 +32,7 @@ from schemas.errors import ReferenceDataError
 
 NOW = FOREVER - 1  # as recorded today: what the newest rows say
 KINDS = {"msisdn": int(Identity.MSISDN), "imsi": int(Identity.IMSI), "ip_address": int(Identity.IP_ADDRESS)}
+FILES = ("accounts", "plans", "services", "resources", "ported")  # Parquet files of the operator's folder
 ACCOUNTS = {"account_id": "int", "customer_id": "int", "group_id": "int", "shared_account_id": "int?",
             "payment": "text", "currency": "text", "credit_limit": "text?", "opening_balance": "text?",
             "time_zone": "text?", "anchor_day": "int?", "state": "text?"}
@@ -71,6 +72,14 @@ class IntervalIndex:
 
 
 @dataclass(frozen=True)
+class AccountIds:
+    """What is looked up of accounts, (n,) each, sorted by account_id."""
+
+    account_id: I64
+    group_id: I64
+
+
+@dataclass(frozen=True)
 class Accounts:
     """Columns of accounts.parquet, (n,) each, sorted by account_id. Money in nano-units."""
 
@@ -105,10 +114,12 @@ class Plans:
 
 @dataclass(frozen=True)
 class Inventory:
-    """holders: identity token to (account_id, service_id, group_id); ported: MSISDN token to a row of networks."""
+    """holders: identity token to (account_id, service_id, group_id); ported: MSISDN token to a row of networks.
 
-    accounts: Accounts
-    plans: Plans
+    The other columns of accounts and plans were checked, and are not kept: the book has what charging needs of them.
+    """
+
+    accounts: AccountIds
     holders: IntervalIndex
     ported: IntervalIndex
     networks: tuple[str, ...]
@@ -134,12 +145,13 @@ def load_inventory(folder: Path, token_key: tuple[int, int]) -> Inventory:
         content.append((name, tables.table_hash(table)))
         return table, path
 
-    accounts = _accounts(*read("accounts", ACCOUNTS))
-    plans = _plans(*read("plans", PLANS), accounts)
+    accounts = check_accounts(*read("accounts", ACCOUNTS))
+    known = AccountIds(accounts.account_id, accounts.group_id)
+    check_plans(*read("plans", PLANS), accounts)
     services = _services(*read("services", SERVICES), accounts)
     holders = _holders(*read("resources", RESOURCES), services, token_key)
     ported, networks = _ported(*read("ported", PORTED), token_key)
-    return Inventory(accounts, plans, holders, ported, networks, tuple(content), _frozen(services.rows[:, 4]))
+    return Inventory(known, holders, ported, networks, tuple(content), _frozen(services.rows[:, 4]))
 
 
 def _rows_of(sorted_ids: I64, ids: I64) -> I64:
@@ -155,7 +167,8 @@ def _frozen(array: I64) -> I64:
     return array
 
 
-def _accounts(table: pa.Table, path: Path) -> Accounts:
+def check_accounts(table: pa.Table, path: Path) -> Accounts:
+    """Columns of accounts.parquet. Raises ReferenceDataError."""
     order = np.argsort(tables.integers(table, "account_id"), kind="stable")
     ids = tables.integers(table, "account_id")[order]
     if (ids[1:] == ids[:-1]).any() or (ids[:1] < 0).any():
@@ -182,7 +195,8 @@ def _accounts(table: pa.Table, path: Path) -> Accounts:
                     time_zones, states)
 
 
-def _plans(table: pa.Table, path: Path, accounts: Accounts) -> Plans:
+def check_plans(table: pa.Table, path: Path, accounts: Accounts) -> Plans:
+    """Columns of plans.parquet. Raises ReferenceDataError."""
     account = tables.integers(table, "account_id")
     _check_known(path, "account_id", _rows_of(accounts.account_id, account), account, "accounts.parquet")
     sides = tables.interval_columns(table, path)

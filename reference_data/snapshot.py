@@ -1,6 +1,7 @@
 """The reference snapshot: everything that was true, in immutable arrays, under one content hash."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -52,8 +53,11 @@ class Snapshot:
         return digest.hexdigest()
 
 
-def load_snapshot(operator_dir: Path, token_key: tuple[int, int]) -> Snapshot:
+def load_snapshot(operator_dir: Path, token_key: tuple[int, int],
+                  inventory_of: Callable[[Path, tuple[int, int]], Inventory] = load_inventory) -> Snapshot:
     """Read the operator's folder. `token_key` is the SipHash key (k0, k1) of tokens; it is no part of the hash.
+
+    inventory_of: for who has it compiled already.
 
     Raises ReferenceDataError, naming file and key, when anything cannot be used.
     """
@@ -63,7 +67,7 @@ def load_snapshot(operator_dir: Path, token_key: tuple[int, int]) -> Snapshot:
     if number_plan.file.country_code != operator.country_code:
         raise ReferenceDataError(f"number_plan.yaml, country_code: {number_plan.file.country_code!r}",
                                  f"that of operator.yaml, {operator.country_code!r}", "correct one of the two")
-    inventory = load_inventory(operator_dir, token_key)
+    inventory = inventory_of(operator_dir, token_key)
     friends = load_friends(operator_dir, token_key, inventory.accounts.account_id)
     tariffs = load_tariffs(operator_dir / "tariffs")
     beside = ((msgspec.json.encode(operator, order="deterministic"),

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def generate_command(
     out: Annotated[Path, typer.Option("--out", help="New folder for operator/, inbox/ and answer-key/.")],
-    subscribers: Annotated[int, typer.Option(min=20, max=5_000_000)] = 1000,
+    subscribers: Annotated[int, typer.Option(min=20, max=40_000_000)] = 1000,
     date: Annotated[str, typer.Option(help="First day, YYYY-MM-DD.")] = "2026-10-21",
     days: Annotated[int, typer.Option(min=1, max=366)] = 1,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
@@ -82,7 +82,7 @@ def run_with_bar(source: Input, home: Home, options: RunOptions) -> RunSummary:
 
 
 def demo_command(
-    subscribers: Annotated[int, typer.Option(min=20, max=5_000_000)] = 1000,
+    subscribers: Annotated[int, typer.Option(min=20, max=40_000_000)] = 1000,
     folder: Annotated[Path, typer.Option(help="Where the demo lives; made anew each time.")] = Path("var/demo"),
     seed: int = 1,
 ) -> None:

@@ -3,6 +3,7 @@
 import re
 from typing import Annotated
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
@@ -22,7 +23,9 @@ from pipelines.identity_changes import CommittedChanges
 from pipelines.ledger import Ledger
 from pipelines.ledger.sql import asking
 from pipelines.snapshots import Snapshots
-from reference_data.accounts import PLAN_SEPARATOR, STATES
+from rating.book_items import accounts_of
+from rating.kernels.layout import F_TRAITS, STATE, TRAIT_CURRENCY
+from reference_data.accounts import STATES
 from reference_data.inventory import load_inventory
 from reference_data.tariffs.compile import load_tariffs
 from schemas.codes import Identity
@@ -98,18 +101,17 @@ def _created(ledger: Ledger, account_id: int) -> bool:
 
 
 def _known(home: Home, account: int, at_us: int) -> Known:
-    """From the newest snapshot of the book: its small tables only."""
+    """From the newest snapshot of the book: its accounts only."""
     found = Snapshots(home.snapshots).newest()
     if found is None:
         return Known(account, "", (), "unknown")
-    accounts, plans = found.items["accounts"], found.items["plans"]
-    mine = accounts.filter(pc.equal(accounts["account_id"], account))
-    if not mine.num_rows:
+    book = accounts_of(found.items)
+    mine = np.flatnonzero(book.account_ids == account)
+    if not mine.size:
         return Known(account, "", (), "unknown")
-    points = plans.filter(pc.equal(plans["account_id"], account)).sort_by("from_us").to_pylist()
-    held = [p["plan"] for p in points if p["from_us"] <= at_us]
-    names = held[-1].split(PLAN_SEPARATOR) if held and held[-1] else []
-    return Known(account, mine["currency"][0].as_py(), tuple(names), STATES[mine["state"][0].as_py()])
+    row = int(mine[0])
+    currency = book.currencies[int(book.profile[row, F_TRAITS]) >> TRAIT_CURRENCY & 0xFFF]
+    return Known(account, currency, tuple(book.plans_at(row, at_us)), STATES[int(book.records[row, STATE])])
 
 
 def _span(text: str) -> int:

@@ -44,11 +44,11 @@ from pipelines.set_aside_legs import (
 )
 from pipelines.snapshots import Snapshots
 from rating.book import BalanceBook
+from rating.book_items import from_items, to_items
 from rating.charging import Charged, charge
 from rating.commands import Origin, apply_command, is_applied
 from rating.friends import befriend
 from rating.online import OnlineDesk, Served
-from rating.snapshot import from_arrow, to_items
 from reference_data.accounts import Accounts
 from reference_data.changes import Changes
 from reference_data.snapshot import Snapshot
@@ -105,14 +105,14 @@ class Tick:
 class ChargingNode:
     """Owns journal, balance book and the `charging` stream."""
 
-    def __init__(self, home: Home, ledger: Ledger, reference: Snapshot, accounts: Accounts,
+    def __init__(self, home: Home, ledger: Ledger, reference: Snapshot, accounts: Callable[[], Accounts],
                  labels: dict[str, list[str]], disk: Disk | None = None, threads: int = 1,
                  operator: Path | None = None) -> None:
         """Open and recover: newest snapshot, then the journal up to what the ledger has, written by nobody again.
 
-        labels: names behind the label columns of usage; those that charging adds are the tariffs'. threads: that
-        encode and sync the files of a commit. operator: the folder that `accounts` are of: what is opened from it
-        is kept with the commit.
+        accounts: reads those of the reference data, when some are to be opened. labels: names behind the label columns
+        of usage; those that charging adds are the tariffs'. threads: that encode and sync the files of a commit.
+        operator: the folder that `accounts` are of: what is opened from it is kept with the commit.
         """
         self._operator, self._corrections = operator, home.corrections
         self._ledger, self._reference, self._accounts = ledger, reference, accounts
@@ -125,7 +125,7 @@ class ChargingNode:
         self._stream = ledger.stream("charging")
         self.position = self._stream.positions.get("journal", 0)
         self._journal = Journal.open(home.journal, disk, at_least=self.position)
-        self._snapshots = Snapshots(home.snapshots, disk)
+        self._snapshots, self._snapshot_folder = Snapshots(home.snapshots, disk), home.snapshots
         self._events_since_snapshot = 0
         self._refusals: list[str] = []
         self._committer = ThreadPoolExecutor(1, "commit-charging")
@@ -142,7 +142,7 @@ class ChargingNode:
     def open_accounts(self) -> None:
         """Journal and post the opening of accounts that the reference data has and the book has not."""
         self._keep_spans()
-        if (self.book.rows_of(self._accounts.account_id) >= 0).all():
+        if (self.book.rows_of(self._reference.inventory.accounts.account_id) >= 0).all():
             return
         opening = json.dumps({"id": f"open-{self._reference.content_hash}", "kind": OPENING,
                               "reference": self._reference.content_hash}).encode()
@@ -493,10 +493,11 @@ class ChargingNode:
         self._journal.trim(oldest, self.position)
         self._events_since_snapshot = 0
 
-    def write_snapshot_aside(self, position: int, book: BalanceBook | None = None) -> None:
+    def write_snapshot_aside(self, position: int, book: BalanceBook | None = None, disk: Disk | None = None) -> None:
         """Write the book as it is at `position`, for `publish_snapshot`: a copy of it, or, by a process that was forked
         from this one, the book itself."""
-        self._snapshots.write_aside(position, to_items(book or self.book))
+        snapshots = self._snapshots if disk is None else Snapshots(self._snapshot_folder, disk)
+        snapshots.write_aside(position, to_items(book or self.book))
 
     def publish_snapshot(self, position: int) -> int:
         """Step 4 for what was written aside, once the ledger has reached `position`. Returns the position down to which
@@ -504,9 +505,14 @@ class ChargingNode:
         self._snapshots.publish(position)
         return self._snapshots.retain()
 
-    def trim_journal(self, snapshot_position: int) -> None:
-        """Remove what neither a snapshot nor the ledger needs any more. By whoever appends to the journal."""
-        self._journal.trim(snapshot_position, self.position)
+    def release_journal(self, snapshot_position: int) -> list[Path]:
+        """Segments that neither a snapshot nor the ledger needs any more, for `remove_journal`. By whoever appends to
+        the journal, who must not wait until gigabytes are removed."""
+        return self._journal.release(snapshot_position, self.position)
+
+    def remove_journal(self, segments: Sequence[Path]) -> None:
+        """Remove what `release_journal` gave, by anybody."""
+        self._journal.remove(segments)
 
     def commit_balances(self, book: BalanceBook | None = None, under: Under | None = None) -> None:
         """Write the book's balances as a ledger table, replacing the ones before: what the roll-forward closes on.
@@ -528,7 +534,7 @@ class ChargingNode:
     def _recover(self) -> BalanceBook:
         found = self._snapshots.newest(self.position)
         start = 0 if found is None else found.position
-        self.book = BalanceBook.create() if found is None else from_arrow(dict(found.items))
+        self.book = BalanceBook.create() if found is None else from_items(found.items)
         made_with = self._made_with()
         for first, group in groups_of(self._journal.read(start, self.position)):
             self._as_charged(first, made_with)
@@ -664,7 +670,7 @@ class ChargingNode:
     def _open_new(self, place: int) -> Cells:
         """Open what the book has not, with its lists of friends. Returns the postings."""
         known = len(self.book)
-        postings = self.book.open_accounts(self._accounts, self._reference.tariffs, place)
+        postings = self.book.open_accounts(self._accounts(), self._reference.tariffs, place)
         if self._reference.friends is not None:
             befriend(self.book, self._reference.friends, self.book.account_ids[known:])
         return postings

@@ -20,7 +20,16 @@ from pipelines.sample.destinations import (
     TOLL_FREE,
 )
 from pipelines.sample.network import streams
-from pipelines.sample.population import COUNTRY_CODE, FIXED, MOBILE, TIME_ZONE, Period, Population
+from pipelines.sample.population import (
+    BLOCK,
+    COUNTRY_CODE,
+    FIXED_BLOCKS,
+    MOBILE_BLOCKS,
+    TIME_ZONE,
+    Period,
+    Population,
+    blocks,
+)
 from pipelines.sample.rows import (
     NEVER,
     PORTED_EVERY,
@@ -40,6 +49,7 @@ NAME = "Tarifa Mobile"
 HOME_PLMN_TEXT = "00101"
 LANES = 32
 ACCOUNT, CUSTOMER, SERVICE, VOIP_SERVICE, HOTSPOT_SERVICE = 1_000_000, 500_000, 10_000_000, 20_000_000, 30_000_000
+SERVICE_BLOCK = 30_000_000  # between services of the same kind, of subscribers whose numbers are of consecutive blocks
 MICRO = 1_000_000
 TIME = pa.timestamp("us", tz="UTC")
 
@@ -47,6 +57,11 @@ TIME = pa.timestamp("us", tz="UTC")
 def account_ids(count: int) -> I64:
     """Account of every subscriber."""
     return ACCOUNT + np.arange(count, dtype=np.int64)
+
+
+def service_ids(kind: int, index: I64) -> I64:
+    """Services of a kind, SERVICE and so on, of subscribers."""
+    return kind + index % BLOCK + index // BLOCK * SERVICE_BLOCK
 
 
 def is_prepaid(people: Population) -> npt.NDArray[np.bool_]:
@@ -96,7 +111,7 @@ def write_operator(folder: Path, people: Population, when: Period, wrong_row: bo
     folder.mkdir(parents=True)
     _yaml(folder / "operator.yaml", {"name": NAME, "home_plmn": HOME_PLMN_TEXT, "country_code": COUNTRY_CODE,
                                      "time_zone": TIME_ZONE, "currency": tariffs.CURRENCY, "lanes": LANES})
-    _yaml(folder / "number_plan.yaml", _number_plan())
+    _yaml(folder / "number_plan.yaml", _number_plan(len(people)))
     _yaml(folder / "streams.yaml", streams())
     _yaml(folder / "serve.yaml", _served())
     tariffs.write_tariffs(folder / "tariffs", when, wrong_row)
@@ -122,8 +137,9 @@ def _served() -> dict[str, object]:
             "sy": {"peers": [{"host": f"pcrf-01.{realm}", "realm": realm}]}, "operate": {"listen": "127.0.0.1:9464"}}
 
 
-def _number_plan() -> dict[str, object]:
-    networks = [{"prefix": MOBILE, "network": HOME_NETWORK}, {"prefix": FIXED, "network": HOME_NETWORK}]
+def _number_plan(subscribers: int) -> dict[str, object]:
+    ours = zip(blocks(MOBILE_BLOCKS, subscribers), blocks(FIXED_BLOCKS, subscribers), strict=True)
+    networks = [{"prefix": prefix, "network": HOME_NETWORK} for pair in ours for prefix in pair]
     networks += [{"prefix": prefix, "network": network} for prefix, network in NETWORKS.items()]
     networks += [{"prefix": area, "network": FIXED_NETWORK} for area in FIXED_AREAS]
     return {"country_code": COUNTRY_CODE, "international_prefix": "00", "national_prefix": "0",
@@ -182,8 +198,9 @@ def _write_services(folder: Path, people: Population, began: int) -> None:
     start = np.maximum(people.mobile[S_FROM_S], began)
     extra = voip + len(hotspots)
     _write(folder / "services.parquet", {
-        "service_id": pa.array(np.concatenate([SERVICE + index, VOIP_SERVICE + people.voip_owner,
-                                               HOTSPOT_SERVICE + hotspots])),
+        "service_id": pa.array(np.concatenate([
+            service_ids(SERVICE, index), service_ids(VOIP_SERVICE, people.voip_owner),
+            service_ids(HOTSPOT_SERVICE, hotspots)])),
         "account_id": pa.array(ACCOUNT + np.concatenate([index, people.voip_owner, hotspots])),
         "kind": pa.concat_arrays([_repeat("mobile", count), _repeat("voip", voip), _repeat("hotspot", len(hotspots))]),
         **_intervals(np.concatenate([start, np.full(extra, began, np.int64)]),
@@ -199,14 +216,14 @@ def _write_resources(folder: Path, people: Population, began: int) -> None:
     addresses = pa.array([".".join(str(int(a) >> s & 255) for s in (24, 16, 8, 0))
                           for a in mobile[S_HOTSPOT_IP, hotspots]], pa.string())
     parts = [  # kind, value, service, from, to
-        ("msisdn", numbers_as_text(mobile[S_MSISDN]), SERVICE + index, start, mobile[S_TO_S]),
-        ("imsi", numbers_as_text(mobile[S_IMSI], 15), SERVICE + index, start,
+        ("msisdn", numbers_as_text(mobile[S_MSISDN]), service_ids(SERVICE, index), start, mobile[S_TO_S]),
+        ("imsi", numbers_as_text(mobile[S_IMSI], 15), service_ids(SERVICE, index), start,
          np.minimum(mobile[S_SWAP_S], mobile[S_TO_S])),
-        ("imsi", numbers_as_text(mobile[S_IMSI_AFTER, swapped], 15), SERVICE + swapped,
+        ("imsi", numbers_as_text(mobile[S_IMSI_AFTER, swapped], 15), service_ids(SERVICE, swapped),
          np.maximum(mobile[S_SWAP_S, swapped], start[swapped]), mobile[S_TO_S, swapped]),
-        ("msisdn", numbers_as_text(voip[S_MSISDN]), VOIP_SERVICE + people.voip_owner,
+        ("msisdn", numbers_as_text(voip[S_MSISDN]), service_ids(VOIP_SERVICE, people.voip_owner),
          np.full(len(people.voip_owner), began, np.int64), np.full(len(people.voip_owner), NEVER, np.int64)),
-        ("ip_address", addresses, HOTSPOT_SERVICE + hotspots, np.full(len(hotspots), began, np.int64),
+        ("ip_address", addresses, service_ids(HOTSPOT_SERVICE, hotspots), np.full(len(hotspots), began, np.int64),
          np.full(len(hotspots), NEVER, np.int64)),
     ]
     _write(folder / "resources.parquet", {

@@ -1,7 +1,8 @@
 """Who lives in the sample operator: subscribers as columns, with the day's swaps, ports and terminations.
 
 Every value is a function of the subscriber's index and the seed. Mobile numbers are 999 70 and seven digits, fixed
-numbers of the VoIP switch 999 21 and seven digits, IMSI 001 01 and ten digits.
+numbers of the VoIP switch 999 21 and seven digits, IMSI 001 01 and ten digits. Ten million subscribers fill such a
+block of numbers: those behind them have further ones, 999 71 and 999 25 and so on. Country code 999 is nobody's.
 """
 
 from dataclasses import dataclass
@@ -29,9 +30,14 @@ from pipelines.sample.rows import (
 from schemas.columns import I64
 from schemas.digits import pack
 
-MIN_SUBSCRIBERS, MAX_SUBSCRIBERS = 20, 5_000_000
+MIN_SUBSCRIBERS, MAX_SUBSCRIBERS = 20, 40_000_000
 COUNTRY_CODE = "999"
 MOBILE, FIXED = COUNTRY_CODE + "70", COUNTRY_CODE + "21"
+BLOCK = 10_000_000  # numbers of seven digits
+# Blocks of numbers; what was ported in came from one of its own, since it keeps its last seven digits.
+MOBILE_BLOCKS = (MOBILE, *(COUNTRY_CODE + str(block) for block in (71, 72, 73)))
+FIXED_BLOCKS = (FIXED, *(COUNTRY_CODE + str(block) for block in (25, 26, 27)))
+CAME_FROM = tuple(COUNTRY_CODE + str(block) for block in (75, 76, 77, 78))
 TIME_ZONE = "Europe/Madrid"
 REGIONS = 1 << 20
 NOBODY, SWAPPED = 10**9, 5 * 10**9  # from these on, indices of IMSIs that nobody has, and of the second one of a swap
@@ -83,12 +89,22 @@ def next_change_of_clock(after: date) -> date:
     return day
 
 
-def _packed(prefix: str, values: I64, digits: int) -> I64:
-    """Packed digits of `prefix` and `values` written with `digits` digits; vectors."""
-    packed = np.full(len(values), pack(prefix), np.int64)
+def blocks(of: tuple[str, ...], subscribers: int) -> tuple[str, ...]:
+    """Those blocks of numbers that so many subscribers need."""
+    return of[:-(-subscribers // BLOCK)]
+
+
+def _packed(prefix: str | I64, values: I64, digits: int) -> I64:
+    """Packed digits of `prefix`, one or one for each, and `values` written with `digits` digits; vectors."""
+    packed = np.full(len(values), pack(prefix), np.int64) if isinstance(prefix, str) else prefix
     for place in range(digits - 1, -1, -1):
         packed = packed << 4 | values // 10**place % 10 + 1
     return packed
+
+
+def _block(of: tuple[str, ...], index: I64) -> I64:
+    """Packed digits of the block that each subscriber's number is of."""
+    return np.array([pack(prefix) for prefix in of], np.int64)[index // BLOCK]
 
 
 @dataclass(frozen=True)
@@ -127,8 +143,8 @@ def populate(subscribers: int, when: Period, seed: int) -> Population:
         raise ValueError(f"{subscribers} subscribers; from {MIN_SUBSCRIBERS} to {MAX_SUBSCRIBERS} are possible")
     index = np.arange(subscribers, dtype=np.int64)
     mobile = np.zeros((SUBSCRIBER_COLUMNS, subscribers), np.int64)
-    number = (index * 7654321 + 1234567) % 10_000_000
-    mobile[S_MSISDN] = _packed(MOBILE, number, 7)
+    number = (index % BLOCK * 7654321 + 1234567) % BLOCK
+    mobile[S_MSISDN] = _packed(_block(MOBILE_BLOCKS, index), number, 7)
     mobile[S_IMSI] = _packed("00101", imsi_digits(index), 10)
     mobile[S_IMSI_AFTER] = mobile[S_IMSI]
     mobile[S_IMEI] = _packed("35", (index * 876543219871 + 98765) % 10**13, 13)
@@ -153,12 +169,12 @@ def populate(subscribers: int, when: Period, seed: int) -> Population:
     mobile[S_IMSI_AFTER, swapped] = _packed("00101", imsi_digits(swapped + SWAPPED), 10)
     mobile[S_TO_S, ported_out] = moments[1]
     mobile[S_FROM_S, ported_in] = moments[2]
-    mobile[S_MSISDN, ported_in] = _packed(COUNTRY_CODE + "75", number[ported_in], 7)
+    mobile[S_MSISDN, ported_in] = _packed(_block(CAME_FROM, ported_in), number[ported_in], 7)
     mobile[S_TO_S, terminated] = moments[3]
 
     owners = np.flatnonzero(index % 8 == 3)
     voip = np.ascontiguousarray(mobile[:, owners])
-    voip[S_MSISDN] = _packed(FIXED, (owners * 3456789 + 7654321) % 10_000_000, 7)
+    voip[S_MSISDN] = _packed(_block(FIXED_BLOCKS, owners), (owners % BLOCK * 3456789 + 7654321) % BLOCK, 7)
     voip[S_IMSI] = voip[S_IMSI_AFTER] = -1
     voip[S_FROM_S], voip[S_TO_S], voip[S_TECH] = 0, NEVER, 0
     return Population(mobile, voip, owners, family_head, ported_out, ported_in, terminated, swapped)

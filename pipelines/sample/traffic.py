@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pipelines.sample.destinations import callers, message_targets, voice_targets
 from pipelines.sample.kernels.draw import SHARE, draw_nb
 from pipelines.sample.kernels.events import draw_calls_nb, draw_sessions_nb
-from pipelines.sample.population import COUNTRY_CODE, MOBILE, Period, Population
+from pipelines.sample.population import COUNTRY_CODE, MOBILE_BLOCKS, Period, Population
 from pipelines.sample.rows import (
     C_ANSWER_S,
     C_CAUSE,
@@ -60,7 +60,7 @@ SESSION_OCTETS = _quantiles([0, 3, 10, 30, 50, 70, 85, 94, 98, 99.5, 100],
                             [0, 0, 900, 60_000, 900_000, 7_000_000, 40_000_000, 180_000_000, 700_000_000,
                              3_000_000_000, 24_000_000_000])
 TIME_LIMIT = 17  # cause for record closing
-COUNTRY_PACKED, HOME_PACKED = pack(COUNTRY_CODE), pack(MOBILE)
+COUNTRY_PACKED, HOME_PACKED = pack(COUNTRY_CODE), np.array([pack(prefix) for prefix in MOBILE_BLOCKS], np.int64)
 NO_SECONDS = _quantiles([0, 100], [0, 1])
 FOREIGN_PLMNS = np.array([208001, 222001, 262002, 268001, 234015, 604000, 460000, 724005], np.int64)
 
@@ -223,6 +223,6 @@ def in_full(packed: I64) -> I64:
 
 
 def is_home(packed: I64) -> npt.NDArray[np.bool_]:
-    """Whether a number, in national or international form, begins with our mobile prefix."""
-    home: npt.NDArray[np.bool_] = in_full(packed) >> 28 == HOME_PACKED
+    """Whether a number, in national or international form, begins with one of our mobile prefixes."""
+    home: npt.NDArray[np.bool_] = np.isin(in_full(packed) >> 28, HOME_PACKED)
     return home

@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,15 @@ import numpy as np
 from pipelines.charging import ChargingNode
 from pipelines.charging.folded import Folded
 from pipelines.charging.node import Under
+from pipelines.gently import GentleDisk, hurry, when_nobody_else
 from pipelines.serve.scheduling import wait_for_others
 from pipelines.serve.staging import StagingProcess
+from rating.arrays import gather
 from rating.book import BalanceBook
 
-SNAPSHOT_S = 1800.0  # for a snapshot to be written; then its process is killed
+SNAPSHOT_S = 3600.0  # for a snapshot to be written; then its process is killed
+HURRY_S = 300.0      # after which its process no longer waits until nobody else wants the processor
+GATHER_S = 0.01  # between two huge pages, each a millisecond
 
 
 class Behind:
@@ -43,6 +48,8 @@ class Behind:
         self._thread = ThreadPoolExecutor(1, "commit-online", _ordinary)
         self._running: Future[Any] | None = None
         self._writing: Future[Any] | None = None
+        self._removing: Future[Any] | None = None
+        self._gathering: Future[Any] | None = None
         self._writer = ThreadPoolExecutor(1, "snapshot")
         self.last_commit_s, self.last_snapshot_s, self.last_fork_s = 0.0, 0.0, 0.0
         self.commits, self.snapshots, self.snapshots_failed = 0, 0, 0
@@ -144,7 +151,8 @@ class Behind:
                 signal.signal(number, signal.SIG_DFL)
             gc.disable()
             wait_for_others()
-            self._charging.write_snapshot_aside(position)
+            when_nobody_else()
+            self._charging.write_snapshot_aside(position, disk=GentleDisk())
             code = 0
         finally:
             os._exit(code)
@@ -162,17 +170,40 @@ class Behind:
             if self._closing:
                 return
         oldest = self._charging.publish_snapshot(position)
-        self._call(lambda: self._charging.trim_journal(oldest))
+        self._call(lambda: self._trim(oldest))
         self.snapshots += 1
         self.last_snapshot_s = time.perf_counter() - started
+        if child and not self._closing:
+            self._gathering = self._writer.submit(self._gather, position)
+
+    def _gather(self, _position: int) -> None:
+        """The child has left the book's pages in pieces; bit by bit, until the next one comes."""
+        for table in self._charging.book.tables():
+            for _ in gather(table):
+                time.sleep(GATHER_S)
+                if self._closing or self._writing is None or not self._writing.done():
+                    return
+
+    def _trim(self, oldest: int) -> None:
+        """On the thread that owns the journal, where answers wait: files are removed on another."""
+        segments = self._charging.release_journal(oldest)
+        if segments and not self._closing:
+            self._removing = self._writer.submit(self._remove, oldest, segments)
+
+    def _remove(self, _position: int, segments: list[Path]) -> None:
+        self._charging.remove_journal(segments)
 
     def _ended_well(self, child: int) -> bool:
-        until = time.monotonic() + SNAPSHOT_S
+        began, hurried = time.monotonic(), False
         while True:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
                 return os.waitstatus_to_exitcode(status) == 0
-            if time.monotonic() > until or self._closing:
+            took = time.monotonic() - began
+            if took > HURRY_S and not hurried:
+                hurry(child)
+                hurried = True
+            if took > SNAPSHOT_S or self._closing:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
                 return False
@@ -186,6 +217,8 @@ class Behind:
         if self._writing is not None:
             self._writing.result()
             self._writing = None
+        if self._removing is not None:  # before anybody removes what comes behind
+            self._removing.result()
 
     def close(self) -> None:
         """Wait for what is running, however it ends."""
@@ -199,8 +232,9 @@ class Behind:
         running, self._running = self._running, None
         if running is not None:
             running.result()
-        if self._writing is not None and self._writing.done():
-            self._writing.result()
+        for each in (self._writing, self._removing, self._gathering):
+            if each is not None and each.done():
+                each.result()
 
 
 def _ordinary() -> None:

@@ -169,7 +169,8 @@ class OnlineNode:
         self.ledger = Ledger.open(self.home.ledger, self.keys.signing_key, disk=disk)
         self.lexicon = Lexicon()
         keep_reference(self.home, self.source.operator / "tariffs", self.reference, disk)
-        self.charging = ChargingNode(self.home, self.ledger, self.reference, load_accounts(self.source.operator),
+        self.charging = ChargingNode(self.home, self.ledger, self.reference,
+                                     partial(load_accounts, self.source.operator),
                                      self.lexicon.labels, disk, 2, self.source.operator)
         publish(self.ledger.store, product_schemas())
         self.recovered_events = self.charging.catch_up()

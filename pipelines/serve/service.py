@@ -9,8 +9,9 @@ import asyncio
 import gc
 import signal
 import sys
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Protocol
@@ -30,8 +31,10 @@ from pipelines.serve.log import Log
 from pipelines.serve.node import OnlineNode, Pace
 from pipelines.serve.open_sessions import OpenSessions
 from pipelines.serve.operate import OperateFront
-from pipelines.serve.scheduling import wake_soon
+from pipelines.serve.scheduling import wait_for_others, wake_soon
 from pipelines.serve.sy import SyFrontEnd
+from rating.arrays import touch
+from schemas.columns import I64
 from schemas.errors import LedgerError
 from schemas.jit import compile_all
 
@@ -151,6 +154,8 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
     """Serve until a signal comes or `stop` is set. Raises what made the node fail."""
     serve = load_serve(source.operator)
     began = time.perf_counter()
+    warming = threading.Thread(target=compile_all, name="kernels", daemon=True)
+    warming.start()  # while the disk gives what the home holds
     node = OnlineNode(source, home, pace=Pace(
         commit_s=serve.commit_s, snapshot_rows=serve.snapshot_rows, stage_apart=True))
     stop = stop or asyncio.Event()
@@ -159,7 +164,8 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
         log("recovered", seconds=round(node.recovered_s, 3), events=node.recovered_events, accounts=len(node.book),
             open_sessions=node.book.online.open, position=node.position, reference=node.reference.content_hash[:12],
             tariffs=node.reference.tariffs.content_hash[:12])
-        await asyncio.to_thread(compile_all)  # the first request is not to wait for kernels
+        await asyncio.to_thread(warming.join)
+        await asyncio.to_thread(compile_all)  # what is left of them: the first request is not to wait
         for_latency(node, serve.expect_sessions)
         node.on_switch.append(lambda now: log("activated", reference=now.content_hash[:12],
                                               tariffs=now.tariffs.content_hash[:12], position=node.position))
@@ -184,13 +190,25 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
 
 def for_latency(node: OnlineNode, expect_sessions: int | None = None) -> None:
     """Nothing that grows is to stop the loop for it, nor wait for a thread longer than it must; and nobody goes through
-    what is loaded once for all, or through what is still young all the time."""
+    what is loaded once for all, or through what is still young all the time.
+
+    Pages of what is expected are touched by a thread, while the first requests are answered: of millions of sessions
+    they take seconds.
+    """
     node.book.expect(len(node.book) // 4 if expect_sessions is None else expect_sessions)
     wake_soon()
+    threading.Thread(target=_touch, args=(node.book.tables(),), name="pages", daemon=True).start()
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+
+
+def _touch(tables: Sequence[I64]) -> None:
+    wait_for_others(0)
+    for table in tables:
+        for _ in touch(table):
+            pass
 
 
 async def _until(stop: asyncio.Event, node: OnlineNode, running: list[FrontEnd], log: Log) -> None:

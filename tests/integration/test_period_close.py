@@ -7,7 +7,7 @@ import pytest
 from pipelines.apps.cli import main
 from pipelines.corrections.rerate import Request, rerate
 from pipelines.snapshots import Snapshots
-from rating.snapshot import from_arrow
+from rating.book_items import from_items
 from tests.integration.hand_made import DAY, HandMade, clock
 from tests.integration.site import put_commands
 
@@ -103,7 +103,7 @@ def test_how_long_sessions_are_remembered_is_journaled_and_replayed(tmp_path: Pa
     def remembered() -> int:
         found = Snapshots(site.home.snapshots).newest()
         assert found is not None
-        return from_arrow(dict(found.items)).remembers_sessions_s  # type: ignore[arg-type]
+        return from_items(found.items).remembers_sessions_s
 
     late_call(site, 1)
     site.run()

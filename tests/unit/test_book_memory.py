@@ -9,8 +9,9 @@ import pyarrow as pa
 from pipelines.snapshots import Snapshots
 from rating.arrays import aligned, give_back
 from rating.book import BalanceBook
+from rating.book_items import from_items, to_items
 from rating.kernels.layout import B_SESSIONS, X_HI, X_LO, X_TIME
-from rating.snapshot import from_arrow, same_state, to_arrow, to_items
+from rating.snapshot import same_state, to_arrow
 
 
 def resident() -> int:
@@ -59,7 +60,7 @@ def test_a_snapshot_is_written_slice_by_slice_and_read_as_one_table(tmp_path: Pa
     assert found.items["sessions"].num_rows == 600_000
     assert len(found.items["sessions"]["key_hi"].chunks) > 1
     assert found.items["sessions"].equals(to_arrow(book)["sessions"])
-    assert same_state(from_arrow(dict(found.items)), book)
+    assert same_state(from_items(found.items), book)
 
 
 def test_sessions_are_in_the_order_of_both_halves_of_their_key() -> None:

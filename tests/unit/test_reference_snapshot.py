@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from mediation.kernels.tokens import addresses_nb
+from reference_data.inventory import ACCOUNTS, PLANS, check_accounts, check_plans
 from reference_data.kernels.texts import tokens_nb
 from reference_data.streams import FileName
+from reference_data.tables import read_table
 from schemas.codes import Identity
 from schemas.columns import ABSENT
 from schemas.errors import ReferenceDataError
@@ -116,8 +118,7 @@ def test_the_hash_ignores_the_order_of_rows_and_sees_every_cell(tmp_path: Path) 
 
 def test_the_arrays_of_a_snapshot_cannot_be_written(tmp_path: Path) -> None:
     snapshot = Reference().load(tmp_path)
-    for array in (snapshot.inventory.holders.rows, snapshot.inventory.accounts.group_id, snapshot.number_plan.rules,
-                  snapshot.inventory.plans.plan):
+    for array in (snapshot.inventory.holders.rows, snapshot.inventory.accounts.group_id, snapshot.number_plan.rules):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1
 
@@ -126,8 +127,10 @@ def test_accounts_carry_their_money_exactly(tmp_path: Path) -> None:
     accounts = [account(2, opening_balance="0.000000001", credit_limit=None), account(1, opening_balance="-12.5")]
     inventory = Reference(accounts=accounts).load(tmp_path).inventory
     assert inventory.accounts.account_id.tolist() == [1, 2]
-    assert inventory.accounts.opening_balance_nanos.tolist() == [-12_500_000_000, 1]
-    assert inventory.accounts.credit_limit_nanos.tolist() == [0, 0]
+    path = tmp_path / "accounts.parquet"
+    checked = check_accounts(read_table(path, ACCOUNTS), path)
+    assert checked.opening_balance_nanos.tolist() == [-12_500_000_000, 1]
+    assert checked.credit_limit_nanos.tolist() == [0, 0]
     assert inventory.account_rows(np.array([2, 3])).tolist() == [1, -1]
 
 
@@ -163,5 +166,8 @@ def test_an_address_has_one_value_however_it_is_written(one: str | bytes, other:
 
 def test_times_are_read_in_utc_microseconds(tmp_path: Path) -> None:
     reference = Reference(plans=[{"account_id": 1, "plan": "basic", **times(NOON, NOON + SECOND)}])
-    plans = reference.load(tmp_path).inventory.plans
+    reference.load(tmp_path)
+    files = {name: (read_table(tmp_path / f"{name}.parquet", declared), tmp_path / f"{name}.parquet")
+             for name, declared in (("accounts", ACCOUNTS), ("plans", PLANS))}
+    plans = check_plans(*files["plans"], check_accounts(*files["accounts"]))
     assert (plans.valid_from_us.tolist(), plans.valid_to_us.tolist()) == ([NOON], [NOON + SECOND])

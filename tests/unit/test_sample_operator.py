@@ -7,9 +7,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.sample import operator, population
 from pipelines.sample.generate import GeneratedSummary, generate
 from pipelines.sample.kernels.draw import SHARE, quantile_nb
-from pipelines.sample.population import next_change_of_clock, period
+from pipelines.sample.operator import write_operator
+from pipelines.sample.population import MAX_SUBSCRIBERS, next_change_of_clock, period, populate
 from pipelines.sample.traffic import CALL_SECONDS
 from reference_data.snapshot import load_snapshot
 from schemas.codes import Direction, Reason, RecordType
@@ -182,3 +184,25 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
 def test_quantiles_follow_their_points() -> None:
     drawn = np.array([quantile_nb(CALL_SECONDS, share) for share in (0, SHARE // 2, SHARE - 1)])
     assert drawn[0] == 1 and drawn[1] == 75 and 7190 < drawn[2] <= 7200
+
+
+def test_numbers_go_on_in_a_block_of_their_own_where_one_is_full(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MAX_SUBSCRIBERS >= 20_000_000 and len(population.MOBILE_BLOCKS) * population.BLOCK >= MAX_SUBSCRIBERS
+    when = period(DAY, 1)
+    before = populate(50, when, 1)
+    for module in (population, operator):
+        monkeypatch.setattr(module, "BLOCK", 50)
+    people = populate(160, when, 1)
+    np.testing.assert_array_equal(people.mobile[:, :50][population.S_IMEI], before.mobile[population.S_IMEI])
+    write_operator(tmp_path / "operator", people, when, False)
+    table = pq.read_table(tmp_path / "operator" / "resources.parquet").to_pylist()
+    numbers = [row["value"] for row in table if row["kind"] == "msisdn"]
+    assert len(set(numbers)) == len(numbers)
+    assert {n[:5] for n in numbers if n[3] == "7"} >= {"99970", "99971", "99972", "99973"}
+    assert {n[:5] for n in numbers if n[3] == "2"} == {"99921", "99925", "99926", "99927"}
+    services = pq.read_table(tmp_path / "operator" / "services.parquet")["service_id"].to_pylist()
+    assert len(set(services)) == len(services)
+    snapshot = load_snapshot(tmp_path / "operator", (1, 2))
+    assert snapshot.number_plan.file.networks[6].prefix == "99973"
+    assert len(snapshot.inventory.accounts.account_id) == 160

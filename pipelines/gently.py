@@ -1,0 +1,62 @@
+"""Writing gigabytes beside somebody who waits for each of his syncs: in small steps, each on the disk before the next.
+
+What a process writes and does not sync stays in memory until the system writes all of it at once, and a sync of another
+file waits behind that. And a process that has time should leave it to those that have none.
+"""
+
+import contextlib
+import ctypes
+import os
+import time
+from collections.abc import Callable
+from functools import cache
+
+from pipelines.durable import Disk, Payload
+
+STEP = 1 << 20  # octets
+_SHARE = 1.0    # of the time that a step took, the disk is left to others after it
+_WAIT_BEFORE_WRITE_WAIT_AFTER = 7
+
+
+class GentleDisk(Disk):
+    """A disk for what can wait."""
+
+    def _write_all(self, handle: int, payload: Payload) -> int:
+        view = memoryview(payload).cast("B")
+        for start in range(0, len(view), STEP):
+            began = time.perf_counter()
+            at = os.lseek(handle, 0, os.SEEK_CUR)
+            written = super()._write_all(handle, view[start:start + STEP])
+            sync_range = _sync_range()
+            if sync_range is None:
+                os.fdatasync(handle)
+            else:  # octets only: the file's length is synced at its end
+                sync_range(handle, at, written, _WAIT_BEFORE_WRITE_WAIT_AFTER)
+            if written == STEP:
+                time.sleep(_SHARE * (time.perf_counter() - began))
+        return len(view)
+
+
+@cache
+def _sync_range() -> Callable[[int, int, int, int], int] | None:
+    """The system's, None where it has none."""
+    with contextlib.suppress(AttributeError, OSError):
+        function = ctypes.CDLL(None, use_errno=True).sync_file_range
+        function.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+        found: Callable[[int, int, int, int], int] = function
+        return found
+    return None
+
+
+def when_nobody_else() -> None:
+    """From now on this process runs when no other wants the processor."""
+    with contextlib.suppress(OSError):
+        os.nice(19)
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def hurry(process: int) -> None:
+    """A process that waited so has waited long enough: from now on it gets a little of the processor all the same."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(process, os.SCHED_OTHER, os.sched_param(0))
