@@ -250,6 +250,37 @@ def _cover_message_nb(rows, order, count, cover):
 
 
 @kernel(None)
+def _stretch_nb(rows, order, count, a, tolerance):
+    """Reports that go on from that at place `a` without a gap: until when, how much, the place behind the last."""
+    until, quantity, stop = rows[order[a], UNTIL], rows[order[a], QUANTITY], a + 1
+    for b in range(a + 1, count):
+        row = rows[order[b]]
+        if row[KIND] != REPORT or row[BY] == BY_PARTY:
+            continue
+        if row[SINCE] > until + tolerance:
+            break
+        until, quantity, stop = max(until, row[UNTIL]), quantity + row[QUANTITY], b + 1
+    return until, quantity, stop
+
+
+@kernel(None)
+def _moment_nb(rows, order, count, a, told, tolerance):
+    """Whether a stretch or a straddler that begins with the row at place `a` is a moment, of those from `a` on.
+    Reports before place `told` are parts of a stretch already."""
+    since = rows[order[a], SINCE]
+    for b in range(a, count):
+        row = rows[order[b]]
+        if row[SINCE] != since:
+            return False
+        if row[BY] == BY_PARTY or row[UNTIL] != since:
+            continue
+        if row[KIND] == STRADDLED or (row[KIND] == REPORT and b >= told and
+                                      _stretch_nb(rows, order, count, b, tolerance)[0] == since):
+            return True
+    return False
+
+
+@kernel(None)
 def _cover_nb(asked, rows, order, count, i, cover):
     """What online reports cover of a container: NOTHING; TOUCHED, where they have time in common; WHOLE or LIMITED,
     when one stretch of uninterrupted reports has all of its time in it.
@@ -260,47 +291,41 @@ def _cover_nb(asked, rows, order, count, i, cover):
     """
     start, end, tolerance = asked[A_START, i], asked[A_END, i], asked[A_TOLERANCE, i]
     cover[0], cover[1], cover[2], cover[3] = ABSENT, 0, 0, 0
-    a = 0
+    a, told = 0, 0  # reports before place `told` are parts of a stretch already
     while a < count:
-        row = order[a]
-        if (rows[row, KIND] != REPORT and rows[row, KIND] != STRADDLED) or rows[row, BY] == BY_PARTY:
+        row = rows[order[a]]
+        if (row[KIND] != STRADDLED and (row[KIND] != REPORT or a < told)) or row[BY] == BY_PARTY:
             a += 1
             continue
         # A pool: stretches that containers between them connect. Those of its stretches that touch the container count.
-        pool_since, pool_until, left, straddled = rows[row, SINCE], rows[row, UNTIL], np.int64(0), False
-        first, since, until, touched, inside = np.int64(ABSENT), np.int64(0), np.int64(0), False, False
-        while a <= count:
-            row = order[a] if a < count else ABSENT
-            if row != ABSENT and ((rows[row, KIND] != REPORT and rows[row, KIND] != STRADDLED)
-                                  or rows[row, BY] == BY_PARTY):
+        # Rows come by when they begin, so who has more than a border in common with it begins before it ends; a moment
+        # at its end, be it of the pool or the row, lies within.
+        pool_since, pool_until, moment = row[SINCE], row[SINCE], True
+        left, straddled, touched, inside = np.int64(0), False, False, False
+        while a < count:
+            row = rows[order[a]]
+            if (row[KIND] != STRADDLED and (row[KIND] != REPORT or a < told)) or row[BY] == BY_PARTY:
                 a += 1
                 continue
-            report = row != ABSENT and rows[row, KIND] == REPORT
-            if report and first != ABSENT and rows[row, SINCE] <= until + tolerance:
-                until = max(until, rows[row, UNTIL])
-                pool_until = max(pool_until, until)
-                left += rows[row, QUANTITY]
-                a += 1
-                continue
-            here = row != ABSENT and rows[row, SINCE] <= pool_until
-            if here and not report:
-                pool_until = max(pool_until, rows[row, UNTIL])
-                straddled = straddled or rows[row, QUANTITY] > 0
-                a += 1
-                continue
-            if first != ABSENT:  # the stretch ends
+            since, until = row[SINCE], row[UNTIL]
+            if since > pool_until or (since == pool_until and not moment and
+                                      not _moment_nb(rows, order, count, a, told, tolerance)):
+                break
+            if row[KIND] == REPORT:
+                until, quantity, told = _stretch_nb(rows, order, count, a, tolerance)
+                left += quantity
                 now_inside = start >= since - tolerance and end <= until + tolerance
                 if now_inside or _overlap_nb(since, until, start, end):
                     if cover[0] == ABSENT or now_inside:
-                        cover[0], cover[1] = first, since
+                        cover[0], cover[1] = order[a], since
                     cover[2] = until
                     touched, inside = True, inside or now_inside
-                first = np.int64(ABSENT)
-            if not here:
-                break
-            first, since, until = row, rows[row, SINCE], rows[row, UNTIL]
-            pool_until = max(pool_until, until)
-            left += rows[row, QUANTITY]
+            else:
+                straddled = straddled or row[QUANTITY] > 0
+            if until > pool_until:
+                pool_until, moment = until, False
+            elif since == pool_until:
+                moment = True
             a += 1
         if not touched:
             continue
