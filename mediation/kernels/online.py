@@ -264,20 +264,20 @@ def _stretch_nb(rows, order, count, a, tolerance):
 
 
 @kernel(None)
-def _moment_nb(rows, order, count, a, told, tolerance):
-    """Whether a stretch or a straddler that begins with the row at place `a` is a moment, of those from `a` on.
-    Reports before place `told` are parts of a stretch already."""
-    since = rows[order[a], SINCE]
-    for b in range(a, count):
-        row = rows[order[b]]
-        if row[SINCE] != since:
-            return False
-        if row[BY] == BY_PARTY or row[UNTIL] != since:
-            continue
-        if row[KIND] == STRADDLED or (row[KIND] == REPORT and b >= told and
-                                      _stretch_nb(rows, order, count, b, tolerance)[0] == since):
-            return True
-    return False
+def _report_nb(rows, order, count, a):
+    """The next place of a report, from `a` on; `count` where there is none."""
+    while a < count and (rows[order[a], KIND] != REPORT or rows[order[a], BY] == BY_PARTY):
+        a += 1
+    return a
+
+
+@kernel(None)
+def _latest_nb(rows, order, a, b, latest):
+    """Until when shares at places from `a` to before `b` last, or `latest`."""
+    for place in range(a, b):
+        if rows[order[place], KIND] >= TAKEN:
+            latest = max(latest, rows[order[place], UNTIL])
+    return latest
 
 
 @kernel(None)
@@ -291,49 +291,48 @@ def _cover_nb(asked, rows, order, count, i, cover):
     """
     start, end, tolerance = asked[A_START, i], asked[A_END, i], asked[A_TOLERANCE, i]
     cover[0], cover[1], cover[2], cover[3] = ABSENT, 0, 0, 0
-    a, told = 0, 0  # reports before place `told` are parts of a stretch already
-    while a < count:
-        row = rows[order[a]]
-        if (row[KIND] != STRADDLED and (row[KIND] != REPORT or a < told)) or row[BY] == BY_PARTY:
-            a += 1
-            continue
-        # A pool: stretches that containers between them connect. Those of its stretches that touch the container count.
-        # Rows come by when they begin, so who has more than a border in common with it begins before it ends; a moment
-        # at its end, be it of the pool or the row, lies within.
-        pool_since, pool_until, moment = row[SINCE], row[SINCE], True
-        left, straddled, touched, inside = np.int64(0), False, False, False
-        while a < count:
-            row = rows[order[a]]
-            if (row[KIND] != STRADDLED and (row[KIND] != REPORT or a < told)) or row[BY] == BY_PARTY:
-                a += 1
-                continue
-            since, until = row[SINCE], row[UNTIL]
-            if since > pool_until or (since == pool_until and not moment and
-                                      not _moment_nb(rows, order, count, a, told, tolerance)):
-                break
-            if row[KIND] == REPORT:
-                until, quantity, told = _stretch_nb(rows, order, count, a, tolerance)
-                left += quantity
-                now_inside = start >= since - tolerance and end <= until + tolerance
-                if now_inside or _overlap_nb(since, until, start, end):
-                    if cover[0] == ABSENT or now_inside:
-                        cover[0], cover[1] = order[a], since
-                    cover[2] = until
-                    touched, inside = True, inside or now_inside
-            else:
-                straddled = straddled or row[QUANTITY] > 0
-            if until > pool_until:
-                pool_until, moment = until, False
-            elif since == pool_until:
-                moment = True
-            a += 1
-        if not touched:
-            continue
-        for b in range(count):
+    # A pool: stretches that containers between them connect. Those of its stretches that touch the container count.
+    # reach: until when those who straddled a stretch of the pool last. latest: until when any share does of those
+    # before the stretch before.
+    left, straddled, touched, inside, reach = np.int64(0), False, False, False, np.int64(ABSENT)
+    before, before_since, before_until, latest = 0, np.int64(0), np.int64(0), np.int64(ABSENT)
+    place = _report_nb(rows, order, count, 0)
+    while place < count:
+        since = rows[order[place], SINCE]
+        until, quantity, behind = _stretch_nb(rows, order, count, place, tolerance)
+        same = since < reach or (since == until and since == reach)
+        first = before
+        if not same:  # the pool has ended
+            if touched:
+                cover[3] += max(left, 0)
+                if inside:
+                    return LIMITED if straddled else WHOLE
+            left, straddled, touched, inside, reach = np.int64(0), False, False, False, np.int64(ABSENT)
+            if latest >= since:
+                first = 0
+        left += quantity
+        now_inside = start >= since - tolerance and end <= until + tolerance
+        if now_inside or _overlap_nb(since, until, start, end):
+            if cover[0] == ABSENT or now_inside:
+                cover[0], cover[1] = order[place], since
+            cover[2] = until
+            touched, inside = True, inside or now_inside
+        for b in range(first, count):  # shares that were taken of it, and of no other of the pool
             other = rows[order[b]]
-            if other[KIND] >= TAKEN and other[BY] != BY_PARTY and \
-                    _overlap_nb(pool_since, pool_until, other[SINCE], other[UNTIL]):
-                left -= other[QUANTITY]
+            if other[SINCE] > until:
+                break
+            if other[KIND] < TAKEN or other[BY] == BY_PARTY or \
+                    not _overlap_nb(since, until, other[SINCE], other[UNTIL]) or \
+                    (same and _overlap_nb(before_since, before_until, other[SINCE], other[UNTIL])):
+                continue
+            left -= other[QUANTITY]
+            if other[KIND] == STRADDLED:
+                reach = max(reach, other[UNTIL])
+                straddled = straddled or other[QUANTITY] > 0
+        latest = _latest_nb(rows, order, before, place, latest)
+        before, before_since, before_until = place, since, until
+        place = _report_nb(rows, order, count, behind)
+    if touched:
         cover[3] += max(left, 0)
         if inside:
             return LIMITED if straddled else WHOLE

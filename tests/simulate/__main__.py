@@ -40,7 +40,7 @@ def main(first: int, stop: int) -> int:
                     setattr(total, name, getattr(total, name) + getattr(report, name))
                 total.cuts += report.cuts
                 total.commands.update(report.commands)
-                if number % 100 == 0:
+                if number % 50 == 0:
                     sys.stdout.write(f"{number} of {stop - first} seeds, {broken} broken, "
                                      f"{time.perf_counter() - began:.0f} s\n")
                     sys.stdout.flush()

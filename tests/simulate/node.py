@@ -143,7 +143,7 @@ class Simulation:
                   patch("pipelines.serve.behind.ThreadPoolExecutor", VirtualExecutor)):
                 disk = FaultDisk(script, self.platter)  # type: ignore[arg-type]
                 node = OnlineNode(self.input, self.home, disk, Pace(
-                    tick_rows=luck.choice((1, 8, 4096)), clock_s=luck.choice((0.5, 5.0)), commit_rows=40,
+                    tick_rows=luck.choice((1, 8, 4096)), clock_s=luck.choice((0.5, 10.0, 60.0)), commit_rows=40,
                     snapshot_rows=luck.choice((60, 10_000)), fork=False))
                 self.check(node)
                 self.check_in_force(node)
