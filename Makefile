@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup demo test test-standards test-online simulate check bench bench-online lock clean
+.PHONY: setup demo test test-standards test-online simulate fuzz check bench bench-online lock clean
 
 setup: $(STAMP)
 
@@ -26,7 +26,11 @@ test-standards: setup
 
 # The node with time and disk in the hands of a seed: SEED=7 replays one, SEEDS=1000:2000 goes through many.
 simulate: setup
-	@SEED=$(SEED) SEEDS=$(SEEDS) $(BIN)/python -m tests.simulate
+	@SEED=$(SEED) SEEDS=$(SEEDS) JOBS=$(JOBS) $(BIN)/python -m tests.simulate
+
+# Damaged messages for a node that serves, half Diameter, half JSON: MESSAGES=10000000, SEED=7.
+fuzz: setup
+	@MESSAGES=$(MESSAGES) SEED=$(SEED) $(BIN)/python -m tests.fuzz
 
 # Against programs that other people wrote, from Debian.
 test-online: setup

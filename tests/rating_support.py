@@ -8,8 +8,10 @@ import pyarrow as pa
 import yaml
 
 from rating.friends import add_friends
+from rating.snapshot import from_arrow, same_state, to_arrow
 from reference_data.accounts import accounts_from_arrow
-from schemas.codes import Direction, NumberClass, Service
+from reference_data.tariffs.compile import load_tariffs
+from schemas.codes import Direction, LedgerAccount, NumberClass, Service
 from schemas.columns import Cells
 from schemas.digits import pack
 from schemas.timepoint import format_time
@@ -36,6 +38,28 @@ def write_tariffs(folder: Path, versions, decks):
                 text["decks"][name] = path.name
         (folder / f"{version['version']}.yaml").write_text(yaml.safe_dump(text, sort_keys=False))
     return folder
+
+
+def one_tariff(folder: Path, text: str):
+    """A tariff of that text, whose deck has one zone."""
+    (folder / "d.csv").write_text("prefix,zone\n4,near\n")
+    (folder / "t.yaml").write_text(text)
+    return load_tariffs(folder)
+
+
+def check_book(book, tariffs, postings):
+    """Balances are sums of postings; a snapshot holds all of the book."""
+    totals = {}
+    for cells in postings:
+        for account, ledger, bucket, amount in zip(*(cells[n].tolist() for n in (
+                "account_id", "ledger_account", "bucket_id", "amount")), strict=True):
+            if ledger in (LedgerAccount.BALANCE, LedgerAccount.ALLOWANCE):
+                totals[account, bucket] = totals.get((account, bucket), 0) + amount
+    cells = book.balances(tariffs, 0)
+    left = dict(zip(zip(cells["account_id"].tolist(), cells["bucket_id"].tolist(), strict=True),
+                    cells["amount"].tolist(), strict=True))
+    assert {k: v for k, v in totals.items() if v} == {k: v for k, v in left.items() if v}
+    assert same_state(from_arrow(to_arrow(book)), book)
 
 
 def make_accounts(rows):

@@ -250,6 +250,37 @@ def _cover_message_nb(rows, order, count, cover):
 
 
 @kernel(None)
+def _stretch_nb(rows, order, count, a, tolerance):
+    """Reports that go on from that at place `a` without a gap: until when, how much, the place behind the last."""
+    until, quantity, stop = rows[order[a], UNTIL], rows[order[a], QUANTITY], a + 1
+    for b in range(a + 1, count):
+        row = rows[order[b]]
+        if row[KIND] != REPORT or row[BY] == BY_PARTY:
+            continue
+        if row[SINCE] > until + tolerance:
+            break
+        until, quantity, stop = max(until, row[UNTIL]), quantity + row[QUANTITY], b + 1
+    return until, quantity, stop
+
+
+@kernel(None)
+def _report_nb(rows, order, count, a):
+    """The next place of a report, from `a` on; `count` where there is none."""
+    while a < count and (rows[order[a], KIND] != REPORT or rows[order[a], BY] == BY_PARTY):
+        a += 1
+    return a
+
+
+@kernel(None)
+def _latest_nb(rows, order, a, b, latest):
+    """Until when shares at places from `a` to before `b` last, or `latest`."""
+    for place in range(a, b):
+        if rows[order[place], KIND] >= TAKEN:
+            latest = max(latest, rows[order[place], UNTIL])
+    return latest
+
+
+@kernel(None)
 def _cover_nb(asked, rows, order, count, i, cover):
     """What online reports cover of a container: NOTHING; TOUCHED, where they have time in common; WHOLE or LIMITED,
     when one stretch of uninterrupted reports has all of its time in it.
@@ -260,55 +291,48 @@ def _cover_nb(asked, rows, order, count, i, cover):
     """
     start, end, tolerance = asked[A_START, i], asked[A_END, i], asked[A_TOLERANCE, i]
     cover[0], cover[1], cover[2], cover[3] = ABSENT, 0, 0, 0
-    a = 0
-    while a < count:
-        row = order[a]
-        if (rows[row, KIND] != REPORT and rows[row, KIND] != STRADDLED) or rows[row, BY] == BY_PARTY:
-            a += 1
-            continue
-        # A pool: stretches that containers between them connect. Those of its stretches that touch the container count.
-        pool_since, pool_until, left, straddled = rows[row, SINCE], rows[row, UNTIL], np.int64(0), False
-        first, since, until, touched, inside = np.int64(ABSENT), np.int64(0), np.int64(0), False, False
-        while a <= count:
-            row = order[a] if a < count else ABSENT
-            if row != ABSENT and ((rows[row, KIND] != REPORT and rows[row, KIND] != STRADDLED)
-                                  or rows[row, BY] == BY_PARTY):
-                a += 1
-                continue
-            report = row != ABSENT and rows[row, KIND] == REPORT
-            if report and first != ABSENT and rows[row, SINCE] <= until + tolerance:
-                until = max(until, rows[row, UNTIL])
-                pool_until = max(pool_until, until)
-                left += rows[row, QUANTITY]
-                a += 1
-                continue
-            here = row != ABSENT and rows[row, SINCE] <= pool_until
-            if here and not report:
-                pool_until = max(pool_until, rows[row, UNTIL])
-                straddled = straddled or rows[row, QUANTITY] > 0
-                a += 1
-                continue
-            if first != ABSENT:  # the stretch ends
-                now_inside = start >= since - tolerance and end <= until + tolerance
-                if now_inside or _overlap_nb(since, until, start, end):
-                    if cover[0] == ABSENT or now_inside:
-                        cover[0], cover[1] = first, since
-                    cover[2] = until
-                    touched, inside = True, inside or now_inside
-                first = np.int64(ABSENT)
-            if not here:
-                break
-            first, since, until = row, rows[row, SINCE], rows[row, UNTIL]
-            pool_until = max(pool_until, until)
-            left += rows[row, QUANTITY]
-            a += 1
-        if not touched:
-            continue
-        for b in range(count):
+    # A pool: stretches that containers between them connect. Those of its stretches that touch the container count.
+    # reach: until when those who straddled a stretch of the pool last. latest: until when any share does of those
+    # before the stretch before.
+    left, straddled, touched, inside, reach = np.int64(0), False, False, False, np.int64(ABSENT)
+    before, before_since, before_until, latest = 0, np.int64(0), np.int64(0), np.int64(ABSENT)
+    place = _report_nb(rows, order, count, 0)
+    while place < count:
+        since = rows[order[place], SINCE]
+        until, quantity, behind = _stretch_nb(rows, order, count, place, tolerance)
+        same = since < reach or (since == until and since == reach)
+        first = before
+        if not same:  # the pool has ended
+            if touched:
+                cover[3] += max(left, 0)
+                if inside:
+                    return LIMITED if straddled else WHOLE
+            left, straddled, touched, inside, reach = np.int64(0), False, False, False, np.int64(ABSENT)
+            if latest >= since:
+                first = 0
+        left += quantity
+        now_inside = start >= since - tolerance and end <= until + tolerance
+        if now_inside or _overlap_nb(since, until, start, end):
+            if cover[0] == ABSENT or now_inside:
+                cover[0], cover[1] = order[place], since
+            cover[2] = until
+            touched, inside = True, inside or now_inside
+        for b in range(first, count):  # shares that were taken of it, and of no other of the pool
             other = rows[order[b]]
-            if other[KIND] >= TAKEN and other[BY] != BY_PARTY and \
-                    _overlap_nb(pool_since, pool_until, other[SINCE], other[UNTIL]):
-                left -= other[QUANTITY]
+            if other[SINCE] > until:
+                break
+            if other[KIND] < TAKEN or other[BY] == BY_PARTY or \
+                    not _overlap_nb(since, until, other[SINCE], other[UNTIL]) or \
+                    (same and _overlap_nb(before_since, before_until, other[SINCE], other[UNTIL])):
+                continue
+            left -= other[QUANTITY]
+            if other[KIND] == STRADDLED:
+                reach = max(reach, other[UNTIL])
+                straddled = straddled or other[QUANTITY] > 0
+        latest = _latest_nb(rows, order, before, place, latest)
+        before, before_since, before_until = place, since, until
+        place = _report_nb(rows, order, count, behind)
+    if touched:
         cover[3] += max(left, 0)
         if inside:
             return LIMITED if straddled else WHOLE

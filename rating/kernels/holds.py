@@ -129,6 +129,23 @@ def hold_nb(holds, scalars, profile, candidates, count, row, shared, hi, lo, gra
 
 
 @kernel(None, error_model="numpy")
+def remove_hold_nb(holds, scalars, place):
+    """Empty a place. Rows behind it that were put off by it move up, so that a search still ends at the first empty
+    one."""
+    scalars[B_HOLDS] -= 1
+    mask = holds.shape[0] - 1
+    gap, at = place, (place + 1) & mask
+    while holds[at, X_HI] != 0 or holds[at, X_LO] != 0:
+        home = session_home_nb(holds, holds[at, X_HI], holds[at, X_LO])
+        if (at - home) & mask >= (at - gap) & mask:
+            for word in range(HOLD_WORDS):
+                holds[gap, word] = holds[at, word]
+            gap = at
+        at = (at + 1) & mask
+    holds[gap] = 0
+
+
+@kernel(None, error_model="numpy")
 def release_nb(holds, scalars, records, profile, spill, sessions, currency_of, usage, i, position, posting, posted):
     """Give back what is held for the session of usage row `i`, if anything is. Returns `posted`.
 
@@ -155,18 +172,7 @@ def release_nb(holds, scalars, records, profile, spill, sessions, currency_of, u
                         EXPIRY, EXPIRED)
             posted += 2
             index += 2
-    scalars[B_HOLDS] -= 1
-    # Rows behind it that were put off by it move up, so that a search still ends at the first empty place.
-    mask = holds.shape[0] - 1
-    gap, at = place, (place + 1) & mask
-    while holds[at, X_HI] != 0 or holds[at, X_LO] != 0:
-        home = session_home_nb(holds, holds[at, X_HI], holds[at, X_LO])
-        if (at - home) & mask >= (at - gap) & mask:
-            for word in range(HOLD_WORDS):
-                holds[gap, word] = holds[at, word]
-            gap = at
-        at = (at + 1) & mask
-    holds[gap] = 0
+    remove_hold_nb(holds, scalars, place)
     return posted
 
 

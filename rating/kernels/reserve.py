@@ -2,6 +2,7 @@
 
 from numba import types
 
+from rating.kernels.holds import remove_hold_nb
 from rating.kernels.layout import (
     B_HOLDS,
     ENTRY_WORDS,
@@ -10,12 +11,11 @@ from rating.kernels.layout import (
     H_GRANTED,
     H_ROW,
     H_SHARED,
-    HOLD_WORDS,
     MONEY,
     X_HI,
     X_LO,
 )
-from rating.kernels.sessions import find_session_nb, session_home_nb
+from rating.kernels.sessions import find_session_nb
 from schemas.jit import CELLS_OUT, I64_OUT, kernel
 
 
@@ -44,16 +44,5 @@ def give_money_back_nb(holds, scalars, records, hi, lo):
         return 0
     nanos = holds[place, H_ENTRY + ENTRY_WORDS - 1]
     records[holds[place, H_ROW], MONEY] += nanos
-    scalars[B_HOLDS] -= 1
-    # As in `release_nb`: rows behind it move up, so that a search still ends at the first empty place.
-    mask = holds.shape[0] - 1
-    gap, at = place, (place + 1) & mask
-    while holds[at, X_HI] != 0 or holds[at, X_LO] != 0:
-        home = session_home_nb(holds, holds[at, X_HI], holds[at, X_LO])
-        if (at - home) & mask >= (at - gap) & mask:
-            for word in range(HOLD_WORDS):
-                holds[gap, word] = holds[at, word]
-            gap = at
-        at = (at + 1) & mask
-    holds[gap] = 0
+    remove_hold_nb(holds, scalars, place)
     return nanos

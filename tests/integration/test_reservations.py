@@ -16,7 +16,7 @@ from pipelines.controls import run_controls
 from pipelines.ledger.sql import asking
 from rating.snapshot import same_state
 from schemas.timepoint import SECOND_US, format_time
-from tests.integration.hand_made import BEN, HandMade
+from tests.integration.hand_made import BEN
 from tests.integration.test_balance_api import Api
 from tests.integration.test_serve import ACCOUNT, InProcess, laws, replayed, site_of, until
 
@@ -26,10 +26,7 @@ WHO = {"msisdn": BEN[1]}
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Iterator[Api]:
     """Ben has a euro, and may go 50 below zero."""
-    site = HandMade(tmp_path_factory.mktemp("api"), keys)
-    site.calls(1, "090000", [(1, "08:00")])
-    site.run()
-    api = Api(site)
+    api = Api.in_use(tmp_path_factory.mktemp("api"), keys)
     yield api
     api.stop()
 

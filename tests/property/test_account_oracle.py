@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from rating.book import BalanceBook
 from rating.commands import apply_command
 from rating.snapshot import from_arrow, same_state, to_arrow
-from reference_data.tariffs.compile import load_tariffs
 from schemas.codes import Identity
 from schemas.timepoint import format_time
-from tests.rating_support import make_accounts
+from tests.rating_support import make_accounts, one_tariff
 from tests.unit.test_account_commands import JANUARY, TARIFF
 from tests.unit.test_identity_changes import inventory
 
@@ -25,10 +24,7 @@ FILES = [(100, 10), (101, 10), (102, 11), (103, 11)]
 
 @pytest.fixture(scope="module")
 def tariffs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tariffs")
-    (folder / "d.csv").write_text("prefix,zone\n4,near\n")
-    (folder / "t.yaml").write_text(TARIFF)
-    return load_tariffs(folder)
+    return one_tariff(tmp_path_factory.mktemp("tariffs"), TARIFF)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pipelines.diameter import encode
 from pipelines.diameter.encode import Answers, encode_answers, identity_avps
 from pipelines.diameter.kernels.encode import encode_answers_nb
 from pipelines.diameter.parse import Limits, Parsed, parse
-from tests.diameter_messages import REQUEST, end, limit, message
+from tests.diameter_messages import REQUEST, Spec, end, limit, message
 from tests.property.test_ber_fuzz import damage
 
 IDENTITY = identity_avps("ocs.example.com", "example.com")
@@ -20,23 +20,29 @@ GUARD = 64
 SMALL = Limits(message_octets=4096, avps=100, units=16)
 
 
-def real_messages(count: int = 40) -> list[bytes]:
-    """Messages with everything in them, the same each time."""
+def real_messages(count: int = 40, said: tuple[Spec, ...] = ()) -> list[bytes]:
+    """Messages with everything in them, the same each time. said: what all of them say, in place of what they would."""
+    names = {name for name, _ in said}
     made: list[bytes] = []
 
     @settings(max_examples=count, database=None, deadline=None, derandomize=True,
               suppress_health_check=list(HealthCheck))
     @given(REQUEST)
     def collect(spec: list) -> None:
-        made.append(message(spec))
+        made.append(message([*(each for each in spec if each[0] not in names), *said]))
 
     collect()
     return made
 
 
+def material_of() -> list[bytes]:
+    """Messages of both applications."""
+    return [*real_messages(), limit("s;1", 0, "calls", "volume"), limit("s;1", 1), end("s;1")]
+
+
 @pytest.fixture(scope="module")
 def material() -> list[bytes]:
-    return [*real_messages(), limit("s;1", 0, "calls", "volume"), limit("s;1", 1), end("s;1")]
+    return material_of()
 
 
 def guarded(octets: bytes, guard: int, limits: Limits) -> Parsed:

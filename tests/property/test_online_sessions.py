@@ -8,7 +8,6 @@ from rating.book import BalanceBook
 from rating.kernels.layout import B_HOLDS, MONEY
 from rating.online import OnlineDesk
 from rating.snapshot import from_arrow, same_state, to_arrow
-from reference_data.tariffs.compile import load_tariffs
 from schemas.codes import LedgerAccount, Unit
 from schemas.columns import ABSENT
 from schemas.online import FinalAction
@@ -29,15 +28,12 @@ from tests.online_world import (
     cells_of,
 )
 from tests.oracle.online import Account, OnlineOracle
-from tests.rating_support import make_accounts
+from tests.rating_support import make_accounts, one_tariff
 
 
 @pytest.fixture(scope="module")
 def tariffs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tariff")
-    (folder / "d.csv").write_text("prefix,zone\n4,near\n")
-    (folder / "t.yaml").write_text(TARIFF)
-    return load_tariffs(folder)
+    return one_tariff(tmp_path_factory.mktemp("tariff"), TARIFF)
 
 
 class Node:

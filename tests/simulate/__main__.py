@@ -1,4 +1,5 @@
-"""`make simulate SEED=7` replays one seed; `make simulate SEEDS=1000:2000` goes through many, on all processors."""
+"""`make simulate SEED=7` replays one seed; `make simulate SEEDS=1000:2000` goes through many, on all processors or on
+as many as JOBS says."""
 
 import os
 import sys
@@ -27,7 +28,7 @@ def main(first: int, stop: int) -> int:
         if stop == first + 1:
             sys.stdout.write(f"{simulate(first, template, Path(folder) / str(first))}\n")
             return 0
-        with ProcessPoolExecutor(os.cpu_count()) as workers:
+        with ProcessPoolExecutor(int(os.environ.get("JOBS") or 0) or os.cpu_count()) as workers:
             jobs = [workers.submit(_one, seed, template, Path(folder)) for seed in range(first, stop)]
             for number, job in enumerate(jobs, 1):
                 report = job.result()
@@ -38,16 +39,18 @@ def main(first: int, stop: int) -> int:
                 for name in ("lives", "requests", "replies", "repeated", "entries", "activated"):
                     setattr(total, name, getattr(total, name) + getattr(report, name))
                 total.cuts += report.cuts
-                if number % 100 == 0:
+                total.commands.update(report.commands)
+                if number % 50 == 0:
                     sys.stdout.write(f"{number} of {stop - first} seeds, {broken} broken, "
                                      f"{time.perf_counter() - began:.0f} s\n")
                     sys.stdout.flush()
     steps = sorted(set(total.cuts))
     sys.stdout.write(f"{stop - first} seeds, {broken} broken: {total.lives} lives, power cut {len(total.cuts)} times "
                      f"at {len(steps)} kinds of steps ({', '.join(steps)}), {total.requests} requests, {total.replies} "
-                     f"replies, {total.repeated} of them repeated, {total.entries} journal entries, tariffs activated "
-                     f"{total.activated} times, "
+                     f"replies, {total.repeated} of them repeated, {total.requests - total.replies} lost, "
+                     f"{total.entries} journal entries, tariffs activated {total.activated} times, "
                      f"{time.perf_counter() - began:.0f} s\n")
+    sys.stdout.write("commands: " + ", ".join(f"{n} {what}" for what, n in sorted(total.commands.items())) + "\n")
     return broken
 
 

@@ -8,10 +8,9 @@ journal, postings sum to zero; at the end a replay of the whole journal gives th
 import asyncio
 import json
 import shutil
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -28,7 +27,7 @@ from pipelines.ledger import Ledger
 from pipelines.ledger.content_hash import content_hash
 from pipelines.online_entry import decode_requests
 from pipelines.serve.activation import Activation
-from pipelines.serve.node import OnlineNode, Pace, StoppedError
+from pipelines.serve.node import CommandOutcome, OnlineNode, Pace, StoppedError
 from rating.kernels.layout import MONEY
 from rating.snapshot import same_state
 from reference_data.inventory import tokens_of
@@ -40,7 +39,6 @@ from tests.faults.platter import Platter
 from tests.online_world import (
     ACTIONS,
     BARRED,
-    CENT,
     KINDS,
     LEAST,
     OFFLINE,
@@ -52,6 +50,7 @@ from tests.online_world import (
     cells_of,
 )
 from tests.oracle.online import Account, OnlineOracle
+from tests.simulate.commands import CommandOracle, Shop, nanos_of
 from tests.simulate.virtual import Clock, PowerCut, Script, VirtualAppender, VirtualExecutor, VirtualLoop, die
 from tests.simulate.world import (
     CREDIT,
@@ -82,6 +81,7 @@ class Report:
     entries: int = 0
     charged_nanos: int = 0
     activated: int = 0
+    commands: Counter[str] = field(default_factory=Counter)
 
 
 class Simulation:
@@ -92,18 +92,16 @@ class Simulation:
         self.clock = Clock(BEGAN_US)
         self.network = Network(self.luck)
         self.oracle = OnlineOracle(
-            {n: Account(_nanos(money), _nanos(CREDIT.get(n, "0")), SHARES.get(n), 4010 if n == BARRED else 0)
+            {n: Account(nanos_of(money), nanos_of(CREDIT.get(n, "0")), SHARES.get(n), 4010 if n == BARRED else 0)
              for n, money in OPENING.items()}, PRICES, QUOTAS, LEAST, SUPERVISION_S, REMEMBER_S, (OFFLINE,))
         self.checked = 0                                     # journal entries that the oracle has seen
         self.told: dict[tuple[int, int], list[Any]] = {}     # of the oracle: answers of a request, each time it came
         self.replies: dict[tuple[int, int], list[Any]] = {}  # what clients got
-        self.done: dict[str, str] = {}                       # commands that were confirmed
-        self.applied: set[str] = set()                       # commands that the journal has
+        self.shop, self.commands = Shop(self.luck), CommandOracle(self.oracle)
+        self.outcomes: list[tuple[str, CommandOutcome]] = []  # of commands, as they were told
         self.unanswered: list[dict[str, Any]] = []
         self.folder = 0                                       # which tariffs the operator's folder has
         self.tariffs = {""}                                   # what may be in force at the next start, "": the folder's
-        self.wished: dict[str, int] = {}                     # commands that were to reserve, and for whom
-        self.reserved: dict[str, tuple[int, int, int]] = {}  # of the oracle, those that go on: account, nanos, until
 
     def run(self) -> Report:
         """Lives until one ends in peace. Raises AssertionError: a law is broken."""
@@ -114,6 +112,7 @@ class Simulation:
         self.life(crash=False)
         self.replay()
         self.report.charged_nanos = self.oracle.revenue
+        self.report.commands += self.commands.counts
         return self.report
 
     def life(self, crash: bool) -> None:
@@ -144,7 +143,7 @@ class Simulation:
                   patch("pipelines.serve.behind.ThreadPoolExecutor", VirtualExecutor)):
                 disk = FaultDisk(script, self.platter)  # type: ignore[arg-type]
                 node = OnlineNode(self.input, self.home, disk, Pace(
-                    tick_rows=luck.choice((1, 8, 4096)), clock_s=luck.choice((0.5, 5.0)), commit_rows=40,
+                    tick_rows=luck.choice((1, 8, 4096)), clock_s=luck.choice((0.5, 10.0, 60.0)), commit_rows=40,
                     snapshot_rows=luck.choice((60, 10_000)), fork=False))
                 self.check(node)
                 self.check_in_force(node)
@@ -174,8 +173,9 @@ class Simulation:
             if self.luck.random() < 0.1:
                 self.clock.jump(self.luck.choice((-400, -3, 2, 90, 1000)))
             tasks += [asyncio.ensure_future(self.client(node, message)) for message in self.network.messages()]
-            if self.luck.random() < 0.3:
-                tasks.append(asyncio.ensure_future(self.command(node, self.make_command())))
+            for _ in range(self.luck.choice((0, 0, 0, 1, 1, 3))):
+                self.report.commands["lost"] += 1
+                tasks.append(asyncio.ensure_future(self.command(node, self.shop.command(self.clock.time_ns() // 1000))))
             if self.luck.random() < 0.12 and all(each.done() for each in activations):
                 activations.append(asyncio.ensure_future(self.activate(activation)))
                 tasks.append(activations[-1])
@@ -213,8 +213,15 @@ class Simulation:
         self.replies.setdefault((message["session"], message["number"]), []).append((message, _answers(answers)))
 
     async def command(self, node: OnlineNode, command: dict[str, Any]) -> None:
-        outcome = await node.command(command)
-        self.done[command["id"]] = outcome.status
+        """One command; who hears nothing asks again in another life."""
+        try:
+            outcome = await node.command(command)
+        except BaseException:
+            self.shop.unanswered.append(command)
+            raise
+        self.report.commands["lost"] -= 1
+        self.shop.answered(command, outcome.status)
+        self.outcomes.append((command["id"], outcome))
 
     async def activate(self, activation: Activation) -> None:
         """The operator edits the folder, activates it, goes back, or names tariffs that are kept."""
@@ -248,42 +255,13 @@ class Simulation:
         assert now in {each or hashes[self.folder] for each in self.tariffs}, f"{now[:12]} is in force"
         self.tariffs = {now}
 
-    def make_command(self) -> dict[str, Any]:
-        luck = self.luck
-        command: dict[str, Any] = {"id": f"c-{luck.randrange(60)}", "time": "2026-10-21T12:00:00Z"}
-        kind = luck.choice(("top_up", "top_up", "share_leave", "share_join"))
-        if command["id"] in self.applied or command["id"] in self.done:
-            return {**command, "kind": "top_up", "account_id": 4, "amount": "1.00", "currency": "EUR"}
-        if luck.random() < 0.4:
-            return {**command, **self.make_reservation(command["id"])}
-        if kind == "top_up":
-            return {**command, "kind": kind, "account_id": luck.choice((1, 2, 3, 4)), "currency": "EUR",
-                    "amount": luck.choice(("0.50", "3.00"))}
-        return {**command, "kind": kind, "account_id": luck.choice((2, 3)),
-                **({"shared_account_id": luck.choice((1, 4))} if kind == "share_join" else {})}
-
-    def make_reservation(self, name: str) -> dict[str, Any]:
-        """A command that reserves, or one that ends what another may have reserved, mostly of the right account."""
-        luck, now_us = self.luck, self.clock.time_ns() // 1000
-        command = {"time": _iso(now_us), "account_id": luck.choice((1, 2, 4, 4, BARRED))}
-        if luck.random() < 0.5 or not self.wished:
-            self.wished[name] = command["account_id"]
-            return command | {"kind": "reserve", "amount": luck.choice(("0.10", "0.10", "2.50")), "currency": "EUR",
-                              "until": _iso(now_us + luck.choice((0, 30, 5000, 100_000)) * 1_000_000)}
-        which = luck.choice(list(self.wished))
-        if luck.random() < 0.9:
-            command["account_id"] = self.wished[which]
-        return command | {"reservation": _name(which), **luck.choice((
-            {"kind": "reservation_release"}, {"kind": "reservation_debit"},
-            {"kind": "reservation_debit", "amount": luck.choice(("0.05", "1.00"))}))}
-
     # laws
 
     def check(self, node: OnlineNode) -> None:
         """The oracle goes through what the journal has beyond what it has seen; then all must agree."""
         journal = node.charging.journal_file
         assert journal.position >= self.checked, "what was durable once is gone"
-        for _, entry in journal.read(self.checked):
+        for position, entry in journal.read(self.checked):
             self.report.entries += 1
             if isinstance(entry, Online):
                 received_us, requests = decode_requests(entry.content, node.labels)
@@ -294,25 +272,27 @@ class Simulation:
                     self.told.setdefault((message["session"], message["number"]), []).append((message, own))
             elif isinstance(entry, ClockEntry):
                 self.oracle.clock(entry.time_us)
-                self.end_reservations(entry.time_us, None)
+                self.commands.clock(entry.time_us)
             elif isinstance(entry, Command):
                 fields = json.loads(entry.content)
                 if fields.get("kind") == SERVING:
                     kept = (self.home.reference / fields["reference"]).read_text()
                     self.oracle.prices = VARIANT_PRICES[variant_hashes().index(kept)]
                 if "live" in fields:
-                    self.carry_out(fields["command"])
+                    self.commands.carry_out(position, fields["command"])
         self.checked = journal.position
         self.check_replies()
         book = node.book
         for number, account in self.oracle.accounts.items():
             assert int(book.records[book.row_of(number), MONEY]) == account.money, f"money of account {number}"
         held = sum(part for hold in self.oracle.holds.values() for _, part in hold)
-        held += sum(nanos for _, nanos, _ in self.reserved.values())
+        held += self.commands.held()
         assert int(book.held()[2].sum()) == held, "what is held"
         assert len(book.online) == len(self.oracle.sessions)
-        for command, status in self.done.items():
-            assert status == "refused" or command in self.applied, f"command {command} was confirmed and is forgotten"
+        for name, outcome in self.outcomes:
+            told = self.commands.told.get(outcome.position)
+            assert told == (name, outcome.status), f"command {name}: replied {outcome}, the journal says {told}"
+        self.outcomes.clear()
 
     def check_replies(self) -> None:
         """Every reply says what the oracle said of that request, one of the times that the journal has it."""
@@ -323,58 +303,6 @@ class Simulation:
                 assert [_plain(answer) for answer in reply] in told, f"{key}: replied {reply}, the journal says {told}"
                 self.report.repeated += any(answer["repeated"] for answer in reply)
         self.replies.clear()
-
-    def carry_out(self, command: dict[str, Any]) -> None:
-        """A command of the journal, as the oracle understands it."""
-        if command["id"] in self.applied:
-            return
-        if command["kind"].startswith("reserv"):
-            if self.reservation(command):
-                self.applied.add(command["id"])
-            return
-        accounts, who = self.oracle.accounts, self.oracle.accounts[command["account_id"]]
-        if command["kind"] == "top_up":
-            who.money += _nanos(command["amount"])
-            self.oracle.moved += _nanos(command["amount"])
-        elif command["kind"] == "share_leave":
-            if who.shared is None:
-                return
-            who.shared = None
-        else:
-            other = command["shared_account_id"]
-            if accounts[other].shared is not None:
-                return
-            who.shared = other
-        self.applied.add(command["id"])
-
-    def reservation(self, command: dict[str, Any]) -> bool:
-        """Reserve, debit, release; whether it could be done."""
-        account, now_us = command["account_id"], _us(command["time"])
-        who, amount = self.oracle.accounts[account], command.get("amount")
-        if command["kind"] == "reserve":
-            until_us, nanos = _us(command["until"]), _nanos(command["amount"])
-            lapsed = sum(n for a, n, until in self.reserved.values() if a == account and until <= now_us)
-            if account == BARRED or until_us <= now_us or nanos > who.money + lapsed + _nanos(CREDIT.get(account, "0")):
-                return False
-            self.end_reservations(now_us, account)
-            who.money -= nanos
-            self.reserved[_name(command["id"])] = account, nanos, until_us
-            return True
-        owner, nanos, until_us = self.reserved.get(command["reservation"], (0, 0, 0))
-        taken = 0 if command["kind"] == "reservation_release" else nanos if amount is None else _nanos(amount)
-        if owner != account or until_us <= now_us or taken > nanos:
-            return False
-        del self.reserved[command["reservation"]]
-        who.money += nanos - taken
-        self.oracle.moved -= taken
-        return True
-
-    def end_reservations(self, now_us: int, account: int | None) -> None:
-        """Give back what is over, of one account or of all."""
-        for name, (owner, nanos, until_us) in list(self.reserved.items()):
-            if until_us <= now_us and account in (None, owner):
-                self.oracle.accounts[owner].money += nanos
-                del self.reserved[name]
 
     def replay(self) -> None:
         """The whole journal again, without snapshots and without the ledger: the same book, the same ledger."""
@@ -395,25 +323,6 @@ class Simulation:
         versions = {name for batch in ledger.batches("rated") for name in batch["tariff_version"].to_pylist()}
         plans = {name for batch in ledger.batches("rated") for name in batch["plan"].to_pylist()}
         assert versions <= {"s", "t"} and plans <= {"p"}, "names of other tariffs"
-
-
-def _iso(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us // 1_000_000, UTC).isoformat()
-
-
-def _us(text: str) -> int:
-    return int(datetime.fromisoformat(text).timestamp()) * 1_000_000
-
-
-def _name(command: str) -> str:
-    """Id of the reservation that a command makes."""
-    digest = sha256(command.encode()).digest()
-    return "".join(f"{int.from_bytes(digest[at:at + 8], 'little'):016x}" for at in (0, 8))
-
-
-def _nanos(text: str) -> int:
-    units, _, cents = text.partition(".")
-    return (int(units) * 100 + int(cents or 0)) * CENT
 
 
 def _answers(cells: Cells) -> list[dict[str, Any]]:

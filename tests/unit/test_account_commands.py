@@ -10,11 +10,10 @@ from rating.kernels.layout import F_SHARED, L_VALID, STATE
 from rating.laws import check_movements
 from rating.snapshot import from_arrow, same_state, to_arrow
 from reference_data.accounts import STATES
-from reference_data.tariffs.compile import load_tariffs
 from schemas.codes import LedgerAccount, PostingReason, Reason, StateCause
 from schemas.money import NANOS
 from schemas.timepoint import parse_time
-from tests.rating_support import make_accounts
+from tests.rating_support import check_book, make_accounts, one_tariff
 
 JANUARY = parse_time("2026-01-01T00:00:00+00:00")
 TARIFF = """
@@ -47,10 +46,7 @@ plans:
 
 @pytest.fixture(scope="module")
 def tariffs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tariffs")
-    (folder / "d.csv").write_text("prefix,zone\n4,near\n")
-    (folder / "t.yaml").write_text(TARIFF)
-    return load_tariffs(folder)
+    return one_tariff(tmp_path_factory.mktemp("tariffs"), TARIFF)
 
 
 class World:
@@ -87,17 +83,7 @@ class World:
 
     def check(self):
         """Balances are sums of postings; a snapshot holds all of the book."""
-        totals = {}
-        for cells in self.postings:
-            for account, ledger, bucket, amount in zip(*(cells[n].tolist() for n in (
-                    "account_id", "ledger_account", "bucket_id", "amount")), strict=True):
-                if ledger in (LedgerAccount.BALANCE, LedgerAccount.ALLOWANCE):
-                    totals[account, bucket] = totals.get((account, bucket), 0) + amount
-        cells = self.book.balances(self.tariffs, 0)
-        left = dict(zip(zip(cells["account_id"].tolist(), cells["bucket_id"].tolist(), strict=True),
-                        cells["amount"].tolist(), strict=True))
-        assert {k: v for k, v in totals.items() if v} == {k: v for k, v in left.items() if v}
-        assert same_state(from_arrow(to_arrow(self.book)), self.book)
+        check_book(self.book, self.tariffs, self.postings)
 
 
 @pytest.fixture

@@ -6,12 +6,11 @@ import pytest
 from rating.book import BalanceBook
 from rating.charging import charge
 from rating.commands import apply_command
-from rating.snapshot import from_arrow, same_state, to_arrow
-from reference_data.tariffs.compile import load_tariffs
+from rating.snapshot import from_arrow, to_arrow
 from schemas.codes import LedgerAccount, PostingReason, RatingStatus, Reason
 from schemas.money import NANOS
 from schemas.timepoint import parse_time
-from tests.rating_support import events_to_cells, make_accounts
+from tests.rating_support import check_book, events_to_cells, make_accounts, one_tariff
 
 JANUARY = parse_time("2026-01-01T00:00:00+00:00")
 HEAD = """
@@ -39,10 +38,9 @@ class Case:
     """A tariff of one plan with these allowances and buckets, a book, and what happens to it."""
 
     def __init__(self, folder, allowances="", buckets="", more="", accounts=({"account_id": 1},)):
-        (folder / "d.csv").write_text("prefix,zone\n4,near\n")
-        (folder / "t.yaml").write_text(HEAD + (f"buckets: {{{buckets}}}\n" if buckets else "") + PLANS.replace(
-            "ALLOWANCES", allowances).replace("MORE", more))
-        self.tariffs, self.book, self.count = load_tariffs(folder), BalanceBook.create(), 0
+        text = HEAD + (f"buckets: {{{buckets}}}\n" if buckets else "") + PLANS.replace(
+            "ALLOWANCES", allowances).replace("MORE", more)
+        self.tariffs, self.book, self.count = one_tariff(folder, text), BalanceBook.create(), 0
         self.postings = [self.book.open_accounts(make_accounts(
             [{"opening": "10", "plans": [(JANUARY, "p")], **row} for row in accounts]), self.tariffs, 0)]
 
@@ -77,17 +75,7 @@ class Case:
         return self.book.money(self.book.row_of(account)) / NANOS
 
     def check(self):
-        totals = {}
-        for cells in self.postings:
-            for account, ledger, bucket, amount in zip(*(cells[n].tolist() for n in (
-                    "account_id", "ledger_account", "bucket_id", "amount")), strict=True):
-                if ledger in (LedgerAccount.BALANCE, LedgerAccount.ALLOWANCE):
-                    totals[account, bucket] = totals.get((account, bucket), 0) + amount
-        cells = self.book.balances(self.tariffs, 0)
-        left = dict(zip(zip(cells["account_id"].tolist(), cells["bucket_id"].tolist(), strict=True),
-                        cells["amount"].tolist(), strict=True))
-        assert {k: v for k, v in totals.items() if v} == {k: v for k, v in left.items() if v}
-        assert same_state(from_arrow(to_arrow(self.book)), self.book)
+        check_book(self.book, self.tariffs, self.postings)
 
 
 def test_granted_buckets_go_by_priority_then_by_their_end(tmp_path):

@@ -114,6 +114,31 @@ def test_a_share_is_taken_once(node: Node) -> None:
     assert fates(online(node, used(28, 31, 4, number=9), file_id=2)) == ([4], [], [])
 
 
+def test_a_container_that_begins_where_a_stretch_ends_does_not_straddle_it(node: Node) -> None:
+    """It has no more than a border in common with it, though another gateway's reports in the gap were its own."""
+    closed_session(node, (0, 10, 100))
+    closed_session(node, (8, 12, 50), session=2, gateway_address=2)
+    result = online(node, used(10, 15, 40, gateway_address=ABSENT), used(5, 10, 130, number=1))
+    assert fates(result) == ([], [40, 130], [])  # counters may differ where nobody straddles
+
+
+def test_a_stretch_goes_on_behind_a_container_that_began_in_the_gap_that_clocks_leave(node: Node) -> None:
+    node.charged_online(grant(INITIAL), grant(RequestKind.UPDATE, 0, 10, 100),
+                        grant(TERMINATION, at=30, used=100, used_since_us=NOON + 10 * MINUTE + 2 * SECOND))
+    nothing = used(10, 35, 0, start_time_us=NOON + 10 * MINUTE + SECOND)
+    assert fates(online(node, nothing, used(5, 28, 250, number=1))) == ([], [0, 250], [])
+
+
+def test_a_share_of_a_time_without_reports_is_not_taken_of_what_lies_around_it(node: Node) -> None:
+    """Another gateway's reports were there: a container that names no gateway had it of those."""
+    closed_session(node, (0, 3, 100), gateway_address=ABSENT)
+    closed_session(node, (22, 48, 600), session=2, gateway_address=ABSENT)
+    closed_session(node, (0, 29, 700), session=3, gateway_address=2)
+    result = online(node, used(2, 26, 500), used(12, 17, 300, number=1, gateway_address=ABSENT),
+                    used(0, 2, 10, number=2))
+    assert fates(result) == ([], [500, 300, 10], [])
+
+
 def test_another_rating_group_gateway_or_subscriber_is_charged(node: Node) -> None:
     closed_session(node, (0, 10, 100))
     result = online(node, used(quantity=1, rating_group=2), used(quantity=2, number=1, gateway_address=9),

@@ -7,12 +7,11 @@ import pytest
 
 from rating.book import BalanceBook
 from rating.charging import charge
-from reference_data.tariffs.compile import load_tariffs
 from schemas.columns import Cells
 from schemas.money import NANOS
 from schemas.timepoint import parse_time
 from schemas.usage import USAGE
-from tests.rating_support import events_to_cells, make_accounts
+from tests.rating_support import events_to_cells, make_accounts, one_tariff
 
 JANUARY, JUNE = parse_time("2026-01-01T00:00:00+00:00"), parse_time("2026-06-01T00:00:00+00:00")
 CALL = {"id": 1, "service": "voice", "direction": "originating", "account_id": 1, "number": "49", "time_us": JUNE}
@@ -35,10 +34,7 @@ plans:
 
 @pytest.fixture(scope="module")
 def tariffs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("numbers")
-    (folder / "d.csv").write_text("prefix,zone\n4,near\n")
-    (folder / "t.yaml").write_text(TARIFF)
-    return load_tariffs(folder)
+    return one_tariff(tmp_path_factory.mktemp("numbers"), TARIFF)
 
 
 @pytest.mark.parametrize("count", [100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])

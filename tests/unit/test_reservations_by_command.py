@@ -15,11 +15,11 @@ from rating.online import OnlineDesk
 from rating.reservations import REMEMBER_US, Key, Reservations, ReservationState, key_of, name_of
 from rating.snapshot import from_arrow, same_state, to_arrow
 from reference_data.online import OnlineRules
-from reference_data.tariffs.compile import Tariffs, load_tariffs
+from reference_data.tariffs.compile import Tariffs
 from schemas.codes import LedgerAccount
 from schemas.money import NANOS
 from schemas.timepoint import SECOND_US, format_time, parse_time
-from tests.rating_support import make_accounts
+from tests.rating_support import make_accounts, one_tariff
 
 BEGAN = parse_time("2026-01-05T00:00:00+00:00")
 TARIFF = """
@@ -35,10 +35,7 @@ plans: {plain: {prices: [{service: voice, rate: r}]}}
 
 @pytest.fixture(scope="module")
 def tariffs(tmp_path_factory: pytest.TempPathFactory) -> Tariffs:
-    folder = tmp_path_factory.mktemp("tariffs")
-    (folder / "d.csv").write_text("prefix,zone\n4,near\n")
-    (folder / "t.yaml").write_text(TARIFF)
-    return load_tariffs(folder)
+    return one_tariff(tmp_path_factory.mktemp("tariffs"), TARIFF)
 
 
 @dataclass

@@ -4,7 +4,7 @@ import numpy as np
 from numba import types
 
 from pipelines.sample.kernels.events import container_nb
-from pipelines.sample.kernels.text_write import dotted_nb, hex_nb, iso_nb, number_nb, packed_nb, padded_nb, put_nb
+from pipelines.sample.kernels.text_write import dotted_nb, hex_nb, packed_nb, put_nb
 from pipelines.sample.rows import (
     D_ADDRESS,
     D_APN,
@@ -24,6 +24,7 @@ from pipelines.sample.rows import (
     E_SESSION,
 )
 from schemas.jit import CELLS_IN, I64_OUT, U8_IN, U8_OUT, kernel
+from schemas.written import iso_nb, number_nb, padded_nb
 
 I64 = types.int64
 MAX_USAGE_LINE = 3072

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import types
 
-from pipelines.sample.kernels.text_write import dotted_nb, hex_nb, iso_nb, number_nb, packed_nb, put_nb
+from pipelines.sample.kernels.text_write import dotted_nb, hex_nb, packed_nb, put_nb
 from pipelines.sample.rows import (
     C_ANSWER_S,
     C_DURATION_S,
@@ -21,6 +21,7 @@ from pipelines.sample.rows import (
     MT,
 )
 from schemas.jit import CELLS_IN, I64_OUT, U8_IN, U8_OUT, kernel
+from schemas.written import iso_nb, number_nb
 
 I64 = types.int64
 MAX_LINE = 400
