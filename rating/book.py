@@ -306,14 +306,15 @@ class BalanceBook:
             rehash_holds_nb(self.holds, larger)
             self.holds = larger
 
-    def expect(self, sessions: int) -> None:
-        """Make room for so many sessions in real time now, its pages at hand: making room stops everything else."""
+    def expect(self, sessions: int, answers: int = 0) -> None:
+        """Make room for so many sessions in real time now, and for answers to be remembered one by one, its pages at
+        hand: making room stops everything else."""
         self.expected = _SERVICES * sessions
         self.make_room(_SERVICES * sessions)
         self.make_holds(_SERVICES * sessions)
-        self.online.make_room(_SERVICES * sessions)
-        for table in (self.sessions, self.holds, self.online.sessions, self.online.services, self.records,
-                      self.profile):
+        self.online.make_room(_SERVICES * sessions, answers)
+        for table in (self.sessions, self.holds, self.online.sessions, self.online.services, self.online.given,
+                      self.records, self.profile):
             touch(table)
 
     def held(self) -> tuple[I64, I64, I64]:

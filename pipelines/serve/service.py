@@ -184,7 +184,8 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
 def for_latency(node: OnlineNode, expect_sessions: int | None = None) -> None:
     """Nothing that grows is to stop the loop for it, nor wait for a thread longer than it must; and nobody goes through
     what is loaded once for all, or through what is still young all the time."""
-    node.book.expect(len(node.book) // 4 if expect_sessions is None else expect_sessions)
+    node.book.expect(len(node.book) // 4 if expect_sessions is None else expect_sessions,
+                     node.rules.remember_answers)
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
