@@ -306,17 +306,18 @@ class BalanceBook:
             rehash_holds_nb(self.holds, larger)
             self.holds = larger
 
-    def expect(self, sessions: int) -> None:
-        """Make room for so many sessions in real time now: making room stops everything else."""
+    def expect(self, sessions: int, answers: int = 0) -> None:
+        """Make room for so many sessions in real time now, and for answers to be remembered one by one: making room
+        stops everything else."""
         self.expected = _SERVICES * sessions
         self.make_room(_SERVICES * sessions)
         self.make_holds(_SERVICES * sessions)
-        self.online.make_room(sessions, _SERVICES * sessions)
+        self.online.make_room(sessions, _SERVICES * sessions, answers)
 
     def tables(self) -> tuple[I64, ...]:
         """What is large: where requests find accounts, sessions and what is held."""
-        return (self.sessions, self.holds, self.online.sessions, self.online.services, self.records, self.profile,
-                self.index)
+        return (self.sessions, self.holds, self.online.sessions, self.online.services, self.online.given, self.records,
+                self.profile, self.index)
 
     def held(self) -> tuple[I64, I64, I64]:
         """(row, bucket id or -1 for money, amount) of what is held, ascending, each once."""

@@ -64,7 +64,7 @@ class OnlineDesk:
         book, online, count = self._book, self._book.online, len(requests)
         matrix = np.ascontiguousarray(requests.matrix)
         self._begin(received_us)
-        online.make_room(count)
+        online.make_room(count, answers=self._rules.remember_answers)
         room = room_online_nb(matrix, online.index, online.sessions, online.services)
         fold, wishes = Cells.empty(USAGE, room), Wishes(np.empty(room, np.int64), np.empty(room, np.int64))
         plan = np.empty((PLAN_WORDS, count), np.int64)
@@ -82,8 +82,8 @@ class OnlineDesk:
         made = np.zeros(3, np.int64)
         conclude_online_nb(matrix, plan, granted, due, reason, self._by_service, received_us, journal_position,
                            self._changes.after(received_us), book.rows_of(account), book.records, book.profile,
-                           self._currencies(), online.sessions, online.services, answers.matrix, grants.matrix,
-                           posting.matrix, final, made)
+                           self._currencies(), online.sessions, online.services, online.given, online.counts,
+                           answers.matrix, grants.matrix, posting.matrix, final, made)
         if made[1]:
             moved = posting.slice(0, int(made[1]))
             check_movements(moved)
@@ -96,9 +96,9 @@ class OnlineDesk:
         self._begin(now_us)
         over = self._reservations_over(now_us, journal_position)
         silent = np.empty(1024, np.int64)
-        while (found := turn_nb(online.index, online.sessions, online.services, online.counts, online.wheel,
-                                now_us // SECOND_US, self._rules.supervision_s, self._rules.remember_s, SILENT_AT_ONCE,
-                                silent)) < 0:
+        while (found := turn_nb(online.index, online.sessions, online.services, online.given, online.counts,
+                                online.wheel, now_us // SECOND_US, self._rules.supervision_s, self._rules.remember_s,
+                                SILENT_AT_ONCE, silent)) < 0:
             silent = np.empty(-found, np.int64)
         if not found:
             return Served(_NOTHING, _NO_ANSWERS, over)

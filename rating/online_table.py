@@ -8,6 +8,8 @@ import pyarrow as pa
 from rating.arrays import aligned, grown
 from rating.kernels.online_layout import (
     FREE,
+    GIVEN_WORDS,
+    N_GIVEN,
     N_OPEN,
     N_SECOND,
     N_SERVICE_FREE,
@@ -24,11 +26,12 @@ from rating.kernels.online_layout import (
     ONLINE_SCALARS,
     ONLINE_WORDS,
     OPEN,
+    R_GIVEN,
     SERVICE_WORDS,
     V_NEXT,
     WHEEL,
 )
-from rating.kernels.online_table import index_online_nb, refill_wheel_nb
+from rating.kernels.online_table import index_online_nb, refill_wheel_nb, relink_given_nb
 from schemas.columns import I64
 from schemas.timepoint import SECOND_US
 
@@ -39,6 +42,9 @@ _SESSION_WORDS = (0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 2
 SERVICE_COLUMNS = ("rating_group", "service_identifier", "number", "since_us", "wanted", "code", "granted", "due_nanos",
                    "final_action", "validity_s", "threshold", "holding_s", "change_us")
 _SERVICE_WORDS = (0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13)
+GIVEN_COLUMNS = ("key_hi", "key_lo", "number", "rating_group", "service_identifier", "place", "given_us", "codes",
+                 "granted", "due_nanos", "final_action", "validity_s", "threshold", "holding_s", "change_us")
+_GIVEN_WORDS = (0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 
 
 def _scalars() -> I64:
@@ -50,12 +56,14 @@ def _scalars() -> I64:
 @dataclass
 class OnlineSessions:
     """sessions (n, 24) and services (m, 16): arenas, see `rating.kernels.online_layout`; index (capacity,) of rows,
-    -1 for an empty place; wheel (WHEEL,) first row of each second; counts (ONLINE_SCALARS,)."""
+    -1 for an empty place; wheel (WHEEL,) first row of each second; given (k, 16) the last k answers, a ring; counts
+    (ONLINE_SCALARS,)."""
 
     sessions: I64 = field(default_factory=lambda: aligned(1024, ONLINE_WORDS))
     services: I64 = field(default_factory=lambda: aligned(1024, SERVICE_WORDS))
     index: I64 = field(default_factory=lambda: np.full(2048, -1, np.int64))
     wheel: I64 = field(default_factory=lambda: np.full(WHEEL, -1, np.int64))
+    given: I64 = field(default_factory=lambda: aligned(64, GIVEN_WORDS))
     counts: I64 = field(default_factory=_scalars)
 
     def __len__(self) -> int:
@@ -76,8 +84,23 @@ class OnlineSessions:
         """Services of so many sessions."""
         return int(self.sessions[rows, O_UNITS].sum())
 
-    def make_room(self, requests: int, services: int | None = None) -> None:
-        """Room for so many more sessions and services (as many unless given); the index is at most half full."""
+    @property
+    def answers(self) -> int:
+        """Answers that are remembered one by one."""
+        return min(int(self.counts[N_GIVEN]), len(self.given))
+
+    @property
+    def answers_since_us(self) -> int:
+        """When the oldest of these was given; 0 without any."""
+        if not self.answers:
+            return 0
+        return int(self.given[(int(self.counts[N_GIVEN]) - self.answers + 1) % self.given.shape[0], R_GIVEN])
+
+    def make_room(self, requests: int, services: int | None = None, answers: int = 0) -> None:
+        """Room for so many more sessions and services (as many unless given), whose index is at most half full, and for
+        just so many answers, 0 for as many as there are."""
+        if answers and answers != self.given.shape[0]:
+            self._keep_answers(answers)
         sessions = int(self.counts[N_SESSION_TOP]) + requests
         services = int(self.counts[N_SERVICE_TOP]) + (requests if services is None else services)
         if sessions > self.sessions.shape[0]:
@@ -91,8 +114,16 @@ class OnlineSessions:
             self.index = np.full(capacity, -1, np.int64)
             index_online_nb(self.sessions, int(self.counts[N_SESSION_TOP]), self.index)
 
+    def _keep_answers(self, most: int) -> None:
+        """Another ring, with the last ones of this. Which is which is told by how many were given before them."""
+        kept = np.arange(int(self.counts[N_GIVEN]) - min(self.answers, most), int(self.counts[N_GIVEN])) + 1
+        ring = aligned(most, GIVEN_WORDS)
+        ring[kept % most] = self.given[kept % self.given.shape[0]]
+        self.given = ring
+
     def tables(self) -> dict[str, pa.Table]:
-        """`online_sessions` by key, `online_services` in the same order, those of a session as they are chained."""
+        """`online_sessions` by key, `online_services` in the same order, those of a session as they are chained;
+        `online_answers` in the order in which they were given."""
         used = self.sessions[:self.counts[N_SESSION_TOP]]
         rows = np.flatnonzero(used[:, O_STATE] != FREE)
         rows = rows[np.lexsort((used[rows, O_LO], used[rows, O_HI]))]
@@ -110,9 +141,13 @@ class OnlineSessions:
         every, owned = np.concatenate([none, *ats]), np.concatenate([none, *owners])
         order = np.lexsort((np.concatenate([none, *places]), owned))
         services = self.services[every[order]]
+        given = np.arange(int(self.counts[N_GIVEN]) - self.answers, int(self.counts[N_GIVEN])) + 1
+        answers = self.given[given % self.given.shape[0]]
         return {"online_sessions": pa.table({**columns, "services": chosen[:, O_UNITS]}),
                 "online_services": pa.table({name: services[:, word] for name, word in
                                              zip(SERVICE_COLUMNS, _SERVICE_WORDS, strict=True)}),
+                "online_answers": pa.table({name: answers[:, word] for name, word in
+                                            zip(GIVEN_COLUMNS, _GIVEN_WORDS, strict=True)}),
                 "online_scalars": pa.table({"second": [int(self.counts[N_SECOND])]})}
 
     @classmethod
@@ -143,4 +178,16 @@ class OnlineSessions:
             online.index.fill(-1)
             index_online_nb(online.sessions, count, online.index)
             refill_wheel_nb(online.sessions, count, online.counts, online.wheel)
+        if "online_answers" in tables:  # snapshots of earlier releases have none
+            online._take_answers(tables["online_answers"])
         return online
+
+    def _take_answers(self, answers: pa.Table) -> None:
+        """Answers as `tables` has them, of sessions that are in the index."""
+        count = answers.num_rows
+        self.given = aligned(max(count, 64), GIVEN_WORDS)
+        nth = np.arange(1, count + 1) % self.given.shape[0]
+        for name, word in zip(GIVEN_COLUMNS, _GIVEN_WORDS, strict=True):
+            self.given[nth, word] = answers[name].to_numpy()
+        self.counts[N_GIVEN] = count
+        relink_given_nb(self.index, self.sessions, self.given, count)

@@ -41,8 +41,9 @@ class ServiceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class OnlineRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """supervision_s: a session unheard of for so long is closed, and what it held given back (Tcc of RFC 8506).
-    remember_s: for so long after its last message a session's answers are given again. offline_rating_groups: those
-    that are used without asking, and charged when they are reported (4011 of RFC 8506)."""
+    remember_s: for so long after its last message a session's answers are given again: its last one to each service,
+    and those before it as long as they are among the last `remember_answers` of all sessions (128 octets each).
+    offline_rating_groups: those that are used without asking, and charged when they are reported (4011 of RFC 8506)."""
 
     voice: ServiceRules = ServiceRules(60, validity_s=600)
     sms: ServiceRules = ServiceRules(1)
@@ -52,6 +53,7 @@ class OnlineRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     generic: ServiceRules = ServiceRules(1)
     supervision_s: Seconds = 7200
     remember_s: Seconds = 3600
+    remember_answers: Annotated[int, msgspec.Meta(ge=1, le=1 << 28)] = 1_000_000
     offline_rating_groups: tuple[Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)], ...] = ()
 
     def of(self, service: Service) -> ServiceRules:

@@ -15,7 +15,9 @@ PRICES = {"voice": CENT // 10, "data": 50, "sms": 7 * CENT, "generic": 0}
 QUOTAS = {"voice": 60, "data": 1 << 20, "sms": 1, "generic": 10}
 LEAST = {"voice": 5, "data": 1000, "sms": 1, "generic": 1}
 SUPERVISION_S, REMEMBER_S, OFFLINE = 300, 200, 99
-RULES = OnlineRules(supervision_s=SUPERVISION_S, remember_s=REMEMBER_S, offline_rating_groups=(OFFLINE,),
+REMEMBER_ANSWERS = 60  # so few that repeats are of answers that are known, and of others
+RULES = OnlineRules(supervision_s=SUPERVISION_S, remember_s=REMEMBER_S, remember_answers=REMEMBER_ANSWERS,
+                    offline_rating_groups=(OFFLINE,),
                     **{name: ServiceRules(QUOTAS[name], LEAST[name], final="redirect", redirect_url="http://top.up")
                        for name in PRICES})
 KINDS = ["initial", "update", "terminate", "event"]

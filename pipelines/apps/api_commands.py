@@ -81,13 +81,15 @@ def serve_command(
     certificate: Annotated[Path | None, typer.Option("--certificate", help="PEM, for TLS.")] = None,
     key: Annotated[Path | None, typer.Option("--key", help="PEM, of the certificate.")] = None,
     client_ca: Annotated[Path | None, typer.Option("--client-ca", help="PEM: who signs clients' certificates.")] = None,
+    notify_host: Annotated[list[str] | None, typer.Option(
+        "--notify-host", help="A host or network where listeners may be called; may be repeated.")] = None,
     home: HomeOption = None, input_folder: BesideOption = None, ledger: LedgerOption = "",
 ) -> None:
     """Serve TMF654 and the small REST over a home that no node serves."""
     from pipelines.balance_api.serve import Listen, serve
 
     source, place = places(home, input_folder, ledger)
-    serve(source, place, Listen(host, port, certificate, key, client_ca))
+    serve(source, place, Listen(host, port, certificate, key, client_ca), tuple(notify_host or ()))
 
 
 def audit_command(

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
-from pipelines.balance_api import openapi, reservations, rest, tmf, tmf_reserve
+from pipelines.balance_api import openapi, reservations, rest, tmf, tmf_hub, tmf_patch, tmf_reserve
 from pipelines.balance_api.limits import Limiter
 from pipelines.balance_api.problems import ProblemError, problem
 from pipelines.balance_api.routes import Route
@@ -22,7 +22,8 @@ from pipelines.balance_api.tokens import Grantee, Tokens
 
 MOST_OCTETS, MOST_URL, MOST_KEY = 64 << 10, 2048, 100
 FAILURES_PER_MINUTE = 30  # of one address that has no token
-ROUTES = (*rest.ROUTES, *reservations.ROUTES, *tmf.ROUTES, *tmf_reserve.ROUTES)
+ROUTES = (*rest.ROUTES, *reservations.ROUTES, *tmf.ROUTES, *tmf_reserve.ROUTES, *tmf_patch.ROUTES,
+          *tmf_hub.ROUTES)
 _log = logging.getLogger("tarifa.api")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -112,11 +113,11 @@ class _Guard:
             raise ProblemError(400, f"an Idempotency-Key that is none; expected at most {MOST_KEY} printable characters"
                                " without a colon")
         body = b""
-        if route.method == "POST":
+        if route.method in ("POST", "PATCH"):
             if not key and not route.tmf:
                 raise ProblemError(400, "no Idempotency-Key; expected one of its own for each request")
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind != "application/json":
+            if kind != "application/json" and (route.method != "PATCH" or kind != "application/merge-patch+json"):
                 raise ProblemError(415, "a body of another type; expected application/json")
             body = await _body(request)
         return Call(grantee, now_us, route.path, body, request.path_params, dict(request.query_params), key, route.tmf)

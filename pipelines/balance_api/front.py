@@ -19,10 +19,18 @@ class BalanceFront(HttpFront):
             host, port, operator / tls.certificate, operator / tls.key,
             operator / tls.clients if tls.clients else None)
         listen.check(Tokens(node.home.root))
-        app, self._store = api_of(NodeDesk(node), node.home)
+        app, self._store = api_of(NodeDesk(node), node.home, notify_hosts=api.notify_hosts)
+        self._notifier = app.state.notifier
         super().__init__(app, listen)
+
+    async def start(self) -> str:
+        """Listen, and tell listeners."""
+        listening = await super().start()
+        self._notifier.start()
+        return listening
 
     async def stop(self) -> None:
         """Answer what was received, and close, the store last."""
         await super().stop()
+        await self._notifier.stop()
         self._store.close()

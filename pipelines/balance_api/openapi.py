@@ -54,8 +54,9 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body is not None:
         parameters.append({"name": "Idempotency-Key", "in": "header", "required": not route.tmf,
                            "schema": {"type": "string", "minLength": 1, "maxLength": 100}})
-        said["requestBody"] = {"required": True, "content": {"application/json": {
-            "schema": {"$ref": f"#/components/schemas/{route.body.__name__}"}}}}
+        shape = {"schema": {"$ref": f"#/components/schemas/{route.body.__name__}"}}
+        kinds = ("application/json", *(("application/merge-patch+json",) if route.method == "PATCH" else ()))
+        said["requestBody"] = {"required": True, "content": dict.fromkeys(kinds, shape)}
         codes += [409, 413, 415, 422]
     done: dict[str, Any] = {"description": _DONE[route.method][1]}
     if route.method == "DELETE":
@@ -73,7 +74,7 @@ def _name(route: Route) -> str:
     return route.method.lower() + "".join(word[0].upper() + word[1:] for word in words)
 
 
-_DONE = {"POST": ("201", "Done"), "GET": ("200", "Found"), "DELETE": ("204", "Gone")}
+_DONE = {"POST": ("201", "Done"), "GET": ("200", "Found"), "DELETE": ("204", "Gone"), "PATCH": ("200", "Changed")}
 _PROBLEM = {"type": "object", "required": ["type", "title", "status", "detail"], "properties": {
     "type": {"type": "string"}, "title": {"type": "string"}, "detail": {"type": "string"},
     "status": {"type": ["integer", "string"], "description": "a number; under TMF paths text, as TMF's Error says"},

@@ -83,7 +83,7 @@ async def end(service: BalanceService, call: Call, kind: str, **fields: Any) -> 
         call, kind, found.account_id, facts(reservation=name, **fields), kind,
         lambda made: msgspec.json.encode({"id": made, "reservation": name, "account_id": found.account_id,
                                           "kind": kind, "status": "done", "time": format_time(call.now_us),
-                                          **facts(debited=debited)}))
+                                          **facts(debited=debited)}), ends=name)
 
 
 async def reservation(service: BalanceService, call: Call, name: str) -> Reservation:

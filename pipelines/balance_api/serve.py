@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 from pipelines.accounts.desk import HomeDesk
 from pipelines.balance_api.app import make_app
 from pipelines.balance_api.desk import ApiDesk, ThreadDesk
+from pipelines.balance_api.notifying import Notifier
 from pipelines.balance_api.service import BalanceService
 from pipelines.balance_api.store import ApiStore
 from pipelines.balance_api.tokens import Tokens
@@ -78,20 +79,26 @@ def make_server(app: Starlette, listen: Listen) -> Server:
     return Server(config)
 
 
-def api_of(desk: ApiDesk, home: Home, now_s: Callable[[], float] = time.monotonic) -> tuple[Starlette, ApiStore]:
-    """The application over a desk, and its store, which the caller closes."""
-    store = ApiStore(home.root)
-    return make_app(BalanceService(desk, store), Tokens(home.root), now_s=now_s), store
+def api_of(desk: ApiDesk, home: Home, now_s: Callable[[], float] = time.monotonic, notify_hosts: tuple[str, ...] = ()
+           ) -> tuple[Starlette, ApiStore]:
+    """The application over a desk, and its store, which the caller closes; `state.notifier` of it tells listeners once
+    the caller starts it."""
+    store, tokens = ApiStore(home.root), Tokens(home.root)
+    service = BalanceService(desk, store)
+    app = make_app(service, tokens, now_s=now_s)
+    app.state.notifier = Notifier(service, tokens, notify_hosts)
+    service.may_call = app.state.notifier.allowed
+    return app, store
 
 
-def serve(source: Input, home: Home, listen: Listen) -> None:
+def serve(source: Input, home: Home, listen: Listen, notify_hosts: tuple[str, ...] = ()) -> None:
     """Serve a home that nobody else has open, until told to stop."""
     listen.check(Tokens(home.root))
     desk = ThreadDesk(HomeDesk(source, home))
     try:
-        app, store = api_of(desk, home)
+        app, store = api_of(desk, home, notify_hosts=notify_hosts)
         try:
-            asyncio.run(_until_told(make_server(app, listen), bind(listen)))
+            asyncio.run(_until_told(make_server(app, listen), bind(listen), app.state.notifier))
         finally:
             store.close()
     finally:
@@ -144,13 +151,15 @@ class HttpFront:
             raise LedgerError(f"{self.name} stopped listening", "", "see the log")
 
 
-async def _until_told(server: Server, bound: socket.socket) -> None:
+async def _until_told(server: Server, bound: socket.socket, notifier: Notifier) -> None:
     def stop() -> None:
         server.should_exit = True
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
+    notifier.start()
     await server.serve(sockets=[bound])
+    await notifier.stop()
 
 
 def _is_loopback(host: str) -> bool:

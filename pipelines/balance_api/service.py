@@ -14,8 +14,17 @@ from pipelines.accounts.finding import token_of
 from pipelines.accounts.history import Past, Row, movement_of
 from pipelines.accounts.view import AccountView, Viewer
 from pipelines.balance_api.desk import ApiDesk
+from pipelines.balance_api.listeners import Event
 from pipelines.balance_api.problems import MEDIA_TYPE, ProblemError, problem_body
 from pipelines.balance_api.store import Answer, ApiStore
+from pipelines.balance_api.tmf_events import (
+    CREATED,
+    RESERVE,
+    RESOURCES,
+    STATUS_CHANGED,
+    reservation_now,
+    resource_event,
+)
 from pipelines.balance_api.tokens import Grantee
 from pipelines.ledger.sql import asking
 from rating.book import BalanceBook
@@ -65,6 +74,8 @@ class BalanceService:
         self._viewer: tuple[Tariffs, Viewer] | None = None
         self._busy: dict[tuple[str, str], tuple[asyncio.Lock, list[int]]] = {}
         self._asking = asyncio.Semaphore(ASKING_AT_ONCE)
+        self.on_event: Callable[[], None] | None = None  # there is something to be told
+        self.may_call: Callable[[str], bool] = lambda _: False  # where listeners may be
 
     @property
     def viewer(self) -> Viewer:
@@ -102,10 +113,11 @@ class BalanceService:
         return await self.desk.ask(lambda book: self.viewer.account(book, book.row_of(account_id), call.now_us))
 
     async def submit(self, call: Call, kind: str, account_id: int, fields: Mapping[str, object], resource: str,
-                     tell: Callable[[str], bytes]) -> Reply:
+                     tell: Callable[[str], bytes], ends: str = "") -> Reply:
         """Carry out a command once for the call's key, and answer; the same key again gets the same octets.
 
-        resource: what sort it makes; tell: its body, by its id. Raises ProblemError: the key was used for another.
+        resource: what sort it makes; tell: its body, by its id; ends: the reservation that is over then.
+        Raises ProblemError: the key was used for another.
         """
         key = call.key or str(uuid.uuid4())
         digest = hashlib.sha256(b"\0".join([call.route.encode(), repr(sorted(call.path.items())).encode(), call.body])
@@ -129,8 +141,28 @@ class BalanceService:
             status, body = (422, problem_body(422, outcome.why, call.tmf)) if refused else (201, tell(resource_id))
             answer = Answer(call.grantee.name, key, digest, status, body, resource, account_id, resource_id,
                             call.now_us)
-            await asyncio.to_thread(self.store.keep, answer)
+            events = [] if refused else await self._events(call, answer, ends)
+            await asyncio.to_thread(self.store.keep, answer, events)
+            if self.on_event is not None and events:
+                self.on_event()
             return _reply(status, body, {}, answer, call)
+
+    async def _events(self, call: Call, answer: Answer, ends: str) -> list[Event]:
+        """What listeners are told of an answer."""
+        if answer.kind in RESOURCES:
+            return [resource_event(answer.kind, CREATED, answer.resource_id, answer.account_id, answer.body,
+                                   call.now_us)]
+        made = self.store.resource(ends) if ends else None
+        if made is None or made.kind != RESERVE or made.status >= 300:
+            return []
+        body = await self.desk.ask(lambda book: reservation_now(book, made))
+        return [resource_event(RESERVE, STATUS_CHANGED, ends, made.account_id, body, call.now_us)]
+
+    async def happened(self, event: Event) -> None:
+        """Let listeners be told; what they are to be told is durable when this returns."""
+        await asyncio.to_thread(self.store.listeners.put, [event])
+        if self.on_event is not None:
+            self.on_event()
 
     async def movements(self, account_id: int, from_us: int, to_us: int) -> list[Row]:
         """Postings on an account within a time, in the order in which they were charged."""

@@ -6,8 +6,13 @@ request again gets the same octets, also after a restart. Durable before it is s
 
 import sqlite3
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import msgspec
+
+from pipelines.balance_api.listeners import Event, Listeners
 
 KEPT_US = 400 * 86_400 * 1_000_000  # answers and audit
 _SCHEMA = """
@@ -18,6 +23,8 @@ CREATE TABLE IF NOT EXISTS answer (
 CREATE INDEX IF NOT EXISTS answer_of_account ON answer (account_id, kind, at_us);
 CREATE UNIQUE INDEX IF NOT EXISTS answer_of_resource ON answer (resource_id);
 CREATE INDEX IF NOT EXISTS answer_at ON answer (at_us);
+CREATE TABLE IF NOT EXISTS change (
+    resource_id TEXT PRIMARY KEY, members BLOB NOT NULL, at_us INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS audit (
     at_us INTEGER NOT NULL, grantee TEXT NOT NULL, method TEXT NOT NULL, route TEXT NOT NULL, status INTEGER NOT NULL,
     account_id INTEGER, command TEXT);
@@ -49,6 +56,7 @@ class ApiStore:
         self._lock = threading.Lock()
         self._durable = self._open(folder, "FULL")
         self._audit = self._open(folder, "NORMAL")
+        self.listeners = Listeners(self._durable, self._lock)
 
     @staticmethod
     def _open(folder: Path, synchronous: str) -> sqlite3.Connection:
@@ -67,10 +75,29 @@ class ApiStore:
         return None if row is None else Answer(*row)
 
     def resource(self, resource_id: str) -> Answer | None:
-        """The answer that made a resource."""
+        """The answer that made a resource, with what was said anew of it."""
         with self._lock:
             row = self._durable.execute("SELECT * FROM answer WHERE resource_id = ?", (resource_id,)).fetchone()
-        return None if row is None else Answer(*row)
+            return None if row is None else self._changed(Answer(*row))
+
+    def change(self, resource_id: str, members: Mapping[str, object], at_us: int) -> None:
+        """Say something anew of a resource, None for nothing any more; durable when this returns. What was answered
+        when it was made stays."""
+        with self._lock:
+            said = {**self._said(resource_id), **members}
+            self._durable.execute("INSERT OR REPLACE INTO change VALUES (?, ?, ?)",
+                                  (resource_id, msgspec.json.encode(said), at_us))
+
+    def _said(self, resource_id: str) -> dict[str, object]:
+        row = self._durable.execute("SELECT members FROM change WHERE resource_id = ?", (resource_id,)).fetchone()
+        return {} if row is None else msgspec.json.decode(row[0], type=dict[str, object])
+
+    def _changed(self, answer: Answer) -> Answer:
+        said = self._said(answer.resource_id)
+        if not said or answer.status >= 300:
+            return answer
+        body: dict[str, object] = {**msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw]), **said}
+        return replace(answer, body=msgspec.json.encode({k: v for k, v in body.items() if v is not None}))
 
     def of_account(self, account_id: int, kind: str, offset: int, limit: int) -> tuple[int, list[Answer]]:
         """How many resources of a kind an account has, and some of them, the newest first."""
@@ -81,11 +108,13 @@ class ApiStore:
             rows = self._durable.execute(
                 "SELECT * FROM answer WHERE account_id = ? AND kind = ? AND status < 300 "
                 "ORDER BY at_us DESC, resource_id LIMIT ? OFFSET ?", (account_id, kind, limit, offset)).fetchall()
-        return int(count), [Answer(*row) for row in rows]
+            return int(count), [self._changed(Answer(*row)) for row in rows]
 
-    def keep(self, answer: Answer) -> None:
-        """Durable when this returns."""
-        with self._lock:
+    def keep(self, answer: Answer, events: Sequence[Event] = ()) -> None:
+        """With what listeners are to be told of it. Durable when this returns."""
+        with self._lock, self._durable:
+            self._durable.execute("BEGIN IMMEDIATE")
+            self.listeners.put_within(events)
             self._durable.execute("INSERT OR IGNORE INTO answer VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (
                 answer.grantee, answer.key, answer.digest, answer.status, answer.body, answer.kind, answer.account_id,
                 answer.resource_id, answer.at_us))
@@ -106,6 +135,7 @@ class ApiStore:
         """Let go of what is older than the retention."""
         with self._lock:
             self._durable.execute("DELETE FROM answer WHERE at_us < ?", (now_us - KEPT_US,))
+            self._durable.execute("DELETE FROM change WHERE resource_id NOT IN (SELECT resource_id FROM answer)")
             self._audit.execute("DELETE FROM audit WHERE at_us < ?", (now_us - KEPT_US,))
 
     def close(self) -> None:

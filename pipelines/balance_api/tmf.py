@@ -4,8 +4,8 @@ A bucket is what is left of an account's money or of one of its allowances. Amou
 are read and written as decimals, digit for digit. An account is named by `partyAccount.id`, by `bucket.id`, or by
 `logicalResource.value`, which is its MSISDN; numbers are never given back.
 
-Source: TMF654 v4.1.0 (swagger). reserveBalance is in `tmf_reserve`. Not here: /hub, deleting or patching what has
-been posted.
+Source: TMF654 v4.1.0 (swagger). reserveBalance is in `tmf_reserve`, PATCH in `tmf_patch`, /hub in `tmf_hub`. Not
+here: deleting what has been posted.
 """
 
 from collections.abc import Iterable
@@ -266,15 +266,22 @@ def _kind(call: Call) -> str:
     return call.route.removeprefix(BASE + "/").partition("/")[0]
 
 
-def _buckets(view: AccountView) -> Iterable[dict[str, Any]]:
-    """Its money first, then what is left of allowances."""
+def money_bucket(view: AccountView) -> dict[str, Any]:
+    """Of an account's money."""
     account = {"id": str(view.account_id)}
     status = "active" if view.state in ("active", "one_way") else "suspended"
-    yield {"id": f"{view.account_id}-{_MONEY}", "href": f"{BASE}/bucket/{view.account_id}-{_MONEY}",
+    return {"id": f"{view.account_id}-{_MONEY}", "href": f"{BASE}/bucket/{view.account_id}-{_MONEY}",
            "name": "main balance", "usageType": "monetary", "status": status, "isShared": bool(view.shared_by),
            "remainingValue": _money(view.money, view.currency), "partyAccount": account, "@type": "Bucket",
            **facts(reservedValue=None if view.held is None else _money(view.held, view.currency),
                    validFor=None if view.valid_until_us is None else {"endDateTime": format_time(view.valid_until_us)})}
+
+
+def _buckets(view: AccountView) -> Iterable[dict[str, Any]]:
+    """Its money first, then what is left of allowances."""
+    money = money_bucket(view)
+    account, status = money["partyAccount"], money["status"]
+    yield money
     for each in view.buckets:
         def amount(value: int, unit: Unit = each.unit) -> dict[str, Any]:
             return _money(value, view.currency) if unit == Unit.MONEY else {"amount": value, "units": _UNITS[unit]}

@@ -15,7 +15,7 @@ from pipelines.durable import Disk, replace_file
 from schemas.errors import ChargingError, LedgerError
 
 SCOPES = ("balance:read", "history:read", "topup:write", "transfer:write", "reserve:write", "adjust:write",
-          "account:write")
+          "account:write", "hub:write")
 RATE_PER_MINUTE = 600
 MOST_TOKENS = 10_000
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")

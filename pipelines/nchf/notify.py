@@ -32,10 +32,11 @@ class Manner:
 
 
 class Allowed:
-    """Addresses that may be called: loopback, and what the operator lists. A consumer names where it is called, and
-    nobody is to reach by that what only this machine can."""
+    """Addresses that may be called: loopback unless said otherwise, and what the operator lists. A consumer names where
+    it is called, and nobody is to reach by that what only this machine can."""
 
-    def __init__(self, hosts: tuple[str, ...]) -> None:
+    def __init__(self, hosts: tuple[str, ...], loopback: bool = True) -> None:
+        self._loopback = loopback
         self._names: set[str] = set()
         self._networks = []
         for host in hosts:
@@ -55,8 +56,8 @@ class Allowed:
         try:
             address = ipaddress.ip_address(host)
         except ValueError:
-            return host in self._names or is_loopback(host)
-        return address.is_loopback or any(address in network for network in self._networks)
+            return host in self._names or (self._loopback and is_loopback(host))
+        return (self._loopback and address.is_loopback) or any(address in network for network in self._networks)
 
 
 class Notifier:

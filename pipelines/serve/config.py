@@ -49,10 +49,14 @@ class Sy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Balances over HTTP (TMF654 and the small REST). A public address needs tls; who may ask has a token."""
+    """Balances over HTTP (TMF654 and the small REST). A public address needs tls; who may ask has a token.
+
+    notify_hosts: hosts and networks where listeners may be called, and nowhere else.
+    """
 
     listen: str = "127.0.0.1:8654"
     tls: Tls | None = None
+    notify_hosts: tuple[str, ...] = ()
 
 
 class Operate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -222,12 +222,18 @@ class OnlineNode:
         """Whether requests are answered."""
         return self._state == "running" and self.failure is None
 
+    def _reach_s(self) -> float:
+        """How long ago the oldest answer was given that is remembered one by one."""
+        since_us = self.book.online.answers_since_us
+        return round(max(self._last_us - since_us, 0) / 1e6, 3) if since_us else 0.0
+
     def figures(self) -> dict[str, object]:
         """What is going on, in numbers."""
         counters, behind = self.counters, self._behind
         return {"requests": counters.requests, "rows": counters.rows, "commands": counters.commands,
                 "ticks": counters.ticks, "slices": counters.slices, "waiting": self.waiting,
                 "open_sessions": self.book.online.open, "held_sessions": int(self.book.scalars[B_HOLDS]),
+                "answers": self.book.online.answers, "answers_reach_seconds": self._reach_s(),
                 "latency": list(self.latency.counts),
                 "position": self._next, "uncommitted_rows": behind.rows,
                 "tariffs": self.reference.tariffs.content_hash[:12],

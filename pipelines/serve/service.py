@@ -195,7 +195,8 @@ def for_latency(node: OnlineNode, expect_sessions: int | None = None) -> None:
     Pages of what is expected are touched by a thread, while the first requests are answered: of millions of sessions
     they take seconds.
     """
-    node.book.expect(len(node.book) // 4 if expect_sessions is None else expect_sessions)
+    node.book.expect(len(node.book) // 4 if expect_sessions is None else expect_sessions,
+                     node.rules.remember_answers)
     wake_soon()
     threading.Thread(target=_touch, args=(node.book.tables(),), name="pages", daemon=True).start()
     sys.setswitchinterval(SWITCH_S)

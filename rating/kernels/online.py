@@ -87,6 +87,7 @@ from rating.kernels.online_layout import (
     V_SERVICE_ID,
     V_SINCE,
     V_WANTED,
+    WINDOW,
 )
 from rating.kernels.online_table import add_online_nb, add_service_nb, find_online_nb, find_service_nb, wait_nb
 from schemas.codes import Direction, NumberClass, Service
@@ -115,7 +116,6 @@ T_POSITION, T_RECEIVED, T_KIND, T_NUMBER, T_CODE, T_FINAL, T_RELEASED = (GRANT.i
 COPIED_OF_USAGE = tuple((GRANT.index(n), USAGE.index(n)) for n in GRANT.names if n in USAGE.names)
 INITIAL, UPDATE, TERMINATION, EVENT = (int(k) for k in RequestKind)
 DIRECT_DEBITING, REFUND_ACCOUNT, CHECK_BALANCE, _PRICE = (int(a) for a in EventAction)
-WINDOW = 63  # requests before the last whose numbers are remembered one by one
 TOO_MANY_SERVICES = 5012
 EMERGENCY, SERVICES, DIRECTIONS = int(NumberClass.EMERGENCY), len(Service), len(Direction)
 
@@ -303,6 +303,7 @@ def plan_online_nb(request, received_us, position, supervision_s, remember_s, ru
             plan[A_HI, i], plan[A_LO, i] = event_id_nb(hi, lo, number, group, service_identifier, np.int64(0))
             if verdict == REPEATED:
                 plan[A_SERVICE, i] = service
+                plan[A_ASKED, i] = sessions[row, O_NUMBER] - number <= WINDOW  # whether its answer may be remembered
                 continue
             says = requested != ABSENT or used != ABSENT or after != ABSENT or kind == EVENT
             if service < 0 and says and verdict != UNKNOWN:

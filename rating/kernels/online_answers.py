@@ -10,7 +10,9 @@ from rating.kernels.layout import (
     MONEY,
     TRAIT_CURRENCY,
     U_ACCOUNT,
+    U_GROUP,
     U_SERVICE,
+    U_SERVICE_ID,
     U_TIME,
 )
 from rating.kernels.online_layout import (
@@ -67,6 +69,7 @@ from rating.kernels.online_layout import (
     Z_THRESHOLD,
     Z_VALIDITY,
 )
+from rating.kernels.online_repeats import remember_nb, tell_again_nb
 from rating.kernels.postings import put_pair_nb
 from schemas.codes import LedgerAccount, PostingReason, Reason, Unit
 from schemas.columns import ABSENT
@@ -149,18 +152,21 @@ def tell_nb(answer, i, service):
 
 
 @kernel(types.void(CELLS_IN, CELLS_IN, I64_IN, I64_IN, I64_IN, CELLS_IN, types.int64, types.int64, types.int64, I64_IN,
-                   CELLS_OUT, CELLS_IN, I64_IN, CELLS_IN, CELLS_OUT, CELLS_OUT, CELLS_OUT, CELLS_OUT, I64_OUT,
-                   I64_OUT), error_model="numpy")
+                   CELLS_OUT, CELLS_IN, I64_IN, CELLS_OUT, CELLS_OUT, CELLS_OUT, I64_OUT, CELLS_OUT, CELLS_OUT,
+                   CELLS_OUT, I64_OUT, I64_OUT), error_model="numpy")
 def conclude_online_nb(request, plan, granted, due, reason, rules, received_us, position, change_us, account_row,
-                       records, profile, currency_of, sessions, services, answer, grant, posting, final, made):
+                       records, profile, currency_of, sessions, services, given, counts, answer, grant, posting, final,
+                       made):
     """Answers of a block of requests, in order.
 
     granted, due, reason: what the fold said of its rows. change_us: when a tariff changes next. account_row (rows,):
-    row in the book, -1 for none. posting: two rows for each request have room; final: rows whose answer is the last
-    of its service's units. made (3,): rows of grant, of posting, of final.
+    row in the book, -1 for none. given: answers remembered one by one. posting: two rows for each request have room;
+    final: rows whose answer is the last of its service's units. made (3,): rows of grant, of posting, of final.
     """
-    grants, posted, finals = np.int64(0), np.int64(0), np.int64(0)
+    grants, posted, finals, first = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     for i in range(request.shape[1]):
+        if request[Q_MESSAGE, i] != request[Q_MESSAGE, first]:
+            first = i
         row, at, verdict = plan[A_SESSION, i], plan[A_SERVICE, i], plan[A_VERDICT, i]
         answer[Z_MESSAGE, i] = request[Q_MESSAGE, i]
         answer[Z_MESSAGE_CODE, i] = plan[A_MESSAGE_CODE, i]
@@ -222,12 +228,18 @@ def conclude_online_nb(request, plan, granted, due, reason, rules, received_us, 
                 enough = account >= 0 and records[account, MONEY] + profile[account, F_CREDIT] >= request[Q_MONEY, i]
                 service[V_GRANTED] = 1 if enough else 0
             tell_nb(answer, i, service)
-        elif verdict == REPEATED and at >= 0 and services[at, V_NUMBER] == request[Q_NUMBER, i]:
-            tell_nb(answer, i, services[at])
+        elif verdict == REPEATED:
+            told = plan[A_ASKED, i] == 1 and tell_again_nb(
+                given, counts, sessions, row, request[Q_NUMBER, i], request[U_GROUP, i], request[U_SERVICE_ID, i],
+                i - first, answer, i)
+            if not told and at >= 0 and services[at, V_NUMBER] == request[Q_NUMBER, i]:
+                tell_nb(answer, i, services[at])
         if is_event and answer[Z_MESSAGE_CODE, i] == SUCCESS:
             answer[Z_MESSAGE_CODE, i] = answer[Z_CODE, i]
         if verdict == REPEATED:
             continue
+        remember_nb(given, counts, sessions, row, request[Q_NUMBER, i], request[U_GROUP, i], request[U_SERVICE_ID, i],
+                    i - first, received_us, answer, i)
         for pair in COPIED:
             grant[pair[0], grants] = request[pair[1], i]
         used = max(request[Q_USED, i], np.int64(0)) + max(request[Q_AFTER, i], np.int64(0))

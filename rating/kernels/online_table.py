@@ -13,6 +13,7 @@ from rating.kernels.online_layout import (
     N_SESSION_FREE,
     N_SESSION_TOP,
     N_SESSIONS,
+    O_ANSWERED,
     O_DUE,
     O_FIRST,
     O_HEARD,
@@ -22,6 +23,9 @@ from rating.kernels.online_layout import (
     O_STATE,
     O_UNITS,
     OPEN,
+    R_BEFORE,
+    R_HI,
+    R_LO,
     V_GROUP,
     V_NEXT,
     V_NUMBER,
@@ -29,6 +33,7 @@ from rating.kernels.online_layout import (
     V_SINCE,
     WHEEL,
 )
+from rating.kernels.online_repeats import forget_given_nb
 from schemas.hashing import mix_nb
 from schemas.jit import CELLS_IN, CELLS_OUT, I64_OUT, kernel
 
@@ -82,8 +87,9 @@ def wait_nb(sessions, counts, wheel, row, due_s):
 
 
 @kernel(None, error_model="numpy")
-def remove_online_nb(index, sessions, services, counts, row):
+def remove_online_nb(index, sessions, services, given, counts, row):
     """Forget a session that is off the wheel. Entries behind it that were put off by it move up."""
+    forget_given_nb(given, counts, sessions, row)
     at = sessions[row, O_FIRST]
     while at >= 0:
         after = services[at, V_NEXT]
@@ -153,6 +159,19 @@ def index_online_nb(sessions, top, index):
             index[~find_online_nb(index, sessions, sessions[row, O_HI], sessions[row, O_LO])] = row
 
 
+@kernel(types.void(I64_OUT, CELLS_OUT, CELLS_OUT, types.int64), error_model="numpy")
+def relink_given_nb(index, sessions, given, count):
+    """Chain answers that are the 1st to the `count`-th of a ring to their sessions, which have none yet."""
+    for nth in range(1, count + 1):
+        at = nth % given.shape[0]
+        row = np.int64(-1)
+        if given[at, R_HI] != 0 or given[at, R_LO] != 0:
+            row = find_online_nb(index, sessions, given[at, R_HI], given[at, R_LO])
+        given[at, R_BEFORE] = sessions[row, O_ANSWERED] if row >= 0 else 0
+        if row >= 0:
+            sessions[row, O_ANSWERED] = nth
+
+
 @kernel(types.void(CELLS_OUT, types.int64, I64_OUT, I64_OUT), error_model="numpy")
 def refill_wheel_nb(sessions, top, counts, wheel):
     """Put every session into the slot of the second that it names; the wheel is all -1."""
@@ -161,9 +180,9 @@ def refill_wheel_nb(sessions, top, counts, wheel):
             wait_nb(sessions, counts, wheel, row, sessions[row, O_DUE])
 
 
-@kernel(types.int64(I64_OUT, CELLS_OUT, CELLS_OUT, I64_OUT, I64_OUT, *[types.int64] * 4, I64_OUT),
+@kernel(types.int64(I64_OUT, CELLS_OUT, CELLS_OUT, CELLS_OUT, I64_OUT, I64_OUT, *[types.int64] * 4, I64_OUT),
         error_model="numpy")
-def turn_nb(index, sessions, services, counts, wheel, now_s, supervision_s, remember_s, most, silent):
+def turn_nb(index, sessions, services, given, counts, wheel, now_s, supervision_s, remember_s, most, silent):
     """Turn the wheel to `now_s`: forget sessions that ended long enough ago, and list those that fell silent.
 
     Whole seconds at a time, until `most` are listed or `silent` is full; the rest is found by the next turn. Returns
@@ -195,6 +214,6 @@ def turn_nb(index, sessions, services, counts, wheel, now_s, supervision_s, reme
                 silent[found] = row
                 found += 1
             else:
-                remove_online_nb(index, sessions, services, counts, row)
+                remove_online_nb(index, sessions, services, given, counts, row)
             row = after
     return found

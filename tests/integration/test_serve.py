@@ -236,6 +236,24 @@ def test_a_home_is_served_under_the_reference_data_that_answered(day: Path, tmp_
     node.close()
 
 
+def test_any_request_of_a_session_that_comes_again_is_told_what_it_was_told(day: Path, tmp_path: Path, keys: Path
+                                                                           ) -> None:
+    site = site_of(day, tmp_path, keys)
+    requests = [ccr(1, 0, "pgw;1", NUMBER, service(10, asks=MIB), service(20)),
+                ccr(2, 1, "pgw;1", NUMBER, service(10, asks=2 * MIB, used=MIB)),
+                ccr(2, 2, "pgw;1", NUMBER, service(20, used=5), service(10, used=77, asks=3 * MIB)),
+                ccr(3, 3, "pgw;1", NUMBER, service(10, asks=None, used=MIB))]
+    with Served(site.input.root, site.home.root) as served, gateway(served.port) as client:
+        before = [told(client.ask(request)) for request in requests]
+        assert [told(client.ask(request)) for request in requests] == before
+        served.kill()
+    for stopped in (False, True):  # of the journal alone, then of the snapshot that stopping takes
+        with Served(site.input.root, site.home.root) as served:
+            with gateway(served.port) as client:
+                assert [told(client.ask(request)) for request in reversed(requests)] == before[::-1]
+            served.stop()
+        assert stopped or list(site.home.snapshots.glob("*.snapshot"))
+    assert sum(r["quantity"] for r in site.rows("rated")) == 2 * MIB + 82
 
 
 def test_nchf_and_gy_are_served_from_one_balance(day: Path, tmp_path: Path, keys: Path) -> None:

@@ -31,14 +31,17 @@ class Session:
     code: int = SUCCESS
     account: int | None = None
     seen: set = field(default_factory=set)
-    answers: dict = field(default_factory=dict)  # service -> (number, answer)
+    answers: dict = field(default_factory=dict)  # service -> (number, answer), the last one
+    given: list = field(default_factory=list)    # (how many were given, number, row of its message, service, answer)
     wanted: dict = field(default_factory=dict)   # service -> units asked to be held
 
 
 class OnlineOracle:
-    def __init__(self, accounts, prices, quotas, least, supervision_s, remember_s, offline=()):
+    def __init__(self, accounts, prices, quotas, least, supervision_s, remember_s, offline=(),
+                 remember_answers=1_000_000):
         self.accounts, self.prices, self.quotas, self.least = accounts, prices, quotas, least
         self.supervision_s, self.remember_s, self.offline = supervision_s, remember_s, offline
+        self.remember_answers, self.given = remember_answers, 0
         self.sessions, self.holds, self.uncollected, self.revenue, self.moved = {}, {}, 0, 0, 0
         self.unpriced = 0  # units that were reported of nobody's
 
@@ -90,16 +93,37 @@ class OnlineOracle:
         found = [self.message(message, received_us, later) for message in block]
         for act in later:
             act()
-        return [self.told(m, answer) for m, answers in zip(block, found, strict=True) for answer in answers]
+        return [self.told(m, place, answer) for m, answers in zip(block, found, strict=True)
+                for place, answer in enumerate(answers)]
 
-    def told(self, m, answer):
+    def told(self, m, place, answer):
         """An answer as it is in the end: one of an event is its message's, a repeated one is the first one's."""
-        first = answer.pop("first", None)
-        if first is not None:
-            answer = first | answer
+        again = answer.pop("again", None)
+        if again is not None:
+            answer = self.again(m, place, *again)
         if m["kind"] == "event" and answer["message"] == SUCCESS:
             answer["message"] = answer["code"]
+        if again is None:
+            self.given += 1
+            self.sessions[m["session"]].given.append((self.given, m["number"], place, m["services"][place]["name"],
+                                                      dict(answer)))
         return answer
+
+    def again(self, m, place, session, near, last, code):
+        """What a request was answered that came before, as far as that is remembered."""
+        name = m["services"][place]["name"]
+        known = [(at, of, answer) for nth, number, at, of, answer in session.given
+                 if near and number == m["number"] and nth > self.given - self.remember_answers]
+        if known:
+            code = known[-1][2]["message"]
+        same = ([answer for at, of, answer in known if of == name and at == place]
+                or [answer for _, of, answer in known if of == name])
+        answer = {"code": code, "granted": None, "due": None, "final": False, "message": code}
+        if same:
+            answer = dict(same[-1])
+        elif last is not None:
+            answer |= {key: last[key] for key in ("code", "granted", "due", "final")}
+        return answer | {"repeated": True}
 
     def message(self, m, received_us, later):
         key, number, kind = m["session"], m["number"], m["kind"]
@@ -193,10 +217,9 @@ class OnlineOracle:
         code = session.code if m["number"] == session.number else SUCCESS
         answers = []
         for s in m["services"]:
-            number, answer = session.answers.get(s["name"], (None, None))
-            if number != m["number"]:
-                answer = {"code": code, "granted": None, "due": None, "final": False}
-            answers.append({"first": answer, "repeated": True, "message": code})
+            number, last = session.answers.get(s["name"], (None, None))
+            answers.append({"again": (session, session.number - m["number"] <= WINDOW,
+                                      last if number == m["number"] else None, code)})
         return answers
 
     def event(self, m, s, who, answer, later):

@@ -19,6 +19,7 @@ from tests.online_world import (
     OFFLINE,
     PRICES,
     QUOTAS,
+    REMEMBER_ANSWERS,
     REMEMBER_S,
     RULES,
     SECOND_US,
@@ -111,7 +112,8 @@ def live(tariffs, seed, blocks):
     r = Random(seed)
     accounts = make_accounts_of(r)
     node = Node(tariffs, accounts)
-    oracle = OnlineOracle(accounts, PRICES, QUOTAS, LEAST, SUPERVISION_S, REMEMBER_S, (OFFLINE,))
+    oracle = OnlineOracle(accounts, PRICES, QUOTAS, LEAST, SUPERVISION_S, REMEMBER_S, (OFFLINE,),
+                          REMEMBER_ANSWERS)
     network = Network(r)
     for number in range(blocks):
         network.now_us += r.choice((1000, SECOND_US, 20 * SECOND_US, 150 * SECOND_US))

@@ -49,7 +49,7 @@ from tests.online_world import (
     Network,
     cells_of,
 )
-from tests.oracle.online import Account, OnlineOracle
+from tests.oracle.online import WINDOW, Account, OnlineOracle
 from tests.simulate.commands import CommandOracle, Shop, nanos_of
 from tests.simulate.virtual import Clock, PowerCut, Script, VirtualAppender, VirtualExecutor, VirtualLoop, die
 from tests.simulate.world import (
@@ -78,6 +78,7 @@ class Report:
     requests: int = 0
     replies: int = 0
     repeated: int = 0
+    older: int = 0  # of these, of requests that were not their session's last
     entries: int = 0
     charged_nanos: int = 0
     activated: int = 0
@@ -97,6 +98,7 @@ class Simulation:
         self.checked = 0                                     # journal entries that the oracle has seen
         self.told: dict[tuple[int, int], list[Any]] = {}     # of the oracle: answers of a request, each time it came
         self.replies: dict[tuple[int, int], list[Any]] = {}  # what clients got
+        self.first: dict[tuple[int, int], Any] = {}          # of requests by the journal: session, and first answers
         self.shop, self.commands = Shop(self.luck), CommandOracle(self.oracle)
         self.outcomes: list[tuple[str, CommandOutcome]] = []  # of commands, as they were told
         self.unanswered: list[dict[str, Any]] = []
@@ -270,6 +272,7 @@ class Simulation:
                 for message in block:
                     own, found = found[:len(message["services"])], found[len(message["services"]):]
                     self.told.setdefault((message["session"], message["number"]), []).append((message, own))
+                    self.check_repeat(message, own)
             elif isinstance(entry, ClockEntry):
                 self.oracle.clock(entry.time_us)
                 self.commands.clock(entry.time_us)
@@ -303,6 +306,17 @@ class Simulation:
                 assert [_plain(answer) for answer in reply] in told, f"{key}: replied {reply}, the journal says {told}"
                 self.report.repeated += any(answer["repeated"] for answer in reply)
         self.replies.clear()
+
+    def check_repeat(self, message: dict[str, Any], own: list[Any]) -> None:
+        """A request that comes again is told what it was told when it came first, as long as its session is known."""
+        session, key = self.oracle.sessions[message["session"]], (message["session"], message["number"])
+        asked, answers = [each["name"] for each in message["services"]], [_plain(answer) for answer in own]
+        known, named, first = self.first.get(key, (None, None, None))
+        if not own[0]["repeated"]:
+            self.first[key] = session, asked, answers
+        elif known is session and named == asked and session.number - message["number"] <= WINDOW:
+            assert answers == first, f"{key}: told {first} at first, then {answers}"
+            self.report.older += message["number"] < session.number
 
     def replay(self) -> None:
         """The whole journal again, without snapshots and without the ledger: the same book, the same ledger."""

@@ -19,6 +19,7 @@ def test_laws_hold_whatever_happens(template: Path, tmp_path: Path) -> None:
     reports = [simulate(seed, template, tmp_path / str(seed)) for seed in range(10)]
     assert sum(len(report.cuts) for report in reports) >= 6
     assert sum(report.repeated for report in reports) > 30
+    assert sum(report.older for report in reports) > 10
     assert all(report.charged_nanos for report in reports)
     assert sum(report.activated for report in reports) > 5
 

@@ -11,9 +11,11 @@ import pytest
 
 from pipelines.balance_api.app import ROUTES
 from pipelines.balance_api.tmf import BASE
+from pipelines.balance_api.tmf_events import TYPES
 from pipelines.keys import Keys
 from tests.integration.hand_made import BEN, HandMade
 from tests.integration.test_balance_api import Api
+from tests.integration.test_balance_hub import Heard, HubApi
 
 pytestmark = pytest.mark.standards
 
@@ -80,6 +82,40 @@ def test_every_answer_is_of_the_swaggers_shape(api: Api, swagger: dict[str, Any]
     for path, known in (("/bucket/{id}", "1-money"), ("/accumulatedBalance/{id}", "1")):
         for name in (known, "7-money", "x"):
             check(swagger, "get", path, api.get(BASE + path.format(id=name)))
+
+
+def test_changes_listeners_and_events_are_of_the_swaggers_shape(swagger: dict[str, Any], tmp_path: Path
+                                                                ) -> None:
+    keys = tmp_path / "keys"
+    Keys.open(keys)
+    site = HandMade(tmp_path, keys)
+    site.calls(1, "090000", [(1, "08:00")])
+    site.run()
+    api, heard = HubApi(site), Heard()
+    made = api.post(f"{BASE}/hub", {"callback": heard.uri}, None)
+    check(swagger, "post", "/hub", made)
+    check(swagger, "post", "/hub", api.post(f"{BASE}/hub", {"callback": "http://elsewhere/"}, None))
+    for name in ("topupBalance", "adjustBalance", "transferBalance", "reserveBalance"):
+        body = {"amount": {"amount": 0.25}, "partyAccount": {"id": "2"}, "receiverPartyAccount": {"id": "1"}}
+        where = f"{BASE}/{name}/{api.post(f'{BASE}/{name}', body, None).json()['id']}"
+        update = {"description": "another"}
+        jsonschema.Draft4Validator({**swagger["definitions"][name[0].upper() + name[1:] + "_Update"],
+                                    "definitions": swagger["definitions"]}).validate(update)
+        for body in (update, {"amount": 7}, []):
+            check(swagger, "patch", f"/{name}/{{id}}", api.patch(where, body))
+        check(swagger, "patch", f"/{name}/{{id}}", api.patch(where + "0", {}))
+    check(swagger, "patch", "/reserveBalance/{id}", api.patch(where, {"status": "completed"}))
+    api.idle()
+    assert {event["eventType"] for event in heard.events} == set(TYPES)
+    for event in heard.events:
+        jsonschema.Draft4Validator({"$ref": f"#/definitions/{event['eventType']}",
+                                    "definitions": swagger["definitions"]}).validate(event)
+        path = f"/listener/{event['eventType'][0].lower()}{event['eventType'][1:]}"
+        assert path in swagger["paths"]
+    check(swagger, "delete", "/hub/{id}", api.ask(lambda client: client.delete(f"{BASE}/hub/none")))
+    assert api.ask(lambda client: client.delete(f"{BASE}/hub/{made.json()['id']}")).status_code == 204
+    api.stop()
+    heard.close()
 
 
 def test_every_path_is_the_swaggers(swagger: dict[str, Any]) -> None:
