@@ -1,8 +1,10 @@
 """`tarifa account timeline`: what happened to an account around a time, and why. Reads; locks nothing."""
 
 import re
+from contextlib import suppress
 from typing import Annotated
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
@@ -12,6 +14,7 @@ from rich.table import Table
 
 from pipelines.accounts.finding import token_of
 from pipelines.accounts.history import Past
+from pipelines.accounts.served import ServedDesk
 from pipelines.accounts.timeline import Known, Timeline, timeline
 from pipelines.apps.correct_commands import point
 from pipelines.apps.explain_commands import print_json
@@ -21,13 +24,14 @@ from pipelines.home import Home, Input
 from pipelines.identity_changes import CommittedChanges
 from pipelines.ledger import Ledger
 from pipelines.ledger.sql import asking
+from pipelines.serve.home_socket import connect
 from pipelines.snapshots import Snapshots
-from reference_data.accounts import PLAN_SEPARATOR, STATES
+from reference_data.accounts import PLAN_SEPARATOR, STATES, load_accounts
 from reference_data.inventory import load_inventory
 from reference_data.tariffs.compile import load_tariffs
 from schemas.codes import Identity
 from schemas.columns import ABSENT
-from schemas.errors import ChargingError
+from schemas.errors import ChargingError, LedgerError
 from schemas.money import format_money
 from schemas.timepoint import SECOND_US, format_time
 
@@ -50,7 +54,7 @@ def timeline_command(
     tariffs = load_tariffs(source.operator / "tariffs")
     with asking(opened) as connection:
         found = timeline(Past(opened, connection, account, token, at_us - side_us, at_us + side_us),
-                         _known(place, account, at_us), tariffs, at_us)
+                         _known(source, place, account, at_us), tariffs, at_us)
     if as_json:
         print_json(found.as_json())
         return
@@ -97,19 +101,29 @@ def _created(ledger: Ledger, account_id: int) -> bool:
     return bool(found and found[0])
 
 
-def _known(home: Home, account: int, at_us: int) -> Known:
-    """From the newest snapshot of the book: its small tables only."""
+def _known(source: Input, home: Home, account: int, at_us: int) -> Known:
+    """From the node that serves the home; else from the newest snapshot of the book, of which only the small tables are
+    read; else from the operator's files, where no snapshot has the account yet."""
+    connection = connect(home.root)
+    if connection is not None:
+        with ServedDesk(connection) as desk, suppress(LedgerError):
+            said = desk.show(str(account), at_us)
+            return Known(account, said["currency"], tuple(said["plans"]), said["state"])
     found = Snapshots(home.snapshots).newest()
-    if found is None:
-        return Known(account, "", (), "unknown")
-    accounts, plans = found.items["accounts"], found.items["plans"]
-    mine = accounts.filter(pc.equal(accounts["account_id"], account))
-    if not mine.num_rows:
-        return Known(account, "", (), "unknown")
-    points = plans.filter(pc.equal(plans["account_id"], account)).sort_by("from_us").to_pylist()
-    held = [p["plan"] for p in points if p["from_us"] <= at_us]
-    names = held[-1].split(PLAN_SEPARATOR) if held and held[-1] else []
-    return Known(account, mine["currency"][0].as_py(), tuple(names), STATES[mine["state"][0].as_py()])
+    if found is not None:
+        accounts, plans = found.items["accounts"], found.items["plans"]
+        mine = accounts.filter(pc.equal(accounts["account_id"], account))
+        if mine.num_rows:
+            points = plans.filter(pc.equal(plans["account_id"], account)).sort_by("from_us").to_pylist()
+            held = [p["plan"] for p in points if p["from_us"] <= at_us]
+            names = held[-1].split(PLAN_SEPARATOR) if held and held[-1] else []
+            return Known(account, mine["currency"][0].as_py(), tuple(names), STATES[mine["state"][0].as_py()])
+    files = load_accounts(source.operator)
+    for row in np.flatnonzero(files.account_id == account).tolist():
+        then = (files.plan_account == account) & (files.plan_from_us <= at_us) & (at_us < files.plan_to_us)
+        named = [name for at in files.plan[then].tolist() for name in files.plans[at].split(PLAN_SEPARATOR)]
+        return Known(account, files.currencies[files.currency[row]], tuple(named), STATES[files.state[row]])
+    return Known(account, "", (), "unknown")
 
 
 def _span(text: str) -> int:
