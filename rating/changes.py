@@ -41,6 +41,13 @@ class TariffChanges:
             self._from_us, self._until_us = time_us, min(found, default=_NEVER_US)
         return self._until_us if self._until_us < _NEVER_US else ABSENT
 
+    def after_each(self, times_us: I64) -> I64:
+        """The same for times as requests have them: nearly always all of them before the same change."""
+        if times_us.size and (int(times_us.min()) < self._from_us or int(times_us.max()) >= self._until_us):
+            known = {int(time_us): self.after(int(time_us)) for time_us in np.unique(times_us)}
+            return np.array([known[time_us] for time_us in times_us.tolist()], np.int64)
+        return np.full(times_us.size, self._until_us if self._until_us < _NEVER_US else ABSENT, np.int64)
+
     def _band(self, at: I64, offset: I64, time_s: int) -> int:
         """The next begin of a band in one time zone, second UTC."""
         def offset_at(second: int) -> int:

@@ -80,10 +80,11 @@ class OnlineDesk:
         answers, grants = Cells.empty(ANSWER, count), Cells.empty(GRANT, count)
         posting, final = Cells.empty(POSTING, 2 * count, fill=ABSENT), np.empty(count, np.int64)
         made = np.zeros(3, np.int64)
+        changes_us = self._changes.after_each(requests["event_time_us"])
         conclude_online_nb(matrix, plan, granted, due, reason, self._by_service, received_us, journal_position,
-                           self._changes.after(received_us), book.rows_of(account), book.records, book.profile,
-                           self._currencies(), online.sessions, online.services, online.given, online.counts,
-                           answers.matrix, grants.matrix, posting.matrix, final, made)
+                           changes_us, book.rows_of(account), book.records, book.profile, self._currencies(),
+                           online.sessions, online.services, online.given, online.counts, answers.matrix, grants.matrix,
+                           posting.matrix, final, made)
         if made[1]:
             moved = posting.slice(0, int(made[1]))
             check_movements(moved)

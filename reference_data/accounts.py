@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from reference_data.operator import load_operator
 from schemas.columns import ABSENT, I64
 from schemas.errors import ReferenceDataError
 from schemas.money import MAX_NANOS, parse_money
@@ -20,6 +21,8 @@ STATES = ("pre_active", "active", "one_way", "barred", "terminated", "quarantine
 FOREVER_US = 1 << 62
 PLAN_SEPARATOR = "\x1f"  # several plans that an account has at once are one name: theirs by priority, joined
 MAX_PLANS = 4
+# What accounts.parquet may leave null, beside the zone, which is then the operator's.
+_DEFAULTS: dict[str, str | int] = {"credit_limit": "0", "opening_balance": "0", "anchor_day": 1, "state": "active"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,13 @@ class Accounts:
 
 def load_accounts(operator_dir: Path) -> Accounts:
     """Read and check both files. Raises ReferenceDataError saying which file and account."""
-    return accounts_from_arrow(_read(operator_dir / "accounts.parquet"), _read(operator_dir / "plans.parquet"))
+    accounts = _read(operator_dir / "accounts.parquet")
+    if "time_zone" in accounts.column_names and accounts["time_zone"].null_count:
+        accounts = _filled(accounts, "time_zone", load_operator(operator_dir / "operator.yaml").time_zone)
+    for name, value in _DEFAULTS.items():
+        if name in accounts.column_names and accounts[name].null_count:
+            accounts = _filled(accounts, name, value)
+    return accounts_from_arrow(accounts, _read(operator_dir / "plans.parquet"))
 
 
 def accounts_from_arrow(accounts: pa.Table, plans: pa.Table) -> Accounts:
@@ -136,6 +145,13 @@ def _side_by_side(owner: I64, plan: I64, start: I64, end: I64, rank: I64, names:
     return account_of, plan_of, from_us, to_us, joined_names
 
 
+def _filled(accounts: pa.Table, name: str, value: str | int) -> pa.Table:
+    """What is null in a column is this, as `inventory.ACCOUNTS` has it."""
+    kind = pa.int64() if isinstance(value, int) else pa.string()
+    return accounts.set_column(accounts.column_names.index(name), name,
+                               accounts[name].cast(kind).fill_null(pa.scalar(value, kind)))
+
+
 def _read(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)
@@ -163,7 +179,8 @@ def _names(table: pa.Table, name: str) -> tuple[I64, tuple[str, ...]]:
     """Index of each row's name in the sorted names."""
     column: Any = table[name].cast(pa.string()).combine_chunks().dictionary_encode()
     if column.null_count:
-        raise ReferenceDataError(f"a row without {name}", f"{name} in every row")
+        raise ReferenceDataError(f"{'plans' if name == 'plan' else 'accounts'}.parquet: a row without {name}",
+                                 f"{name} in every row")
     written = column.dictionary.to_pylist()
     names = sorted(written)
     place = np.array([names.index(item) for item in written], np.int64)

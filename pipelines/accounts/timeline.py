@@ -18,7 +18,7 @@ RESULTS = {2001: "granted", 4010: "refused: the account's state does not permit 
            5002: "of a session that nobody knows; its usage is charged all the same", 5030: "refused: nobody has it",
            5031: "refused: no price for it"}
 _KILO = ("octets", "KiB", "MiB", "GiB", "TiB")
-_ORDER = {"command": 0, "state": 1, "identity": 2, "grant": 3, "refusal": 3, "debit": 4, "movement": 4, "notice": 5}
+_ORDER = {"command": 0, "state": 1, "identity": 2, "debit": 3, "movement": 3, "grant": 4, "refusal": 4, "notice": 5}
 
 
 @dataclass(frozen=True)

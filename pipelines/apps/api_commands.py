@@ -32,15 +32,16 @@ def register(app: typer.Typer) -> None:
 
 def create_command(
     name: Annotated[str, typer.Argument(help="Who gets it: audit and ledger show this name.")],
-    scope: Annotated[str, typer.Option("--scope", help="What it permits, by commas: " + ", ".join(SCOPES) + ".")],
+    scope: Annotated[list[str], typer.Option(
+        "--scope", help="What it permits, by commas or each by an option of its own: " + ", ".join(SCOPES) + ".")],
     rate: Annotated[int, typer.Option("--rate", min=1, help="Requests a minute.")] = RATE_PER_MINUTE,
     expires: Annotated[str, typer.Option("--expires", help="After how long: 12 h, 365 d. Default: never.")] = "",
     home: HomeOption = None, input_folder: BesideOption = None, ledger: LedgerOption = "",
 ) -> None:
     """Make a token. It is shown once, and kept nowhere."""
     _, place = places(home, input_folder, ledger)
-    token = Tokens(place.root).create(name, [s.strip() for s in scope.split(",") if s.strip()], rate,
-                                      _expiry(expires))
+    scopes = dict.fromkeys(each.strip() for said in scope for each in said.split(",") if each.strip())
+    token = Tokens(place.root).create(name, list(scopes), rate, _expiry(expires))
     typer.echo(token)
 
 

@@ -1,6 +1,7 @@
 """`tarifa account timeline`: what happened to an account around a time, and why. Reads; locks nothing."""
 
 import re
+from contextlib import suppress
 from typing import Annotated
 
 import numpy as np
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from pipelines.accounts.finding import token_of
 from pipelines.accounts.history import Past
+from pipelines.accounts.served import ServedDesk
 from pipelines.accounts.timeline import Known, Timeline, timeline
 from pipelines.apps.correct_commands import point
 from pipelines.apps.explain_commands import print_json
@@ -22,15 +24,16 @@ from pipelines.home import Home, Input
 from pipelines.identity_changes import CommittedChanges
 from pipelines.ledger import Ledger
 from pipelines.ledger.sql import asking
+from pipelines.serve.home_socket import connect
 from pipelines.snapshots import Snapshots
 from rating.book_items import accounts_of
 from rating.kernels.layout import F_TRAITS, STATE, TRAIT_CURRENCY
-from reference_data.accounts import STATES
+from reference_data.accounts import PLAN_SEPARATOR, STATES, load_accounts
 from reference_data.inventory import load_inventory
 from reference_data.tariffs.compile import load_tariffs
 from schemas.codes import Identity
 from schemas.columns import ABSENT
-from schemas.errors import ChargingError
+from schemas.errors import ChargingError, LedgerError
 from schemas.money import format_money
 from schemas.timepoint import SECOND_US, format_time
 
@@ -53,7 +56,7 @@ def timeline_command(
     tariffs = load_tariffs(source.operator / "tariffs")
     with asking(opened) as connection:
         found = timeline(Past(opened, connection, account, token, at_us - side_us, at_us + side_us),
-                         _known(place, account, at_us), tariffs, at_us)
+                         _known(source, place, account, at_us), tariffs, at_us)
     if as_json:
         print_json(found.as_json())
         return
@@ -100,18 +103,27 @@ def _created(ledger: Ledger, account_id: int) -> bool:
     return bool(found and found[0])
 
 
-def _known(home: Home, account: int, at_us: int) -> Known:
-    """From the newest snapshot of the book: its accounts only."""
+def _known(source: Input, home: Home, account: int, at_us: int) -> Known:
+    """From the node that serves the home; else from the newest snapshot of the book, its accounts only;
+    else from the operator's files, where no snapshot has the account yet."""
+    connection = connect(home.root)
+    if connection is not None:
+        with ServedDesk(connection) as desk, suppress(LedgerError):
+            said = desk.show(str(account), at_us)
+            return Known(account, said["currency"], tuple(said["plans"]), said["state"])
     found = Snapshots(home.snapshots).newest()
-    if found is None:
-        return Known(account, "", (), "unknown")
-    book = accounts_of(found.items)
-    mine = np.flatnonzero(book.account_ids == account)
-    if not mine.size:
-        return Known(account, "", (), "unknown")
-    row = int(mine[0])
-    currency = book.currencies[int(book.profile[row, F_TRAITS]) >> TRAIT_CURRENCY & 0xFFF]
-    return Known(account, currency, tuple(book.plans_at(row, at_us)), STATES[int(book.records[row, STATE])])
+    if found is not None:
+        book = accounts_of(found.items)
+        for row in np.flatnonzero(book.account_ids == account).tolist():
+            currency = book.currencies[int(book.profile[row, F_TRAITS]) >> TRAIT_CURRENCY & 0xFFF]
+            state = STATES[int(book.records[row, STATE])]
+            return Known(account, currency, tuple(book.plans_at(row, at_us)), state)
+    files = load_accounts(source.operator)
+    for row in np.flatnonzero(files.account_id == account).tolist():
+        then = (files.plan_account == account) & (files.plan_from_us <= at_us) & (at_us < files.plan_to_us)
+        named = [name for at in files.plan[then].tolist() for name in files.plans[at].split(PLAN_SEPARATOR)]
+        return Known(account, files.currencies[files.currency[row]], tuple(named), STATES[files.state[row]])
+    return Known(account, "", (), "unknown")
 
 
 def _span(text: str) -> int:

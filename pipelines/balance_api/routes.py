@@ -1,5 +1,6 @@
 """What a route is: how it is asked, what it needs, who answers. The OpenAPI page is made of the same."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -11,6 +12,7 @@ from pipelines.balance_api.problems import ProblemError
 if TYPE_CHECKING:
     from pipelines.balance_api.service import BalanceService, Call, Reply
 
+_AMOUNT = re.compile(r"`str` matching regex '[^']*'")  # the only pattern there is: nobody is to read it
 B = TypeVar("B", bound="Body")
 
 
@@ -23,7 +25,7 @@ class Body(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         try:
             return msgspec.json.decode(payload, type=cls)
         except msgspec.ValidationError as error:
-            raise ProblemError(400, str(error)) from None
+            raise ProblemError(400, _AMOUNT.sub('decimal text such as "10.00"', str(error))) from None
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             raise ProblemError(400, "a body that is no JSON of this shape") from None
 

@@ -77,6 +77,8 @@ class Sessions:
             return None
         if not session.rows:
             return None
+        if late:  # its session's record may begin in the same second: the number tells them apart
+            session.partials = int(message[0]["number"]) + 1
         record = self._record(key, session, at, cause, over, subscriber)
         if not over:
             self.open[key] = OpenSession(at, [], session.partials + 1)

@@ -16,6 +16,7 @@ import httpx
 from pipelines.nchf.access import NchfSettings, is_loopback
 
 DELIVERED, FORGOTTEN, FAILED = range(3)
+PLAIN, MOST_PLAIN = "http/1.1", 10_000
 _GONE = (404, 410)
 _AGAIN = (429, 500, 502, 503, 504)
 
@@ -67,11 +68,13 @@ class Notifier:
         self.allowed = Allowed(settings.notify_hosts)
         self.manner = manner or Manner()
         self.sent = self.failed = self.dropped = 0
-        # With prior knowledge where nothing is negotiated, as network functions speak to each other (TS 29.500 5.2.2).
-        self._clients = {scheme: httpx.AsyncClient(
-            http1=scheme == "https", http2=True, trust_env=False, follow_redirects=False,
+        # With prior knowledge where nothing is negotiated, as network functions speak to each other (TS 29.500 5.2.2);
+        # who does not understand that is called by HTTP/1.1, and from then on at once.
+        self._clients = {name: httpx.AsyncClient(
+            http1=name != "http", http2=name != PLAIN, trust_env=False, follow_redirects=False,
             timeout=self.manner.timeout_s, limits=httpx.Limits(max_connections=self.manner.at_once))
-            for scheme in ("http", "https")}
+            for name in ("http", "https", PLAIN)}
+        self._plain: dict[str, None] = {}  # places that speak HTTP/1.1 alone, the newest last
         self._room = asyncio.Semaphore(self.manner.at_once)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -86,17 +89,14 @@ class Notifier:
         return True
 
     async def _deliver(self, uri: str, body: bytes, done: Callable[[int], None] | None) -> None:
-        outcome = FAILED
-        client = self._clients[uri.partition(":")[0].lower()]
+        outcome, place = FAILED, urlsplit(uri).netloc.lower()
         for attempt in range(self.manner.tries):
             if attempt:
                 await asyncio.sleep(self.manner.pause_s * 2 ** (attempt - 1))
             status = 503
             async with self._room:
                 with suppress(httpx.HTTPError, httpx.InvalidURL, ValueError, OSError):
-                    async with client.stream("POST", uri, content=body,
-                                             headers={"content-type": "application/json"}) as answer:
-                        status = answer.status_code  # what it says is not read: it may have no end
+                    status = await self._post(uri, place, body)
             if status < 300:
                 outcome = DELIVERED
             elif status in _GONE:
@@ -108,6 +108,28 @@ class Notifier:
         self.failed += outcome == FAILED
         if done is not None:
             done(outcome)
+
+    async def _post(self, uri: str, place: str, body: bytes) -> int:
+        """Status of the answer, spoken as this place spoke last, or else the other way."""
+        scheme = urlsplit(uri).scheme
+        try:
+            return await self._spoken(PLAIN if place in self._plain and scheme == "http" else scheme, uri, body)
+        except (httpx.RemoteProtocolError, httpx.ReadError):  # it hung up, or what came back is not of this version
+            if scheme != "http":
+                raise
+        if place in self._plain:
+            del self._plain[place]
+            return await self._spoken(scheme, uri, body)
+        status = await self._spoken(PLAIN, uri, body)
+        self._plain[place] = None
+        if len(self._plain) > MOST_PLAIN:
+            del self._plain[next(iter(self._plain))]
+        return status
+
+    async def _spoken(self, version: str, uri: str, body: bytes) -> int:
+        async with self._clients[version].stream("POST", uri, content=body,
+                                                 headers={"content-type": "application/json"}) as answer:
+            return answer.status_code  # what it says is not read: it may have no end
 
     async def idle(self) -> None:
         """Until nothing waits."""

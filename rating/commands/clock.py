@@ -52,18 +52,18 @@ def period_close(context: Context, movement: Movement) -> None:
     if "until" in context.command:
         until_us = context.instant("until", 0)
         if until_us > max(int(book.scalars[B_CLOCK]), context.time_us):
-            raise RefusedError
+            raise RefusedError.told("until: an instant to come", "one that is past, by the clock")
         book.scalars[B_UNTIL] = max(int(book.scalars[B_UNTIL]), until_us)
         movement.parts.append(_expire(context, max(int(book.scalars[B_CLOCK]), context.time_us)))
         return
     try:
         through = (date.fromisoformat(context.text("through")) - _EPOCH).days
     except ValueError:
-        raise RefusedError from None
+        raise RefusedError.told("through: no day", "a day such as 2026-06-30") from None
     # A day that is not over anywhere yet by the clock (or, before the first, by the command's time) cannot be closed.
     now_us = max(int(book.scalars[B_CLOCK]), context.time_us)
     if not 0 <= through < now_us // DAY_US:
-        raise RefusedError
+        raise RefusedError.told("through: a day that is not over", "one that is past, by the clock")
     book.scalars[B_THROUGH] = max(int(book.scalars[B_THROUGH]), through)
     movement.parts.append(_expire(context, now_us))
 

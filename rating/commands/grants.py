@@ -22,14 +22,15 @@ def grant(context: Context, movement: Movement) -> None:
     version = context.version()
     name = context.text("bucket")
     if version is None or name not in version.buckets:
-        raise RefusedError
+        raise RefusedError.told(f"bucket {name[:40]!r}", "one of `buckets` of the tariff in force")
     bucket = version.buckets[name]
     amount = None
     if "amount" in context.command:
         try:
             amount = parse_amount(context.text("amount"), bucket.unit)
         except ValueError:
-            raise RefusedError from None
+            raise RefusedError.told("amount: no such amount", "units of the bucket, such as \"5 GiB\", or money"
+                                    ) from None
     from_us = context.instant("from", context.time_us)
     to_us = context.instant("to", NEVER_US) if "to" in context.command else None
     give_bucket(context, movement, bucket, PostingReason.GRANT, amount, from_us, to_us)
@@ -51,9 +52,10 @@ def give_bucket(context: Context, movement: Movement, bucket: Allowance, reason:
     version = context.version()
     if not 0 < amount <= (MAX_NANOS if bucket.unit == Unit.MONEY else LARGEST) or to_us <= from_us or (
             to_us <= context.time_us):
-        raise RefusedError
+        raise RefusedError.told("a bucket of nothing, of too much, or that is over",
+                                "more than 0, and an end that is to come")
     if bucket.unit == Unit.MONEY and (version is None or version.currency != context.currency(row)):
-        raise RefusedError
+        raise RefusedError.told("a bucket of money in another currency than the account's", context.currency(row))
     held = book.granted_ids(row)
     if len(held) >= MAX_GRANTED:
         raise RefusedError(Reason.TOO_MANY_BUCKETS)

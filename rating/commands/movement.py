@@ -7,7 +7,7 @@ from rating.kernels.layout import F_CREDIT, L_SINCE, L_VALID, MONEY, STATE
 from reference_data.accounts import STATES
 from schemas.codes import LedgerAccount, PostingReason, StateCause, Unit
 from schemas.columns import ABSENT, Cells
-from schemas.money import MAX_NANOS
+from schemas.money import MAX_NANOS, format_money
 from schemas.rated import ACCOUNT_STATE, POSTING
 
 
@@ -36,8 +36,12 @@ class Movement:
         """Money to an account's balance from an operator's account. Refused below the credit limit."""
         book = self._context.book
         balance = int(book.records[row, MONEY]) + nanos
-        if abs(balance) >= MAX_NANOS or (nanos < 0 and balance < -int(book.profile[row, F_CREDIT])):
-            raise RefusedError
+        credit = int(book.profile[row, F_CREDIT])
+        if abs(balance) >= MAX_NANOS:
+            raise RefusedError.told("amount: more than a balance can be")
+        if nanos < 0 and balance < -credit:
+            available = format_money(balance - nanos + credit)
+            raise RefusedError.told(f"{format_money(-nanos)} of {available} that can be spent", "no more than that")
         book.records[row, MONEY] = balance
         self.pair(row, LedgerAccount.BALANCE, against, Unit.MONEY, nanos, reason)
 

@@ -29,7 +29,8 @@ def option_add(context: Context, movement: Movement) -> None:
     spans = context.book.plans_between(context.row, from_us, to_us)
     if order not in ("before", "after") or not spans or any(
             not held or plan in held or len(held) == MAX_PLANS for _, _, held in spans):
-        raise RefusedError
+        raise RefusedError.told(f"option {plan!r} in a time without a plan, with that plan, or with {MAX_PLANS} plans",
+                                "a time in which the account has others; order: before or after")
     for start_us, end_us, held in spans:
         context.book.set_plans(context.row, start_us, end_us, [plan, *held] if order == "before" else [*held, plan])
     charge_begun(context, movement, plan, from_us)
@@ -40,7 +41,8 @@ def option_remove(context: Context, _movement: Movement) -> None:
     plan, from_us = context.text("plan"), context.instant("from", context.time_us)
     held = [span for span in context.book.plans_between(context.row, from_us, NEVER_US) if plan in span[2]]
     if not held or any(len(plans) == 1 for _, _, plans in held):
-        raise RefusedError
+        raise RefusedError.told(f"plan {plan[:40]!r}, which the account does not have then, or has alone",
+                                "one of several plans that it has", "change the plan by plan_change")
     for start_us, end_us, plans in held:
         context.book.set_plans(context.row, start_us, end_us, [name for name in plans if name != plan])
 
@@ -50,14 +52,15 @@ def friend_add(context: Context, _movement: Movement) -> None:
     book, row, token = context.book, context.row, _token(context)
     from_us, to_us = context.instant("from", context.time_us), context.instant("to", NEVER_US)
     if to_us <= from_us or is_friend_nb(book.friends, row, token, from_us):
-        raise RefusedError
+        raise RefusedError.told("a number that is on the list already, or an end before its beginning",
+                                "one that is not, and `to` after `from`")
     add_friends(book, *(np.array([value], np.int64) for value in (row, token, from_us, to_us)))
 
 
 def friend_remove(context: Context, _movement: Movement) -> None:
     """Take a number off the list from an instant on; refused when it is not there."""
     if not end_friend(context.book, context.row, _token(context), context.instant("from", context.time_us)):
-        raise RefusedError
+        raise RefusedError.told("a number that is not on the list", "one that is")
 
 
 def share_join(context: Context, _movement: Movement) -> None:

@@ -151,7 +151,7 @@ def tell_nb(answer, i, service):
     answer[Z_CHANGE, i] = service[V_CHANGE]
 
 
-@kernel(types.void(CELLS_IN, CELLS_IN, I64_IN, I64_IN, I64_IN, CELLS_IN, types.int64, types.int64, types.int64, I64_IN,
+@kernel(types.void(CELLS_IN, CELLS_IN, I64_IN, I64_IN, I64_IN, CELLS_IN, types.int64, types.int64, I64_IN, I64_IN,
                    CELLS_OUT, CELLS_IN, I64_IN, CELLS_OUT, CELLS_OUT, CELLS_OUT, I64_OUT, CELLS_OUT, CELLS_OUT,
                    CELLS_OUT, I64_OUT, I64_OUT), error_model="numpy")
 def conclude_online_nb(request, plan, granted, due, reason, rules, received_us, position, change_us, account_row,
@@ -159,9 +159,10 @@ def conclude_online_nb(request, plan, granted, due, reason, rules, received_us, 
                        made):
     """Answers of a block of requests, in order.
 
-    granted, due, reason: what the fold said of its rows. change_us: when a tariff changes next. account_row (rows,):
-    row in the book, -1 for none. given: answers remembered one by one. posting: two rows for each request have room;
-    final: rows whose answer is the last of its service's units. made (3,): rows of grant, of posting, of final.
+    granted, due, reason: what the fold said of its rows. change_us (rows,): when a tariff changes next after each row's
+    time. account_row (rows,): row in the book, -1 for none. given: answers remembered one by one. posting: two rows for
+    each request have room; final: rows whose answer is the last of its service's units. made (3,): rows of grant, of
+    posting, of final.
     """
     grants, posted, finals, first = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     for i in range(request.shape[1]):
@@ -197,7 +198,7 @@ def conclude_online_nb(request, plan, granted, due, reason, rules, received_us, 
                     service[V_GRANTED] = 0
             elif at_fold >= 0 and not is_event:
                 granted_nb(plan, i, rules[request[U_SERVICE, i]], reason[at_fold], granted[at_fold], request[U_TIME, i],
-                           change_us, service)
+                           change_us[i], service)
                 if service[V_FINAL] != NONE:
                     final[finals] = i
                     finals += 1

@@ -228,9 +228,38 @@ def _event_nb(messages, m, out, row):
         out[Q_REQUESTED, row] = sent if sent > 0 else max(messages[M_RECIPIENTS, m], 1)
 
 
+@kernel(None)
+def _joined_nb(out, parties, route, first, row):
+    """Whether an earlier row of the message, from `first` on, is of the same service: then this one goes into it.
+
+    One service has one quota, however often a message names it: two reservations of it would each be granted what
+    there is once.
+    """
+    for r in range(first, row):
+        if out[Q_RATING, r] != out[Q_RATING, row] or out[Q_IDENTIFIER, r] != out[Q_IDENTIFIER, row] or (
+                out[Q_UNIT, r] != out[Q_UNIT, row]) or out[Q_MONEY, r] != ABSENT or out[Q_MONEY, row] != ABSENT:
+            continue
+        for column in (Q_USED, Q_AFTER, Q_REQUESTED):
+            both = out[column, r] != ABSENT and out[column, row] != ABSENT
+            if both and column == Q_REQUESTED and min(out[column, r], out[column, row]) == 0:
+                out[column, r] = 0  # whatever the operator grants
+            elif both:
+                out[column, r] += min(out[column, row], MOST_UNITS - out[column, r])
+            elif out[column, row] != ABSENT:
+                out[column, r] = out[column, row]
+        if out[Q_REASON, r] == ABSENT:
+            out[Q_REASON, r] = out[Q_REASON, row]
+        for cells in (out, parties, route):
+            for c in range(cells.shape[0]):
+                cells[c, row] = ABSENT
+        return True
+    return False
+
+
 @kernel(types.int64(CELLS_IN, CELLS_IN, types.int64, I64_IN, CELLS_OUT, CELLS_OUT, CELLS_OUT))
 def requests_nb(messages, units, now_us, home, out, parties, route):
-    """REQUEST rows of Credit-Control-Requests: one for each service of a message, or one. Returns how many.
+    """REQUEST rows of Credit-Control-Requests: one for each service of a message, or one. Returns how many. What a
+    message says of one service in several groups is one row, and answered once.
 
     home: PLMNs that are no roaming. out, parties and route have room for as many rows as messages and units together,
     and are ABSENT.
@@ -238,7 +267,7 @@ def requests_nb(messages, units, now_us, home, out, parties, route):
     row = 0
     for m in range(messages.shape[1]):
         u, stop = messages[M_FIRST, m], messages[M_FIRST, m] + messages[M_COUNT, m]
-        again = True
+        again, first_row = True, row
         while again:
             _describe_nb(messages, m, now_us, home, out, parties, row)
             out[Q_MESSAGE, row], route[R_MESSAGE, row] = m, m
@@ -253,6 +282,9 @@ def requests_nb(messages, units, now_us, home, out, parties, route):
                 if units[U_IDENTIFIER, first] != ABSENT or units[U_KIND, first] != COMMAND:
                     out[Q_IDENTIFIER, row] = units[U_IDENTIFIER, first]
                 _count_nb(units, first, u, out, row)
+                if row > first_row and _joined_nb(out, parties, route, first_row, row):
+                    again = u < stop
+                    continue
             if out[Q_KIND, row] == EVENT:
                 _event_nb(messages, m, out, row)
             row += 1
