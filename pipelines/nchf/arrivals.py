@@ -47,6 +47,13 @@ class Gatherer:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loop, name)
 
+    def close(self) -> None:
+        """Hand out nothing any more, and let go of who was handed it: granian keeps this for as long as any client
+        keeps its connection."""
+        self._woken = True  # so that nobody wakes the loop
+        self._arrived, self._turned = _nothing, _nothing
+        self._calls.clear()
+
     def _turn(self) -> None:
         self._woken = False  # first: whoever comes from now on wakes the loop again
         calls, came = self._calls, []
@@ -60,6 +67,21 @@ class Gatherer:
         if came:
             self._arrived(came)
         self._turned()
+
+
+def _nothing(*_: object) -> None:
+    """Done with what comes too late."""
+
+
+class Door:
+    """What granian is given in place of the application, which it would keep likewise. app: until it is closed."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __rsgi__(self, scope: Any, exchange: Any) -> None:
+        if self.app is not None:
+            await self.app.__rsgi__(scope, exchange)
 
 
 async def awaited(loop: asyncio.AbstractEventLoop, coming: Any) -> Any:

@@ -15,7 +15,7 @@ from granian.server.embed import Server
 
 from pipelines.nchf.access import NchfSettings
 from pipelines.nchf.app import NchfApp
-from pipelines.nchf.arrivals import Gatherer, spawned_with
+from pipelines.nchf.arrivals import Door, Gatherer, spawned_with
 from pipelines.nchf.limits import Limits
 from schemas.errors import InvariantError, ReferenceDataError
 
@@ -31,6 +31,8 @@ class NchfServer:
         settings.check()
         self.app, self.settings, self.limits = app, settings, limits
         self.port = settings.port
+        self._door = Door(app)
+        self._gatherer: Gatherer | None = None
         self._server: Server | None = None
         self._task: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -41,7 +43,7 @@ class NchfServer:
         self.port = _free(settings.host, settings.port)
         try:
             self._server = Server(
-                self.app, address=settings.host, port=self.port, interface=Interfaces.RSGI, http=HTTPModes.auto,
+                self._door, address=settings.host, port=self.port, interface=Interfaces.RSGI, http=HTTPModes.auto,
                 websockets=False, task_impl=TaskImpl.asyncio, log_enabled=False, log_access=False,
                 http1_settings=HTTP1Settings(header_read_timeout=int(limits.header_s * 1000),
                                              max_buffer_size=limits.header_octets),
@@ -54,7 +56,8 @@ class NchfServer:
             raise ReferenceDataError(f"nchf: {error}", "a certificate and its key, as PEM files", "") from error
         spawn = None
         if hasattr(self.app, "arrived"):
-            spawn = spawned_with(Gatherer(asyncio.get_running_loop(), self.app.arrived, self.app.turned))
+            self._gatherer = Gatherer(asyncio.get_running_loop(), self.app.arrived, self.app.turned)
+            spawn = spawned_with(self._gatherer)
         self._task = asyncio.create_task(self._server.serve(spawn))
         self._sweeper = asyncio.create_task(self._sweep())
         await self._listening()
@@ -100,6 +103,9 @@ class NchfServer:
             self._server.stop()  # type: ignore[no-untyped-call]
             # A client that does not read does not say that it has gone: its connection ends with the process.
             await asyncio.wait([self._task], timeout=_FAREWELL_S)
+        if self._gatherer is not None:
+            self._gatherer.close()
+        self._door.app = None
 
 
 def _path(name: str | None) -> Path | None:

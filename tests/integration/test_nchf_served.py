@@ -105,6 +105,8 @@ def test_a_session_outlives_its_credit_a_top_up_and_a_kill(day: Path, tmp_path: 
     site = site_of(day, tmp_path, keys)
     with_nchf(site)
 
+    before: list[tuple[str, dict[str, Any], dict[str, Any]]] = []  # path, request, what was granted
+
     async def until_restored(served: Served) -> tuple[str, dict[str, Any], dict[str, Any]]:
         async with http2(served) as smf, consumer() as (address, told):
             create = about(0, group(10, 0), group(20, 2 * MIB), group(30, None), notifyUri=f"{address}/charging/1")
@@ -124,8 +126,10 @@ def test_a_session_outlives_its_credit_a_top_up_and_a_kill(day: Path, tmp_path: 
             while "grantedUnit" in unit and unit["grantedUnit"]["totalVolume"]:
                 number += 1
                 assert number < 60
-                unit = first_unit(await smf.post(place + "/update", json=about(
-                    number, group(10, 1 << 33, unit["grantedUnit"]["totalVolume"]))))
+                update = about(number, group(10, 1 << 33, unit["grantedUnit"]["totalVolume"]))
+                unit = first_unit(await smf.post(place + "/update", json=update))
+                before.append((place + "/update", update, unit))
+            before.append((ROOT, create, said["multipleUnitInformation"][0]))
             assert unit["resultCode"] == "QUOTA_LIMIT_REACHED"
             assert unit["finalUnitIndication"] == {"finalUnitAction": "TERMINATE"}
             unknown = await smf.post(ROOT, json=about(0, group(), subscriberIdentifier="imsi-001019999999999",
@@ -146,6 +150,8 @@ def test_a_session_outlives_its_credit_a_top_up_and_a_kill(day: Path, tmp_path: 
     async def after_the_kill(served: Served, place: str, again: dict[str, Any], restored: dict[str, Any]) -> None:
         async with http2(served) as smf:
             assert first_unit(await smf.post(place + "/update", json=again)) == restored
+            for path, request, unit in before:  # not the last one alone
+                assert first_unit(await smf.post(path, json=request)) == unit
             number = again["invocationSequenceNumber"] + 1
             end = await smf.post(place + "/release", json=about(number, group(10, None, MIB)))
             assert end.status_code == 204, end.text
