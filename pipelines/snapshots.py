@@ -85,9 +85,10 @@ class Snapshots:
         self._whole.add(position)
         return path
 
-    def newest(self, at_most: int | None = None) -> Snapshot | None:
+    def newest(self, at_most: int | None = None, make: bool = True) -> Snapshot | None:
         """The newest whole snapshot (not beyond journal position `at_most`), None when there is none.
 
+        make: what it holds, too; without, it is read to see that it is whole, and takes no memory.
         Raises LedgerError: its format version is unknown.
         """
         passed_over = []
@@ -96,7 +97,7 @@ class Snapshots:
                 continue
             path = self._folder / f"{position:020d}.snapshot"
             try:
-                items, names = _read(path, position)
+                items, names = _read(path, position, make)
             except _DamagedError as error:
                 passed_over.append(str(error))
                 continue
