@@ -2,7 +2,8 @@
 
 `compiled/` of a home holds it as arrays in the file format of snapshots, under a hash of all it was made of: the
 Parquet files octet for octet, the key of tokens, the sources of what compiles it. Anything else there, or damaged, is
-as if it was not there, and is replaced. It holds tokens and no numbers. No backup takes it along.
+as if it was not there, and is replaced. It holds tokens and no numbers. No backup takes it along. It is mapped, and
+checked through the same map: a node and a run beside it have it in memory once.
 """
 
 import contextlib
@@ -33,7 +34,7 @@ def compiled_inventory(home: Home, operator: Path, token_key: tuple[int, int], d
     kept, key = Snapshots(home.compiled, disk), _key(operator, token_key)
     if key:
         with contextlib.suppress(LedgerError, OSError):  # of a newer release
-            found = kept.newest()
+            found = kept.newest(own=False)
             if found is not None and found.names.get("key") == key:
                 return _restored(found.items)
     inventory = load_inventory(operator, token_key)

@@ -21,17 +21,20 @@ _WAIT_BEFORE_WRITE_WAIT_AFTER = 7
 class GentleDisk(Disk):
     """A disk for what can wait."""
 
+    def __init__(self) -> None:
+        """What is asked of the system is found now: a child that was forked beside threads should look for nothing."""
+        self._sync_range = _sync_range()
+
     def _write_all(self, handle: int, payload: Payload) -> int:
         view = memoryview(payload).cast("B")
         for start in range(0, len(view), STEP):
             began = time.perf_counter()
             at = os.lseek(handle, 0, os.SEEK_CUR)
             written = super()._write_all(handle, view[start:start + STEP])
-            sync_range = _sync_range()
-            if sync_range is None:
+            if self._sync_range is None:
                 os.fdatasync(handle)
             else:  # octets only: the file's length is synced at its end
-                sync_range(handle, at, written, _WAIT_BEFORE_WRITE_WAIT_AFTER)
+                self._sync_range(handle, at, written, _WAIT_BEFORE_WRITE_WAIT_AFTER)
             if written == STEP:
                 time.sleep(_SHARE * (time.perf_counter() - began))
         return len(view)

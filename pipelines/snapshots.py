@@ -85,9 +85,11 @@ class Snapshots:
         self._whole.add(position)
         return path
 
-    def newest(self, at_most: int | None = None) -> Snapshot | None:
+    def newest(self, at_most: int | None = None, make: bool = True, own: bool = True) -> Snapshot | None:
         """The newest whole snapshot (not beyond journal position `at_most`), None when there is none.
 
+        make: what it holds, too; without, it is read to see that it is whole, and takes no memory. own: matrices in
+        memory of their own; without, all are views of the file, which nobody can write.
         Raises LedgerError: its format version is unknown.
         """
         passed_over = []
@@ -96,7 +98,7 @@ class Snapshots:
                 continue
             path = self._folder / f"{position:020d}.snapshot"
             try:
-                items, names = _read(path, position)
+                items, names = _read(path, position, make, own=own)
             except _DamagedError as error:
                 passed_over.append(str(error))
                 continue
@@ -204,7 +206,8 @@ def check(path: Path, position: int, sums: bool = True) -> None:
     _read(path, position, False, sums)
 
 
-def _read(path: Path, position: int, make: bool = True, sums: bool = True) -> tuple[dict[str, Item], dict[str, str]]:
+def _read(path: Path, position: int, make: bool = True, sums: bool = True, own: bool = True
+          ) -> tuple[dict[str, Item], dict[str, str]]:
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         octets = os.fstat(handle).st_size
@@ -218,7 +221,7 @@ def _read(path: Path, position: int, make: bool = True, sums: bool = True) -> tu
         for each in description["items"]:
             start = base + each["offset"]
             payload = content[start:start + each["octets"]]
-            target = _own(each) if make else None
+            target = _own(each) if make and own else None
             if payload.nbytes != each["octets"]:
                 raise _DamagedError(f"{path}: damaged, {each['name']} at octet {start}")
             piece, crcs = (description["piece"], each["crc32"]) if "piece" in description else \

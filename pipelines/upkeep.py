@@ -59,7 +59,7 @@ def check_settled(home: Home, ledger: Ledger) -> None:
     logs = ledger.logs()
     charging, mediation = logs.get("charging"), logs.get("mediation")
     charged = charging.positions().get("journal", 0) if charging else 0
-    newest = Snapshots(home.snapshots).newest(charged) if charged else None
+    newest = Snapshots(home.snapshots).newest(charged, make=False) if charged else None
     state = charging.entries[-1].state if charging else {}
     behind = [e for e in (mediation.entries if mediation else [])[int(state.get("mediation_version", 0)):]
               if e.op in ("append", RECYCLE)]

@@ -85,7 +85,7 @@ def _point(home: Home, ledger: Ledger, cut: Cut, disk: Disk) -> Point | None:
         if not segments:
             start = place.stop
         segments[place.path], position = place, place.stop
-    newest = Snapshots(home.snapshots / ".backup", disk).newest(charged)
+    newest = Snapshots(home.snapshots / ".backup", disk).newest(charged, make=False)
     snapshot = -1 if newest is None else newest.position
     if position < needed or max(snapshot, 0) < start:
         return None

@@ -73,7 +73,7 @@ def check_home(home: Home, manifest: Manifest, disk: Disk) -> None:
     with Journal.open(home.journal, disk, at_least=manifest.charged) as journal:
         if journal.position != manifest.position:
             raise LedgerError(f"the journal ends at position {journal.position}", f"{manifest.position}")
-        found = Snapshots(home.snapshots, disk).newest(manifest.charged)
+        found = Snapshots(home.snapshots, disk).newest(manifest.charged, make=False)
         if (-1 if found is None else found.position) != manifest.snapshot:
             raise LedgerError(f"no whole snapshot at {manifest.snapshot}", "the one that the manifest names")
         for _ in journal.read(max(manifest.snapshot, 0)):

@@ -139,6 +139,7 @@ class Behind:
     def _forked(self, position: int) -> int:
         """The child shares the book's pages until one of both changes one. It writes one file and ends: it must wait
         for no lock that another thread held, so it does nothing else, and is killed when it takes too long."""
+        disk = GentleDisk()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: of forking beside threads
             child = os.fork()
@@ -152,7 +153,7 @@ class Behind:
             gc.disable()
             wait_for_others()
             when_nobody_else()
-            self._charging.write_snapshot_aside(position, disk=GentleDisk())
+            self._charging.write_snapshot_aside(position, disk=disk)
             code = 0
         finally:
             os._exit(code)
