@@ -30,7 +30,7 @@ simulate: setup
 
 # Damaged messages for a node that serves, half Diameter, half JSON: MESSAGES=10000000, SEED=7.
 fuzz: setup
-	@MESSAGES=$(MESSAGES) SEED=$(SEED) $(BIN)/python -m tests.fuzz
+	@MESSAGES=$(MESSAGES) SEED=$(SEED) LIMIT_S=$(LIMIT_S) $(BIN)/python -m tests.fuzz
 
 # Against programs that other people wrote, from Debian.
 test-online: setup
