@@ -84,7 +84,7 @@ def main(messages: int, seed: int, seconds: float = float("inf")) -> int:
         print(f"Diameter: {gy.sent:,} messages, {gy.alone:,} of them each on a connection of its own; {gy.closed} "
               f"other connections closed; answers by result code (-1: of another command): "
               f"{dict(sorted(gy.codes.items()))}")
-        print(f"Nchf: {nchf.sent:,} bodies; answers by status (0: another than 200 to 500's usual): "
+        print(f"Nchf: {nchf.sent:,} bodies; answers by status: "
               f"{dict(sorted(nchf.statuses.items()))}")
         half = [mib for at, mib in memory if at >= memory[-1][0] / 2]
         print(f"memory: {memory[0][1]:,.0f} MiB at first, {min(half):,.0f} to {max(half):,.0f} in the second half, "
