@@ -26,11 +26,11 @@ test-standards: setup
 
 # The node with time and disk in the hands of a seed: SEED=7 replays one, SEEDS=1000:2000 goes through many.
 simulate: setup
-	@SEED=$(SEED) SEEDS=$(SEEDS) JOBS=$(JOBS) $(BIN)/python -m tests.simulate
+	@SEED=$(SEED) SEEDS=$(SEEDS) JOBS=$(JOBS) LIMIT_S=$(LIMIT_S) $(BIN)/python -m tests.simulate
 
 # Damaged messages for a node that serves, half Diameter, half JSON: MESSAGES=10000000, SEED=7.
 fuzz: setup
-	@MESSAGES=$(MESSAGES) SEED=$(SEED) $(BIN)/python -m tests.fuzz
+	@MESSAGES=$(MESSAGES) SEED=$(SEED) LIMIT_S=$(LIMIT_S) $(BIN)/python -m tests.fuzz
 
 # Against programs that other people wrote, from Debian.
 test-online: setup

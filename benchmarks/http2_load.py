@@ -11,11 +11,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hpack.huffman import HuffmanEncoder
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
 _SETTINGS_SAID = b"".join(name.to_bytes(2, "big") + value.to_bytes(4, "big")
                           for name, value in ((1, 0), (2, 0), (4, (1 << 31) - 1)))
-_STATUS = {0x88: 200, 0x89: 204, 0x8C: 400, 0x8D: 404, 0x8E: 500}
+_STATUS = {0x88: 200, 0x89: 204, 0x8C: 400, 0x8D: 404, 0x8E: 500}  # those of the static table
+_WRITTEN = {HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode(b"%d" % status): status
+            for status in range(100, 600)} | {b"%d" % status: status for status in range(100, 600)}
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -130,8 +135,8 @@ def _read(one: _Connection, result: Result) -> int:
         if kind == _HEADERS:
             while octets[start] & 0xE0 == 0x20:  # a table of another size
                 start += 1
-            result.statuses[_STATUS.get(octets[start], 201 if b"201" in octets[start:start + 8] or
-                                        octets[start + 1:start + 4] == b"\x82\x10\x03" else 0)] += 1
+            written = octets[start + 2:start + 2 + (octets[start + 1] & 0x7F)]
+            result.statuses[_STATUS.get(octets[start]) or _WRITTEN.get(written, 0)] += 1
         elif kind == _WINDOW and stream == 0:
             one.room += int.from_bytes(octets[start:start + 4], "big")
         elif kind == _SETTINGS and not flags & 1:

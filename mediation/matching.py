@@ -24,6 +24,7 @@ from mediation.online_usage import (
     LO_SEED,
     OnlineIndex,
     charging_keys,
+    closed_by_supervision,
     party_keys,
     reference_keys,
     rows_of_grants,
@@ -140,10 +141,15 @@ class OnlineMemory:
             if self._feed is None:
                 raise LedgerError("usage charged online is to be read", "a ledger to read it from",
                                   "open mediation with its ledger")
-            parts = [rows_of_grants(grants) for grants in self._feed(self.position, position)]
+            parts, closed = list[I64](), list[I64]()
+            for grants in self._feed(self.position, position):
+                parts.append(rows_of_grants(grants))
+                closed.append(closed_by_supervision(grants))
+                self.index.add(parts[-1])
             self.position = position
-            for rows in parts:
-                self.index.add(rows)
+            if any(map(len, closed)):
+                parts.append(self.index.closings(np.concatenate(closed)))
+                self.index.add(parts[-1])
             if len(self._awaiting) and parts:
                 fresh = np.unique(np.concatenate([rows[:, kernel.KEY] for rows in parts]))
         return self._ask_again(watermarks, snapshot, sources, fresh)

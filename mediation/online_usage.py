@@ -22,6 +22,11 @@ FAN_IN = 8  # runs of like size that are merged into one
 SMALLEST_TIER = 12  # bits: runs below 4,096 rows count as one size
 BUCKET_US = 300_000_000  # messages are found by stretches of time; twice the longest window (MOST_WINDOW_S)
 _MESSAGES = (int(Service.SMS), int(Service.MMS))
+# A row beside the kinds of `kernel`, for which it is nothing: where the usage of a session that has begun is found. It
+# stands under the session's own key. QUANTITY: the key of its rows; RATING_GROUP: which sort of key that is.
+_BEGUN = -2
+_SESSION = [kernel.SESSION_HI, kernel.SESSION_LO]
+_OF_BEGUN = [kernel.GATEWAY, kernel.SERVICE_ID, kernel.MSISDN, kernel.IMSI, kernel.DIRECTION]
 HI_SEED, LO_SEED = np.uint64(0x9AE16A3B2F90404F), np.uint64(0xC3A5C85C97CB3127)  # of keys of texts, everywhere
 
 
@@ -75,6 +80,23 @@ class OnlineIndex:
         for rows, (here, there) in zip(parts, stretches, strict=True):
             kernel.copy_nb(rows, here, there, at, out)
         return first, stop, out, found
+
+    def closings(self, closed: I64) -> I64:
+        """What says of sessions that they were closed, under the keys by which their usage is found.
+
+        closed: rows that say so under the sessions' own keys, which is all that is known of who fell silent.
+        """
+        keys = np.unique(closed[:, kernel.KEY])
+        first, stop, rows, _ = self.find(keys, 0)
+        made = []
+        for row, at in zip(closed, np.searchsorted(keys, closed[:, kernel.KEY]).tolist(), strict=True):
+            here = rows[first[at]:stop[at]]
+            begun = here[(here[:, kernel.KIND] == _BEGUN) & (here[:, _SESSION] == row[_SESSION]).all(axis=1)]
+            each = np.repeat(row[np.newaxis], len(begun), axis=0)
+            each[:, _OF_BEGUN] = begun[:, _OF_BEGUN]
+            each[:, kernel.KEY], each[:, kernel.BY] = begun[:, kernel.QUANTITY], begun[:, kernel.RATING_GROUP]
+            made.append(each)
+        return np.concatenate(made) if made else np.empty((0, kernel.WIDTH), np.int64)
 
     def take_run(self, version: int) -> NewRun | None:
         """What was added since the last one, as a run to be named in commit `version`; None when nothing was."""
@@ -168,7 +190,34 @@ def rows_of_grants(grants: Cells) -> I64:
     ends[:, kernel.KIND], ends[:, kernel.QUANTITY] = kernel.CLOSED, 0
     ends[:, kernel.SINCE] = ends[:, kernel.UNTIL]
     ends[:, [kernel.RATING_GROUP, kernel.SERVICE_IDENTIFIER]] = ABSENT
-    return np.concatenate([*_keyed(rows, kept), *_keyed(ends, kept.where(closes))])
+    begins = (kept["kind"] == RequestKind.INITIAL) & (kept["result_code"] == SUCCESS)
+    return np.concatenate([*_keyed(rows, kept), *_keyed(ends, kept.where(closes)),
+                           _begun(rows[begins], kept.where(begins))])
+
+
+def closed_by_supervision(grants: Cells) -> I64:
+    """Of sessions that nobody reported: rows that say so under the sessions' own keys."""
+    rows = rows_of_grants(grants.where((grants["released"] == 1) & (grants["charging_id"] == ABSENT)
+                                       & (grants["icid_hi"] == ABSENT) & (grants["icid_lo"] == ABSENT)))
+    closed: I64 = rows[rows[:, kernel.KIND] == kernel.CLOSED]
+    return closed
+
+
+def _begun(rows: I64, grants: Cells) -> I64:
+    """Where the usage of sessions is found that have begun."""
+    icid = (grants["icid_hi"] != ABSENT) | (grants["icid_lo"] != ABSENT)
+    found = (icid | (grants["charging_id"] != ABSENT)) & ~np.isin(grants["service"], _MESSAGES)
+    part = rows.copy()
+    part[:, kernel.KIND], part[:, kernel.BY] = _BEGUN, kernel.BY_REFERENCE
+    part[:, kernel.KEY] = reference_keys(*session_text_keys(grants["session_hi"], grants["session_lo"]))
+    part[:, kernel.QUANTITY] = np.where(icid, reference_keys(grants["icid_hi"], grants["icid_lo"]),
+                                        charging_keys(grants["charging_id"]))
+    part[:, kernel.RATING_GROUP] = np.where(icid, kernel.BY_REFERENCE, kernel.BY_CHARGING_ID)
+    part[:, kernel.SERVICE_IDENTIFIER] = ABSENT
+    part[:, kernel.DIRECTION] = np.where(icid, grants["direction"], ABSENT)
+    part = part[found]
+    once: I64 = part[np.sort(np.unique(part[:, _SESSION], axis=0, return_index=True)[1])]  # for all of its services
+    return once
 
 
 def _keyed(rows: I64, grants: Cells) -> list[I64]:

@@ -105,13 +105,13 @@ class OnlineDesk:
             return Served(_NOTHING, _NO_ANSWERS, over)
         silent = silent[:found]
         silent = silent[np.lexsort((online.sessions[silent, O_LO], online.sessions[silent, O_HI]))]
-        held = int(online.units_of(silent))
+        held = int(online.units_of(silent)) + found
         fold, wishes = Cells.empty(USAGE, held), Wishes(np.empty(held, np.int64), np.empty(held, np.int64))
-        grants = Cells.empty(GRANT, held)
+        grants, made = Cells.empty(GRANT, held), np.zeros(1, np.int64)
         rows = silence_nb(silent, now_us, journal_position, self._rules.remember_s, online.sessions, online.services,
-                          online.counts, online.wheel, fold.matrix, wishes.ask, wishes.least, grants.matrix)
+                          online.counts, online.wheel, fold.matrix, wishes.ask, wishes.least, grants.matrix, made)
         charged, _, _, _ = self._fold(fold, wishes, rows, journal_position)
-        return Served(charged, _NO_ANSWERS, Cells.concat(GRANT, [over, grants.slice(0, rows)]))
+        return Served(charged, _NO_ANSWERS, Cells.concat(GRANT, [over, grants.slice(0, int(made[0]))]))
 
     def _reservations_over(self, now_us: int, position: int) -> Cells:
         """Give back what commands reserved and nobody took: a row of GRANT for each, as of sessions."""

@@ -154,6 +154,7 @@ def verdict_nb(sessions, row, number, kind):
 def put_nb(fold, ask, least, put, request, i, sessions, row, services, service, position, wish, at_least, quantity,
            time_us, part):
     """One row for the fold, from request row `i`, or of a session that nobody asks for where that is -1."""
+    group, service_identifier = np.int64(ABSENT), np.int64(ABSENT)
     if i >= 0:
         for c in range(USAGE_COLUMNS):
             fold[c, put] = request[c, i]
@@ -405,26 +406,36 @@ def plan_online_nb(request, received_us, position, supervision_s, remember_s, ru
 
 
 @kernel(types.int64(I64_IN, *[types.int64] * 3, CELLS_OUT, CELLS_OUT, I64_OUT, I64_OUT, CELLS_OUT, I64_OUT, I64_OUT,
-                    CELLS_OUT), error_model="numpy")
-def silence_nb(silent, now_us, position, remember_s, sessions, services, counts, wheel, fold, ask, least, grant):
-    """Close sessions that are off the wheel, giving back what they hold. Returns rows of the fold, and of `grant`."""
-    put = np.int64(0)
+                    CELLS_OUT, I64_OUT), error_model="numpy")
+def silence_nb(silent, now_us, position, remember_s, sessions, services, counts, wheel, fold, ask, least, grant, made):
+    """Close sessions that are off the wheel, giving back what they hold. Returns rows of the fold.
+
+    made (1,): rows of `grant`, one for each of the fold, and one for each session that held nothing: whoever waits for
+    its usage is to know that nobody will report it. All have room for a row more for each session.
+    """
+    put, told = np.int64(0), np.int64(0)
     for row in silent:
         first = put
         put = release_all_nb(fold, ask, least, put, fold, sessions, row, services, position, now_us)
-        for k in range(first, put):
+        stop = put
+        if stop == first:  # for `grant` alone: the next takes its place
+            stop = put_nb(fold, ask, least, put, fold, np.int64(-1), sessions, row, services, np.int64(-1),
+                          position, RELEASE, np.int64(0), np.int64(0), now_us, np.int64(6))
+        for k in range(first, stop):
             for c in range(grant.shape[0]):
-                grant[c, k] = ABSENT
+                grant[c, told] = ABSENT
             for pair in COPIED_OF_USAGE:
-                grant[pair[0], k] = fold[pair[1], k]
-            grant[T_POSITION, k] = position
-            grant[T_RECEIVED, k] = now_us
-            grant[T_KIND, k] = TERMINATION
-            grant[T_NUMBER, k] = sessions[row, O_NUMBER]
-            grant[T_CODE, k] = SUCCESS
-            grant[T_FINAL, k] = 0
-            grant[T_RELEASED, k] = 1
+                grant[pair[0], told] = fold[pair[1], k]
+            grant[T_POSITION, told] = position
+            grant[T_RECEIVED, told] = now_us
+            grant[T_KIND, told] = TERMINATION
+            grant[T_NUMBER, told] = sessions[row, O_NUMBER]
+            grant[T_CODE, told] = SUCCESS
+            grant[T_FINAL, told] = 0
+            grant[T_RELEASED, told] = 1
+            told += 1
         sessions[row, O_STATE] = CLOSED
         counts[N_OPEN] -= 1
         wait_nb(sessions, counts, wheel, row, now_us // 1_000_000 + remember_s)
+    made[0] = told
     return put

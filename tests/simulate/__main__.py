@@ -1,5 +1,5 @@
 """`make simulate SEED=7` replays one seed; `make simulate SEEDS=1000:2000` goes through many, on all processors or on
-as many as JOBS says."""
+as many as JOBS says, and for no longer than LIMIT_S seconds."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ def _one(seed: int, template: Path, root: Path) -> Report | str:
         return f"seed {seed}: {type(error).__name__}: {error}\n  make simulate SEED={seed}"
 
 
-def main(first: int, stop: int) -> int:
+def main(first: int, stop: int, limit_s: float) -> int:
     """Returns how many seeds broke a law."""
     began, broken = time.perf_counter(), 0
     total = Report(first)
@@ -31,6 +31,10 @@ def main(first: int, stop: int) -> int:
         with ProcessPoolExecutor(int(os.environ.get("JOBS") or 0) or os.cpu_count()) as workers:
             jobs = [workers.submit(_one, seed, template, Path(folder)) for seed in range(first, stop)]
             for number, job in enumerate(jobs, 1):
+                if time.perf_counter() - began > limit_s:
+                    workers.shutdown(wait=False, cancel_futures=True)
+                    stop = first + number - 1
+                    break
                 report = job.result()
                 if isinstance(report, str):
                     broken += 1
@@ -57,4 +61,4 @@ def main(first: int, stop: int) -> int:
 if __name__ == "__main__":
     given = os.environ.get("SEED") or os.environ.get("SEEDS") or "1000:2000"
     low, _, high = given.partition(":")
-    sys.exit(1 if main(int(low), int(high) if high else int(low) + 1) else 0)
+    sys.exit(1 if main(int(low), int(high) if high else int(low) + 1, float(os.environ.get("LIMIT_S") or "inf")) else 0)

@@ -139,6 +139,20 @@ def test_a_share_of_a_time_without_reports_is_not_taken_of_what_lies_around_it(n
     assert fates(result) == ([], [500, 300, 10], [])
 
 
+@pytest.mark.parametrize("gateway", [1, ABSENT])
+def test_a_session_that_fell_silent_is_closed_though_its_release_names_no_bearer(node: Node, gateway: int) -> None:
+    """Supervision knows the session's key, and who it was of: two services of it held something."""
+    node.charged_online(grant(INITIAL, gateway_address=gateway), grant(INITIAL, gateway_address=gateway,
+                                                                       rating_group=2),
+                        grant(INITIAL, session=2, charging_id=78))
+    assert fates(online(node, used(0, 9, 90), used(0, 9, 80, number=1, charging_id=78))) == ([], [], [])
+    node.restart(compacted=True)
+    node.charged_online(*(grant(TERMINATION, at=200, released=1, charging_id=ABSENT, gateway_address=ABSENT,
+                                direction=ABSENT, rating_group=group) for group in (1, 2)))
+    assert fates(online(node, used(300, 301, 1, number=5), file_id=2)) == ([90, 1], [], [])
+    assert len(node.memory.online) == 1  # the other session is open
+
+
 def test_another_rating_group_gateway_or_subscriber_is_charged(node: Node) -> None:
     closed_session(node, (0, 10, 100))
     result = online(node, used(quantity=1, rating_group=2), used(quantity=2, number=1, gateway_address=9),
