@@ -212,3 +212,20 @@ def test_the_timeline_of_a_young_home_knows_state_plan_and_currency(worked: Work
     assert (said["state"], said["plans"], said["currency"], said["balance"]) == ("active", ["prepaid"], "EUR", "1.00")
     assert [m["kind"] for m in said["moments"]][:3] == ["grant", "debit", "refusal"]
     assert "0.00 EUR were left" in " ".join(said["explanation"])
+
+
+def test_accounts_that_were_made_a_moment_ago(worked: WorkedHome, capsys: pytest.CaptureFixture[str]) -> None:
+    def account(*arguments: str) -> tuple[object, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["account", *arguments, "--input", str(worked.folder)])
+        said = capsys.readouterr()
+        return ended.value.code, said.out + said.err
+
+    code, said = account("create", "--plan", "prepaid", "--msisdn", "none", "--account", "7001")
+    assert (code, "a number that is none" in said) == (2, True)
+    assert account("create", "--plan", "prepaid", "--msisdn", "999700077001", "--account", "7001")[0] == 0
+    assert account("top-up", "999700077001", "3.00")[0] == account("adjust", "999700077001", "-1.25")[0] == 0
+    assert "3.00 of 1.75 that can be spent" in account("adjust", "7001", "-3.00")[1]
+    for who in ("7001", "+999700077001"):  # the ledger has no balances of it yet
+        code, said = account("timeline", who)
+        assert (code, "account 7001 was active" in said, "on prepaid" in said) == (0, True, True), said
