@@ -1,5 +1,6 @@
 """Nchf and the balance API as clients see them, with answers worked by hand from the tariff in `worked_home`."""
 
+import asyncio
 import itertools
 import json
 import threading
@@ -12,6 +13,8 @@ import httpx
 import pytest
 
 from pipelines.apps.cli import main
+from pipelines.nchf.access import NchfSettings
+from pipelines.nchf.notify import DELIVERED, Manner, Notifier
 from tests.diameter_wire import yesterday
 from tests.integration.test_serve import until
 from tests.worked_home import WorkedHome, asks, ccr, group, imsi, msisdn, used
@@ -175,6 +178,24 @@ def test_a_counter_that_gy_moves_is_told_to_policy_control(worked: WorkedHome, s
     assert (calls[0][0], calls[0][1]["statusInfos"]["month"]["currentStatus"]) == ("/pcf/notify", "threshold-1")
     where = made.headers["location"]
     assert [smf.delete(where).status_code, smf.delete(where).status_code] == [204, 404]
+
+
+def test_a_consumer_that_has_no_http2_is_called_at_the_first_try(heard: tuple[str, list[tuple[str, dict[str, Any]]]]
+                                                                ) -> None:
+    """It hangs up while it is written to as often as while it is read from."""
+    address, calls = heard
+    outcomes: list[int] = []
+
+    async def call() -> None:
+        for _ in range(20):
+            notifier = Notifier(NchfSettings(open_on_loopback=True), Manner(tries=1))
+            for _ in range(2):
+                assert notifier.send(f"{address}/smf", b"{}", outcomes.append)
+                await notifier.idle()
+            await notifier.close()
+
+    asyncio.run(call())
+    assert outcomes == [DELIVERED] * 40 and len(calls) == 40
 
 
 @pytest.mark.parametrize(("path", "fields", "why"), [
