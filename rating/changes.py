@@ -5,7 +5,9 @@ import numpy as np
 from reference_data.tariffs.compile import Tariffs
 from schemas.columns import ABSENT, I64
 from schemas.tariff_tables import (
+    SEGMENT_BAND,
     SEGMENT_START,
+    TIMING_DAYS,
     TIMING_FIRST,
     TIMING_ZONE,
     VERSION_FROM,
@@ -16,6 +18,14 @@ from schemas.tariff_tables import (
 from schemas.timepoint import DAY_S, SECOND_US
 
 _NEVER_US = 1 << 62
+
+
+def _starts(tariffs: Tariffs, timing: int) -> I64:
+    """Where a timing's segments begin. In a week that is one, a band that goes on from Sunday to Monday begins not."""
+    tables = tariffs.tables
+    here = slice(int(tables[TIMING_FIRST][timing]), int(tables[TIMING_FIRST][timing + 1]))
+    starts, bands = tables[SEGMENT_START][here].astype(np.int64), tables[SEGMENT_BAND][here]
+    return starts[bands != np.roll(bands, 1)] if tables[TIMING_DAYS][timing] < 0 else starts
 
 
 class TariffChanges:
@@ -30,7 +40,8 @@ class TariffChanges:
         self._offsets = [(tables[ZONE_AT][first:stop], tables[ZONE_OFFSET][first:stop]) for first, stop in zip(
             tables[ZONE_FIRST][zones].tolist(), tables[ZONE_FIRST][zones + 1].tolist(), strict=True)]
         # Bands of dates begin on some days only; every day is taken for one.
-        self._starts_s = np.unique(tables[SEGMENT_START] % DAY_S) if banded.size else np.zeros(0, np.int64)
+        starts = [_starts(tariffs, timing) for timing in banded.tolist()]
+        self._starts_s = np.unique(np.concatenate(starts) % DAY_S) if starts else np.zeros(0, np.int64)
         self._from_us, self._until_us = 0, 0
 
     def after(self, time_us: int) -> int:

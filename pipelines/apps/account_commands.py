@@ -10,12 +10,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from pipelines.accounts.desk import REFUSED, REPEATED, HomeDesk
+from pipelines.accounts.finding import token_of
 from pipelines.accounts.served import ServedDesk
 from pipelines.apps.correct_commands import point
 from pipelines.apps.opening import BesideOption, JsonOption, now_us, places
 from pipelines.apps.options import HomeOption, LedgerOption, console
 from pipelines.apps.timeline_commands import timeline_command
 from pipelines.serve.home_socket import connect
+from schemas.codes import Identity
 from schemas.errors import ChargingError
 from schemas.timepoint import format_time
 
@@ -40,7 +42,8 @@ def register(app: typer.Typer) -> None:
             ("suspend", suspend_command), ("resume", resume_command), ("terminate", terminate_command),
             ("join", join_command), ("leave", leave_command), ("top-up", top_up_command), ("adjust", adjust_command),
             ("timeline", timeline_command)):
-        group.command(name)(function)
+        # An amount below zero is no option.
+        group.command(name, context_settings={"ignore_unknown_options": name in ("top-up", "adjust")})(function)
     app.add_typer(group, name="account")
 
 
@@ -102,6 +105,9 @@ def create_command(
     if name and (account_id is None or (service_id is None and (msisdn or imsi))):
         raise ChargingError("--id without the numbers of account and service", "--account N and --service N",
                             "the same command again must mean the same")
+    for number, identity in ((msisdn, Identity.MSISDN), (imsi, Identity.IMSI)):
+        if number:
+            token_of(number, identity, (0, 0))  # one that is none is refused before there is an account
     with _Job(home, input_folder, ledger, at, name, dry_run) as job:
         usual = job.desk.defaults()
         account = account_id if account_id is not None else int(usual["account_id"])
@@ -285,7 +291,7 @@ def top_up_command(
 
 
 def adjust_command(
-    who: WhoArgument, amount: Annotated[str, typer.Argument(help="Decimal, of either sign; put -- before a minus.")],
+    who: WhoArgument, amount: Annotated[str, typer.Argument(help="Decimal, of either sign.")],
     name: IdOption = "", dry_run: DryOption = False,
     home: HomeOption = None, input_folder: BesideOption = None, ledger: LedgerOption = "",
 ) -> None:

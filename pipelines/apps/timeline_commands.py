@@ -81,7 +81,15 @@ def _print(found: Timeline) -> None:
 
 
 def _account(source: Input, home: Home, ledger: Ledger, who: str, at_us: int) -> tuple[int, int]:
-    """Account and token of a number at a time, by files and commands; of an account's number itself, no token."""
+    """Account and token of a number at a time, by files and commands; of an account's number itself, no token.
+
+    A node that serves the home knows accounts that commands made before the ledger has balances of them.
+    """
+    connection = connect(home.root)
+    if connection is not None:
+        with ServedDesk(connection) as desk, suppress(LedgerError):
+            found = int(desk.show(who, at_us)["account_id"])
+            return found, ABSENT if who == str(found) else token_of(who, Identity.MSISDN, keys_of(home).token_key)
     accounts = pq.read_table(source.operator / "accounts.parquet", columns=["account_id"])["account_id"]
     if who.isdecimal() and len(who) <= 18 and (
             bool(pc.any(pc.equal(accounts, int(who))).as_py()) or _created(ledger, int(who))):

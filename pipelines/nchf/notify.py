@@ -16,6 +16,7 @@ import httpx
 from pipelines.nchf.access import NchfSettings, is_loopback
 
 DELIVERED, FORGOTTEN, FAILED = range(3)
+_HUNG_UP = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)
 PLAIN, MOST_PLAIN = "http/1.1", 10_000
 _GONE = (404, 410)
 _AGAIN = (429, 500, 502, 503, 504)
@@ -114,7 +115,7 @@ class Notifier:
         scheme = urlsplit(uri).scheme
         try:
             return await self._spoken(PLAIN if place in self._plain and scheme == "http" else scheme, uri, body)
-        except (httpx.RemoteProtocolError, httpx.ReadError):  # it hung up, or what came back is not of this version
+        except _HUNG_UP:  # while it was written to or read from; or what came back is not of this version
             if scheme != "http":
                 raise
         if place in self._plain:

@@ -110,12 +110,14 @@ def load_serve(operator: Path) -> Serve:
         address(serve.gy.listen, "gy.listen", serve.gy.tls is not None and bool(serve.gy.tls.clients))
     if serve.api is not None:  # tokens are asked for everywhere; over tls only, where others could overhear them
         address(serve.api.listen, "api.listen", serve.api.tls is not None)
+    if serve.operate is not None:
+        address(serve.operate.listen, "operate.listen", None)
     return serve
 
 
-def address(listen: str, key: str, authenticated: bool) -> tuple[str, int]:
+def address(listen: str, key: str, authenticated: bool | None) -> tuple[str, int]:
     """(host, port) of `listen`. Raises ReferenceDataError: no such address, or one that others reach although nothing
-    proves who they are."""
+    proves who they are (None: nothing can)."""
     host, _, port = listen.rpartition(":")
     try:
         found = ipaddress.ip_address(host.strip("[]"))
@@ -124,6 +126,9 @@ def address(listen: str, key: str, authenticated: bool) -> tuple[str, int]:
         found, number = None, -1
     if found is None or not 0 <= number < 1 << 16:
         raise ReferenceDataError(f"{FILE}, {key}: {listen!r}", 'an IP address and a port, such as "127.0.0.1:3868"')
+    if not found.is_loopback and authenticated is None:
+        raise ReferenceDataError(f"{FILE}, {key}: {listen!r} can be reached by others", "a loopback address",
+                                 "have a proxy on this machine ask it, which knows who may")
     if not found.is_loopback and not authenticated:
         raise ReferenceDataError(f"{FILE}, {key}: {listen!r} can be reached by others, and nothing proves who they are",
                                  "a loopback address, or tls with clients", "name the certificates of your peers")

@@ -13,7 +13,7 @@ import numpy as np
 from mediation.online import identify
 from mediation.resolve import resolve
 from pipelines.diameter import encode
-from pipelines.diameter.columns import MONEY
+from pipelines.diameter.columns import BLOCK, MONEY
 from pipelines.diameter.encode import Answers, Texts
 from pipelines.diameter.results import Command, Result
 from pipelines.diameter.server import DiameterServer
@@ -95,7 +95,8 @@ class GyFrontEnd:
         return merged(((~bad, rest), (bad, Answers(refused))), units)
 
     def _foreign_money(self, messages: Cells, units: Cells, requests: Cells, route: I64) -> I64:
-        """5004 for messages whose money is of another currency than their account's, or no amount that can be."""
+        """5004 for messages whose money is of another currency than their account's, or no amount that can be; 5031 for
+        sessions that ask for money alone: they are granted units."""
         resolve(requests, self._node.charging.current)
         currency, wrong = self._currencies(requests, all_of=True), np.zeros(len(messages), np.int64)
         rows = np.flatnonzero(route[gy.R_UNIT] != ABSENT)
@@ -103,6 +104,8 @@ class GyFrontEnd:
         named, own = units["requested_currency"][route[gy.R_UNIT, rows]], currency[rows]
         foreign = (named != ABSENT) & (named != own) & (own != ABSENT)
         wrong[route[gy.R_MESSAGE, rows[foreign | (requests["money_nanos"][rows] == ABSENT)]]] = Result.INVALID_AVP_VALUE
+        alone = units["requested"][route[gy.R_UNIT, rows]] & ~(BLOCK | MONEY) == 0
+        wrong[route[gy.R_MESSAGE, rows[alone & (requests["kind"][rows] == RequestKind.INITIAL)]]] = Result.RATING_FAILED
         return wrong
 
     def _currencies(self, requests: Cells, all_of: bool = False) -> I64:

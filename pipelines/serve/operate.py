@@ -85,4 +85,4 @@ class OperateFront(HttpFront):
     name = "operate"
 
     def __init__(self, node: OnlineNode, operate: Operate, fronts: Mapping[str, Counts]) -> None:
-        super().__init__(make_app(node, fronts), Listen(*address(operate.listen, "operate.listen", False)))
+        super().__init__(make_app(node, fronts), Listen(*address(operate.listen, "operate.listen", None)))

@@ -23,7 +23,7 @@ from pipelines.diameter.overload import BeginnersFirst
 from pipelines.diameter.server import DiameterServer
 from pipelines.durable import Disk, put_if_absent
 from pipelines.home import Home, Input
-from pipelines.nchf.frontend import NchfService
+from pipelines.nchf.frontend import NchfService, read_section
 from pipelines.serve.config import Gy, Serve, address, load_serve, tls_context
 from pipelines.serve.gy import GyFrontEnd
 from pipelines.serve.handoff import HandOff
@@ -153,6 +153,8 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
                       started: Callable[[OnlineNode, list[FrontEnd]], Awaitable[None]] | None = None) -> None:
     """Serve until a signal comes or `stop` is set. Raises what made the node fail."""
     serve = load_serve(source.operator)
+    if serve.nchf is not None:
+        read_section(serve.nchf).settings(source.operator)  # before the home is opened, which may take a minute
     began = time.perf_counter()
     warming = threading.Thread(target=compile_all, name="kernels", daemon=True)
     warming.start()  # while the disk gives what the home holds

@@ -151,6 +151,20 @@ def test_supervision_and_late_usage_close_records_as_abnormal(network: Network) 
     assert network.ask("SELECT count(*) FROM rated") == [(0,)]
 
 
+def test_late_reports_of_one_second_are_no_conflict_when_they_come_back(network: Network) -> None:
+    """Two records of one session began in the same second, and nothing told them apart."""
+    session = reports(network, 500, 10, (0, 10, 300))
+    late = session[-1] | {"result_code": UNKNOWN_SESSION_ID, "kind": RequestKind.UPDATE, "used_since_us": _us(10),
+                          "event_time_us": _us(10)}
+    write_grants(network.home, [*session, late | {"number": 5, "used": 40, "event_id_lo": 5},
+                                late | {"number": 6, "used": 41, "event_id_lo": 6}])
+    assert exported(network).records == 3
+    come_back(network)
+    network.run()
+    assert network.ask("SELECT sum(quantity) FROM matched") == [(381,)]
+    assert network.ask("SELECT count(*) FROM suspense") == [(0,)]
+
+
 @pytest.mark.parametrize("point", ["cdr.written", "ledger.stage.1", "ledger.commit.2.2", "cdr.committed", "cdr.named"])
 def test_a_killed_export_writes_each_record_once(network: Network, point: str) -> None:
     write_grants(network.home, [*reports(network, 500, 10, (0, 10, 300)), message(8, 30)])

@@ -1,5 +1,6 @@
 """Nchf and the balance API as clients see them, with answers worked by hand from the tariff in `worked_home`."""
 
+import asyncio
 import itertools
 import json
 import threading
@@ -12,6 +13,8 @@ import httpx
 import pytest
 
 from pipelines.apps.cli import main
+from pipelines.nchf.access import NchfSettings
+from pipelines.nchf.notify import DELIVERED, Manner, Notifier
 from tests.diameter_wire import yesterday
 from tests.integration.test_serve import until
 from tests.worked_home import WorkedHome, asks, ccr, group, imsi, msisdn, used
@@ -177,6 +180,24 @@ def test_a_counter_that_gy_moves_is_told_to_policy_control(worked: WorkedHome, s
     assert [smf.delete(where).status_code, smf.delete(where).status_code] == [204, 404]
 
 
+def test_a_consumer_that_has_no_http2_is_called_at_the_first_try(heard: tuple[str, list[tuple[str, dict[str, Any]]]]
+                                                                ) -> None:
+    """It hangs up while it is written to as often as while it is read from."""
+    address, calls = heard
+    outcomes: list[int] = []
+
+    async def call() -> None:
+        for _ in range(20):
+            notifier = Notifier(NchfSettings(open_on_loopback=True), Manner(tries=1))
+            for _ in range(2):
+                assert notifier.send(f"{address}/smf", b"{}", outcomes.append)
+                await notifier.idle()
+            await notifier.close()
+
+    asyncio.run(call())
+    assert outcomes == [DELIVERED] * 40 and len(calls) == 40
+
+
 @pytest.mark.parametrize(("path", "fields", "why"), [
     ("topup", {"amount": "0"}, "expected more than 0"), ("topup", {"amount": "-1"}, "expected more than 0"),
     ("adjust", {"amount": "0"}, "expected an amount of either sign"),
@@ -212,3 +233,20 @@ def test_the_timeline_of_a_young_home_knows_state_plan_and_currency(worked: Work
     assert (said["state"], said["plans"], said["currency"], said["balance"]) == ("active", ["prepaid"], "EUR", "1.00")
     assert [m["kind"] for m in said["moments"]][:3] == ["grant", "debit", "refusal"]
     assert "0.00 EUR were left" in " ".join(said["explanation"])
+
+
+def test_accounts_that_were_made_a_moment_ago(worked: WorkedHome, capsys: pytest.CaptureFixture[str]) -> None:
+    def account(*arguments: str) -> tuple[object, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["account", *arguments, "--input", str(worked.folder)])
+        said = capsys.readouterr()
+        return ended.value.code, said.out + said.err
+
+    code, said = account("create", "--plan", "prepaid", "--msisdn", "none", "--account", "7001")
+    assert (code, "a number that is none" in said) == (2, True)
+    assert account("create", "--plan", "prepaid", "--msisdn", "999700077001", "--account", "7001")[0] == 0
+    assert account("top-up", "999700077001", "3.00")[0] == account("adjust", "999700077001", "-1.25")[0] == 0
+    assert "3.00 of 1.75 that can be spent" in account("adjust", "7001", "-3.00")[1]
+    for who in ("7001", "+999700077001"):  # the ledger has no balances of it yet
+        code, said = account("timeline", who)
+        assert (code, "account 7001 was active" in said, "on prepaid" in said) == (0, True, True), said

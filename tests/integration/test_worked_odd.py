@@ -69,6 +69,8 @@ VALUES = {
     "reason 10": (odd("reason", group(10, used(octets=1, reason=10))), 5004),
     "money without a value": (odd("money", avp(437, [avp(413)]), kind=4, action=0, context=OTHER), 5005),
     "money below zero": (odd("below", asks(money=(-1, 0, EUR)), kind=4, action=0, context=OTHER), 5004),
+    "money for a session": (odd("session", asks(money=(1, 0, EUR)), context=OTHER), 5031),
+    "money for a service": (odd("service", group(7, asks(money=(1, 0, EUR))), context=OTHER), 5031),
     "far too many services": (odd("many", *(group(n, asks()) for n in range(400))), 5012)}
 TEXTS = {
     "number that is no text": (subscriber(u32(450, 0), avp(444, b"\xff\xfe\xfd")), 5004),
