@@ -1,6 +1,7 @@
 """What entries did to the book, gathered until it is committed."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from rating.charging import Charged
 from rating.laws import check_movements
@@ -13,6 +14,19 @@ from schemas.usage import SUSPENSE
 TABLES = (("rated", RATED), ("posting", POSTING), ("suspense", SUSPENSE), ("notification", NOTIFICATION),
           ("account_state", ACCOUNT_STATE), ("leg_suspense", LEG_SUSPENSE), ("identity_change", IDENTITY_CHANGE),
           ("grant", GRANT))
+
+
+class Outcomes(Protocol):
+    """What is committed. rows: of all tables, about; commands: as `Folded` has them."""
+
+    rows: int
+    commands: list[tuple[int, bytes]]
+
+    def by_table(self) -> dict[str, list[Cells]]:
+        """What there is of each table, piece by piece; those without rows left out."""
+
+    def tables(self) -> dict[str, Cells]:
+        """Rows by table, empty ones too."""
 
 
 @dataclass

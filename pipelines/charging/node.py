@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.charging.folded import Folded, check_moved
+from pipelines.charging.folded import Folded, Outcomes, check_moved
 from pipelines.charging.groups import block_of, groups_of, live_entry, own_commands, read_fields
 from pipelines.collect import COMMANDS
 from pipelines.corrections.correction import KIND as CORRECT
@@ -70,7 +70,7 @@ CHARGED, BALANCES, ONLINE = "append", "balances", "online"  # kinds of commits; 
 COMMIT_ROWS = 200_000  # of ticks that are committed together at a restart
 SNAPSHOT_EVENTS = 5_000_000  # events between snapshots; replay of so many takes seconds
 
-Stager = Callable[[Stream, Folded, Labels], list[StagedFile]]  # writes the files of a commit
+Stager = Callable[[Stream, Outcomes, Labels], list[StagedFile]]  # writes the files of a commit
 
 
 @dataclass(frozen=True)
@@ -365,7 +365,7 @@ class ChargingNode:
                             reference={"snapshot": under.reference})
         self.position = stop
 
-    def commit_online(self, stop: int, folded: Folded, progress: Mapping[str, int], under: Under | None = None,
+    def commit_online(self, stop: int, folded: Outcomes, progress: Mapping[str, int], under: Under | None = None,
                       apart: Stager | None = None) -> None:
         """Step 3 for ticks and slices up to journal position `stop`, many at once. apart: who writes the files."""
         labels = (under or self.under).labels

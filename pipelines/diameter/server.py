@@ -39,6 +39,7 @@ Refused = Callable[[Cells, U8], None]  # messages that were refused before any h
 class Policy:
     """How much is taken on, and how long is waited."""
 
+    gap_s: float = 0.002               # between the beginnings of two ticks: what one costs, it costs with few rows too
     ticks_open: int = 2                # ticks whose handler has not answered yet
     unanswered: int = 20_000           # requests without answer, of all connections; then reading pauses
     unanswered_each: int = 10_000      # and of one
@@ -109,6 +110,7 @@ class DiameterServer:
         self._ready: dict[Connection, None] = {}
         self._open_ticks = 0
         self._next: asyncio.Handle | None = None
+        self._began = 0.0  # the last tick
         self._watchdog: asyncio.TimerHandle | None = None
         self._server: asyncio.Server | None = None
         self._stopping = False
@@ -198,10 +200,13 @@ class DiameterServer:
 
     def _schedule(self) -> None:
         if self._next is None and self._open_ticks < self.policy.ticks_open and self.failure is None:
-            self._next = asyncio.get_running_loop().call_soon(self._tick)
+            loop = asyncio.get_running_loop()
+            wait = self._began + self.policy.gap_s - loop.time()
+            self._next = loop.call_soon(self._tick) if wait <= 0 else loop.call_later(wait, self._tick)
 
     def _tick(self) -> None:
         self._next = None
+        self._began = asyncio.get_running_loop().time()
         connections = tuple(c for c in self._ready if c.state is not State.CLOSED)
         self._ready.clear()
         if not connections:

@@ -22,6 +22,7 @@ from pipelines.charging import ChargingNode
 from pipelines.charging.folded import Folded
 from pipelines.charging.node import Under
 from pipelines.gently import GentleDisk, hurry, when_nobody_else
+from pipelines.serve.gathered import GatheredTables
 from pipelines.serve.scheduling import wait_for_others
 from pipelines.serve.staging import StagingProcess
 from rating.arrays import gather
@@ -41,7 +42,7 @@ class Behind:
         commits, in place of this process."""
         self._charging, self._call = charging, call
         self._commit_rows, self._snapshot_rows = commit_rows, snapshot_rows
-        self._folded, self._staging = Folded(), staging
+        self._gathered, self._staging = GatheredTables(), staging
         self._stop, self._progress, self._under = charging.position, charging.progress(), charging.under
         self._fork = fork and hasattr(os, "fork")
         self._rows_since, self._wanted, self._closing = 0, 0, False
@@ -57,15 +58,19 @@ class Behind:
     @property
     def rows(self) -> int:
         """Rows that wait to be committed."""
-        return self._folded.rows
+        return self._gathered.rows
 
     def add(self, folded: Folded, stop: int, progress: dict[str, int]) -> None:
         """A group of the journal has become durable; `stop` is the position behind it."""
-        self._folded.add_all(folded)
+        self._gathered.add(folded)
         self._rows_since += folded.rows
         self._stop, self._progress = stop, progress
-        if self._folded.rows >= self._commit_rows:
+        if self._gathered.rows >= self._commit_rows:
             self.commit()
+
+    def _taken(self) -> GatheredTables:
+        taken, self._gathered = self._gathered, GatheredTables()
+        return taken
 
     def want(self, position: int) -> None:
         """The next commit goes as far as this, even where nothing is to be written."""
@@ -76,7 +81,7 @@ class Behind:
         if self._running is not None and not self._running.done():
             return False
         self._raise()
-        if self._folded.rows or self._charging.position < self._wanted:
+        if self._gathered.rows or self._charging.position < self._wanted:
             self._begin()
         return True
 
@@ -84,13 +89,13 @@ class Behind:
         """Commit what waits and then the balances that it came to; nothing may be under way. Returns when: a future."""
         book = copy_of(self._charging.book, _NOT_IN_BALANCES)
         before = self._running
-        folded, self._folded = self._folded, Folded()
+        gathered = self._taken()
         stop, progress, under = self._stop, self._progress, self._under
 
         def work() -> None:
             if before is not None:
                 before.result()
-            self._work(folded, stop, progress, under)
+            self._work(gathered, stop, progress, under)
             self._charging.commit_balances(book, under)
 
         self._running = self._thread.submit(work)
@@ -99,25 +104,25 @@ class Behind:
     def switch(self, stop: int, content: bytes, under: Under) -> None:
         """The journal has an entry SERVING, behind all that was added, up to `stop`: what came before is committed by
         itself, then the entry, and what will be added was charged `under` that."""
-        before, folded, self._folded = self._running, self._folded, Folded()
+        before, gathered = self._running, self._taken()
         first, progress, was, self._under = self._stop, self._progress, self._under, under
 
         def work() -> None:
             if before is not None:
                 before.result()
-            if folded.rows or self._charging.position < first:
-                self._work(folded, first, progress, was)
+            if gathered.rows or self._charging.position < first:
+                self._work(gathered, first, progress, was)
             self._charging.commit_switch(first, stop, content, progress, under)
 
         self._running = self._thread.submit(work)
 
     def _begin(self) -> None:
-        folded, self._folded = self._folded, Folded()
-        self._running = self._thread.submit(self._work, folded, self._stop, self._progress, self._under)
+        gathered = self._taken()
+        self._running = self._thread.submit(self._work, gathered, self._stop, self._progress, self._under)
 
-    def _work(self, folded: Folded, stop: int, progress: dict[str, int], under: Under) -> None:
+    def _work(self, gathered: GatheredTables, stop: int, progress: dict[str, int], under: Under) -> None:
         started = time.perf_counter()
-        self._charging.commit_online(stop, folded, progress, under, self._staging)
+        self._charging.commit_online(stop, gathered, progress, under, self._staging)
         self.last_commit_s = time.perf_counter() - started
         self.commits += 1
 

@@ -16,9 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
-import numpy as np
 
-from pipelines.charging.folded import TABLES, Folded
+from pipelines.charging.folded import TABLES, Outcomes
 from pipelines.ledger import FileEntry, Rows, StagedFile, Stream
 from schemas.columns import Cells, Labels
 from schemas.errors import LedgerError
@@ -66,7 +65,7 @@ class StagingProcess:
         """Of the process."""
         return self._process.pid
 
-    def __call__(self, stream: Stream, folded: Folded, labels: Labels) -> list[StagedFile]:
+    def __call__(self, stream: Stream, folded: Outcomes, labels: Labels) -> list[StagedFile]:
         """Stage what ticks did. Raises LedgerError: it could not be written."""
         tables = folded.by_table()
         if not self._gone and tables:
@@ -82,7 +81,7 @@ class StagingProcess:
         rows, names, buffers = dict[str, list[int]](), dict[str, list[str]](), list[memoryview]()
         for table, cells in tables.items():
             rows[table] = [len(each) for each in cells]
-            buffers += [np.ascontiguousarray(each.matrix).data.cast("B") for each in cells]
+            buffers += [column.data.cast("B") for each in cells for column in each.vectors()]
         afresh = labels is not self._labels  # others came into force, or there were none yet
         if afresh:
             self._labels, self._sent = labels, {}
