@@ -207,13 +207,14 @@ def calls(number: str) -> bytes:
     return avp(873, [avp(876, said, TGPP)], TGPP)
 
 
-def granted(answer: Group) -> Told:
-    """Granted-Service-Unit."""
+def granted(answer: Group, changes: bool = False) -> Told:
+    """Granted-Service-Unit; when a tariff changes next hangs on the time of day, and is told on request."""
     unit = answer.group(431)
     if unit is None:
         return {}
     names = {420: "s", 421: "octets", 417: "units", 451: "change"}
-    return {names[code]: int.from_bytes(value, "big") - (NTP if code == 451 else 0) for code, value in unit.avps}
+    return {names[code]: int.from_bytes(value, "big") - (NTP if code == 451 else 0) for code, value in unit.avps
+            if changes or code != 451}
 
 
 def final(answer: Group) -> tuple[Any, ...]:
@@ -225,11 +226,11 @@ def final(answer: Group) -> tuple[Any, ...]:
     return (said.number(449), *([server.raw(435)] if server else []), *said.all(438))
 
 
-def services(answer: Message) -> list[Told]:
+def services(answer: Message, changes: bool = False) -> list[Told]:
     """Each Multiple-Services-Credit-Control, what it has of all that it may say."""
     found = []
     for each in answer.groups(456):
-        said = {"group": each.number(432), "code": each.code, "granted": granted(each), "final": final(each),
+        said = {"group": each.number(432), "code": each.code, "granted": granted(each, changes), "final": final(each),
                 "validity": each.number(448), "holding": each.number(871), "threshold": each.number(869)}
         found.append({name: value for name, value in said.items() if value not in (None, {}, ())})
     return found

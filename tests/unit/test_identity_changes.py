@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference_data.changes import Changes, Holder
-from reference_data.inventory import Accounts, IntervalIndex, Inventory, Plans
+from reference_data.inventory import AccountIds, IntervalIndex, Inventory
 from reference_data.kernels.intervals import FOREVER
 from schemas.codes import Identity
 
@@ -22,8 +22,8 @@ def inventory(rows: list[tuple[int, int, int, int]]) -> Inventory:
     """rows: token, from, to, service; the account of service s is s + 1000, its group s + 2000."""
     index = np.array([[t, f, to, 0, FOREVER, s + 1000, s, s + 2000] for t, f, to, s in rows], np.int64).reshape(-1, 8)
     empty = IntervalIndex.build(np.zeros((0, 8), np.int64))
-    return Inventory(Accounts(*(NONE,) * 11, (), (), ()), Plans(*(NONE,) * 6, ()), IntervalIndex.build(index), empty,
-                     (), (), np.array(sorted({r[3] for r in rows}), np.int64))
+    return Inventory(AccountIds(NONE, NONE), IntervalIndex.build(index), empty, (), (),
+                     np.array(sorted({r[3] for r in rows}), np.int64))
 
 
 class Oracle:
