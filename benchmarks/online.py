@@ -38,6 +38,7 @@ from schemas.codes import Direction, Identity, Service, Unit
 from schemas.columns import ABSENT, I64, U8, Cells
 from schemas.online import REQUEST, RequestKind
 
+BEGIN = 10_000  # sessions a second that are opened before anything is measured
 RATES = (10_000, 20_000, 40_000, 60_000, 80_000, 100_000)
 
 
@@ -215,7 +216,9 @@ async def over_loopback(addresses: dict[str, str], folder: Path, numbers: U8, se
     await load.connect(port)
     for mix in (Reports(numbers, sessions), Sessions(numbers, sessions)):
         began = time.perf_counter()
-        await load.run(mix.begin, 20_000, sessions / 20_000, 120)
+        opened = await load.run(mix.begin, BEGIN, sessions / BEGIN, 120)
+        if opened.codes.get(2001, 0) != opened.sent:
+            raise SystemExit(f"of {opened.sent:,} sessions not all were opened: {opened.codes}")
         print(f"\n{mix.name}: {sessions:,} sessions open after {time.perf_counter() - began:.0f} s\n"
               f"{COLUMNS}", flush=True)
         for rate in map(int, given.rates.split(",")):
