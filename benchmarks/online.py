@@ -38,7 +38,7 @@ from schemas.codes import Direction, Identity, Service, Unit
 from schemas.columns import ABSENT, I64, U8, Cells
 from schemas.online import REQUEST, RequestKind
 
-BEGIN = 10_000  # sessions a second that are opened before anything is measured
+BEGIN = 10_000  # services a second of the sessions that are opened before anything is measured
 RATES = (10_000, 20_000, 40_000, 60_000, 80_000, 100_000)
 
 
@@ -216,7 +216,8 @@ async def over_loopback(addresses: dict[str, str], folder: Path, numbers: U8, se
     await load.connect(port)
     for mix in (Reports(numbers, sessions), Sessions(numbers, sessions)):
         began = time.perf_counter()
-        opened = await load.run(mix.begin, BEGIN, sessions / BEGIN, 120)
+        rate = BEGIN // mix.groups
+        opened = await load.run(mix.begin, rate, sessions / rate, 120)
         if opened.codes.get(2001, 0) != opened.sent:
             raise SystemExit(f"of {opened.sent:,} sessions not all were opened: {opened.codes}")
         print(f"\n{mix.name}: {sessions:,} sessions open after {time.perf_counter() - began:.0f} s\n"
