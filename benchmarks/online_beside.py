@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.online_load import Load, Measured
-from pipelines.serve.scheduling import wait_for_others
+from pipelines.serve.scheduling import as_usual
 from schemas.columns import U8
 
 HEAD = "call_id,node,sequence,direction,served,calling,called,setup_time,answer_time,release_time,duration,cause\n"
@@ -57,10 +57,6 @@ def dearer(folder: Path) -> None:
         path.write_text(yaml.safe_dump(version, sort_keys=False))
 
 
-def _as_usual() -> None:
-    wait_for_others(0)  # what the load has for itself, its commands have not
-
-
 class Beside:
     """The command line beside a node that serves `folder`."""
 
@@ -73,7 +69,7 @@ class Beside:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "pipelines.apps.cli", *arguments, "--input", str(self._folder), "--home",
             str(self._folder / "home"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            preexec_fn=_as_usual)
+            preexec_fn=as_usual)  # what the load has for itself, its commands have not
         said, _ = await process.communicate()
         if process.returncode:
             raise SystemExit(said.decode())

@@ -9,7 +9,9 @@ checked through the same map: a node and a run beside it have it in memory once.
 import contextlib
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,11 +69,10 @@ def _items(inventory: Inventory) -> dict[str, object]:
             "ported": inventory.ported.rows, "ported_directory": inventory.ported.directory}
 
 
-def _restored(items: object) -> Inventory:
+def _restored(items: Mapping[str, Any]) -> Inventory:
     """What `_items` gave: arrays that nobody can write."""
-    found: dict[str, object] = dict(items)  # type: ignore[call-overload]
-    facts = json.loads(found.pop("facts"))  # type: ignore[arg-type]
-    arrays = {name: np.asarray(array) for name, array in found.items()}
+    facts = json.loads(items["facts"])
+    arrays = {name: np.asarray(array) for name, array in items.items() if name != "facts"}
     for array in arrays.values():
         array.setflags(write=False)
     holders, ported = (IntervalIndex(arrays[name], arrays[f"{name}_directory"], facts[name])

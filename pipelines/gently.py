@@ -1,7 +1,7 @@
 """Writing gigabytes beside somebody who waits for each of his syncs: in small steps, each on the disk before the next.
 
 What a process writes and does not sync stays in memory until the system writes all of it at once, and a sync of another
-file waits behind that. And a process that has time should leave it to those that have none.
+file waits behind that.
 """
 
 import contextlib
@@ -49,17 +49,3 @@ def _sync_range() -> Callable[[int, int, int, int], int] | None:
         found: Callable[[int, int, int, int], int] = function
         return found
     return None
-
-
-def when_nobody_else() -> None:
-    """From now on this process runs when no other wants the processor."""
-    with contextlib.suppress(OSError):
-        os.nice(19)
-    with contextlib.suppress(OSError, AttributeError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-
-
-def hurry(process: int) -> None:
-    """A process that waited so has waited long enough: from now on it gets a little of the processor all the same."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.sched_setscheduler(process, os.SCHED_OTHER, os.sched_param(0))

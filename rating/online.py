@@ -51,7 +51,7 @@ class OnlineDesk:
         self._offline = np.array(sorted(rules.offline_rating_groups), np.int64)
         self._changes = TariffChanges(tariffs)
         self._known: tuple[int, ...] = ()
-        self._currency = np.zeros(1, np.int64) if not book.currencies else _EMPTY
+        self._currency = _EMPTY
         self._from_us = np.array([v.active_from_us for v in tariffs.versions], np.int64)
         codes = refusal_codes(tariffs)[[tariffs.labels["tariff_version"].index(v.name) for v in tariffs.versions]]
         self._refusals = np.ascontiguousarray(np.maximum(codes, 0).reshape(len(codes), -1))
@@ -138,8 +138,9 @@ class OnlineDesk:
 
     def _currencies(self) -> I64:
         """Labels of the book's currencies in the tariffs."""
-        if self._currency.size < len(self._book.currencies):
-            self._currency = np.array([currency_label(self._tariffs, each) for each in self._book.currencies], np.int64)
+        names = self._book.currencies
+        if self._currency.size != len(names):
+            self._currency = np.array([currency_label(self._tariffs, each) for each in names], np.int64)
         return self._currency
 
     def _begin(self, now_us: int) -> None:

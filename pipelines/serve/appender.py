@@ -48,7 +48,8 @@ class Appender:
                here: bool = False) -> None:
         """Make entries durable, in the order of calls; then `done` is called on the loop.
 
-        here: before this returns, unless that must wait for others. Raises OSError, LedgerError: of those.
+        here: before this returns, unless that must wait for others; then it raises OSError or LedgerError, and whether
+        the entries are in the journal is not known.
         """
         if here and not self._under_way and not any(map(len, sightings)) and self._owned.acquire(blocking=False):
             try:
@@ -124,4 +125,3 @@ class Appender:
         if found.collisions.size:
             raise LedgerError(f"{found.collisions.size} tokens stand for other values already", "one value a token",
                               "ask for help: in 63 bits this does not happen by chance")
-

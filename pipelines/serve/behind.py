@@ -13,7 +13,6 @@ import time
 import warnings
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,9 @@ import numpy as np
 from pipelines.charging import ChargingNode
 from pipelines.charging.folded import Folded
 from pipelines.charging.node import Under
-from pipelines.gently import GentleDisk, hurry, when_nobody_else
+from pipelines.gently import GentleDisk
 from pipelines.serve.gathered import GatheredTables
-from pipelines.serve.scheduling import wait_for_others
+from pipelines.serve.scheduling import as_usual, hurry, when_nobody_else
 from pipelines.serve.staging import StagingProcess
 from rating.arrays import gather
 from rating.book import BalanceBook
@@ -46,12 +45,12 @@ class Behind:
         self._stop, self._progress, self._under = charging.position, charging.progress(), charging.under
         self._fork = fork and hasattr(os, "fork")
         self._rows_since, self._wanted, self._closing = 0, 0, False
-        self._thread = ThreadPoolExecutor(1, "commit-online", _ordinary)
+        self._thread = ThreadPoolExecutor(1, "commit-online", as_usual)  # not nicer: it holds the interpreter
         self._running: Future[Any] | None = None
         self._writing: Future[Any] | None = None
         self._removing: Future[Any] | None = None
         self._gathering: Future[Any] | None = None
-        self._writer = ThreadPoolExecutor(1, "snapshot")
+        self._writer = ThreadPoolExecutor(1, "snapshot", as_usual)
         self.last_commit_s, self.last_snapshot_s, self.last_fork_s = 0.0, 0.0, 0.0
         self.commits, self.snapshots, self.snapshots_failed = 0, 0, 0
 
@@ -156,7 +155,6 @@ class Behind:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             gc.disable()
-            wait_for_others()
             when_nobody_else()
             self._charging.write_snapshot_aside(position, disk=disk)
             code = 0
@@ -180,9 +178,9 @@ class Behind:
         self.snapshots += 1
         self.last_snapshot_s = time.perf_counter() - started
         if child and not self._closing:
-            self._gathering = self._writer.submit(self._gather, position)
+            self._gathering = self._writer.submit(self._gather)
 
-    def _gather(self, _position: int) -> None:
+    def _gather(self) -> None:
         """The child has left the book's pages in pieces; bit by bit, until the next one comes."""
         for table in self._charging.book.tables():
             for _ in gather(table):
@@ -194,10 +192,7 @@ class Behind:
         """On the thread that owns the journal, where answers wait: files are removed on another."""
         segments = self._charging.release_journal(oldest)
         if segments and not self._closing:
-            self._removing = self._writer.submit(self._remove, oldest, segments)
-
-    def _remove(self, _position: int, segments: list[Path]) -> None:
-        self._charging.remove_journal(segments)
+            self._removing = self._writer.submit(self._charging.remove_journal, segments)
 
     def _ended_well(self, child: int) -> bool:
         began, hurried = time.monotonic(), False
@@ -241,10 +236,6 @@ class Behind:
         for each in (self._writing, self._removing, self._gathering):
             if each is not None and each.done():
                 each.result()
-
-
-def _ordinary() -> None:
-    wait_for_others(0)  # not nicer: it holds the interpreter at times
 
 
 _NOT_IN_BALANCES = ("sessions", "friends", "online", "applied")

@@ -2,7 +2,8 @@
 
 A line is JSON: the key's halves, the account, Session-Id, Origin-Host and Origin-Realm, and the rating groups whose
 final units were granted. The last line of a session counts; without groups it is over, or waits no more. Lines are
-added by a thread of its own, since whoever answers must not wait for a disk, and not synced: no money hangs on them.
+added by a thread of its own, since whoever answers must not wait for a disk, and not synced: no money hangs on them,
+and what a power cut has spoilt is left out.
 """
 
 import json
@@ -31,9 +32,12 @@ class FinalUnitsLog:
         self._lines = 0
 
     def read(self) -> Iterator[tuple[Key, int, list[bytes], list[int]]]:
-        """(key, account, texts, groups) of each session that waits."""
-        for hi, lo, account, *texts, groups in map(json.loads, self._kept().values()):
-            yield (hi, lo), account, [t.encode("latin-1") for t in texts], groups
+        """(key, account, texts, groups) of each session that waits. The file then has these and no others."""
+        if self._disk.exists(self._path):
+            kept = self._kept()
+            self._write(list(kept.values()))
+            for hi, lo, account, *texts, groups in map(json.loads, kept.values()):
+                yield (hi, lo), account, [t.encode("latin-1") for t in texts], groups
 
     @property
     def busy(self) -> bool:
@@ -73,15 +77,15 @@ class FinalUnitsLog:
         if self._lines > 4 * live + _SPARE:
             self._write(list(self._kept().values()))
 
-    def _kept(self) -> dict[bytes, bytes]:
-        """The last line of each session, by how its key is written, where it waits."""
-        found = dict[bytes, bytes]()
-        if self._disk.exists(self._path):
-            whole, _, _ = self._disk.read(self._path).rpartition(b"\n")  # what a power cut has torn goes
-            for line in whole.splitlines(keepends=True):
-                key = b",".join(line.split(b",", 2)[:2])
-                found.pop(key, None)
-                if not line.endswith((b"[]]\n", b"[]]")):
-                    found[key] = line if line.endswith(b"\n") else line + b"\n"
-            self._lines = whole.count(b"\n") + 1
+    def _kept(self) -> dict[Key, bytes]:
+        """The last line of each session, by its key, where it waits; what is no line is passed over."""
+        found = dict[Key, bytes]()
+        for line in self._disk.read(self._path).split(b"\n"):
+            try:
+                hi, lo, _, _, _, _, groups = json.loads(line)
+            except (ValueError, TypeError):
+                continue
+            found.pop((hi, lo), None)
+            if groups:
+                found[hi, lo] = line + b"\n"
         return found

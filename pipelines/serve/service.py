@@ -31,7 +31,7 @@ from pipelines.serve.log import Log
 from pipelines.serve.node import OnlineNode, Pace
 from pipelines.serve.open_sessions import OpenSessions
 from pipelines.serve.operate import OperateFront
-from pipelines.serve.scheduling import wait_for_others, wake_soon
+from pipelines.serve.scheduling import as_usual, wake_soon
 from pipelines.serve.sy import SyFrontEnd
 from rating.arrays import touch
 from schemas.columns import I64
@@ -208,7 +208,7 @@ def for_latency(node: OnlineNode, expect_sessions: int | None = None) -> None:
 
 
 def _touch(tables: Sequence[I64]) -> None:
-    wait_for_others(0)
+    as_usual()
     for table in tables:
         for _ in touch(table):
             pass

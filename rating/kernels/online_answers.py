@@ -48,6 +48,7 @@ from rating.kernels.online_layout import (
     Q_REQUESTED,
     Q_USED,
     REPEATED,
+    TOLD,
     V_CHANGE,
     V_CODE,
     V_DUE,
@@ -57,17 +58,13 @@ from rating.kernels.online_layout import (
     V_NUMBER,
     V_THRESHOLD,
     V_VALIDITY,
-    Z_CHANGE,
     Z_CODE,
     Z_DUE,
     Z_FINAL,
     Z_GRANTED,
-    Z_HOLDING,
     Z_MESSAGE,
     Z_MESSAGE_CODE,
     Z_REPEATED,
-    Z_THRESHOLD,
-    Z_VALIDITY,
 )
 from rating.kernels.online_repeats import remember_nb, tell_again_nb
 from rating.kernels.postings import put_pair_nb
@@ -142,13 +139,8 @@ def move_money_nb(records, profile, currency_of, row, nanos, hi, lo, time_us, po
 def tell_nb(answer, i, service):
     """What a service was answered, as an answer."""
     answer[Z_CODE, i] = service[V_CODE]
-    answer[Z_GRANTED, i] = service[V_GRANTED]
-    answer[Z_DUE, i] = service[V_DUE]
-    answer[Z_FINAL, i] = service[V_FINAL]
-    answer[Z_VALIDITY, i] = service[V_VALIDITY]
-    answer[Z_THRESHOLD, i] = service[V_THRESHOLD]
-    answer[Z_HOLDING, i] = service[V_HOLDING]
-    answer[Z_CHANGE, i] = service[V_CHANGE]
+    for word in range(TOLD):
+        answer[Z_GRANTED + word, i] = service[V_GRANTED + word]
 
 
 @kernel(types.void(CELLS_IN, CELLS_IN, I64_IN, I64_IN, I64_IN, CELLS_IN, types.int64, types.int64, I64_IN, I64_IN,
@@ -173,25 +165,16 @@ def conclude_online_nb(request, plan, granted, due, reason, rules, received_us, 
         answer[Z_MESSAGE_CODE, i] = plan[A_MESSAGE_CODE, i]
         answer[Z_REPEATED, i] = verdict == REPEATED
         answer[Z_CODE, i] = plan[A_CODE, i] if verdict != REPEATED else plan[A_MESSAGE_CODE, i]
-        answer[Z_GRANTED, i] = ABSENT
-        answer[Z_DUE, i] = ABSENT
+        for word in range(TOLD):
+            answer[Z_GRANTED + word, i] = ABSENT
         answer[Z_FINAL, i] = NONE
-        answer[Z_VALIDITY, i] = ABSENT
-        answer[Z_THRESHOLD, i] = ABSENT
-        answer[Z_HOLDING, i] = ABSENT
-        answer[Z_CHANGE, i] = ABSENT
         is_event = request[Q_KIND, i] == EVENT
         if verdict == NEW and at >= 0:
             service = services[at]
             service[V_NUMBER] = request[Q_NUMBER, i]
             service[V_CODE] = plan[A_CODE, i]
-            service[V_GRANTED] = ABSENT
-            service[V_DUE] = ABSENT
+            service[V_GRANTED:V_CHANGE + 1] = ABSENT
             service[V_FINAL] = NONE
-            service[V_VALIDITY] = ABSENT
-            service[V_THRESHOLD] = ABSENT
-            service[V_HOLDING] = ABSENT
-            service[V_CHANGE] = ABSENT
             at_fold = plan[A_GRANT, i]
             if plan[A_CODE, i] != SUCCESS:
                 if request[Q_REQUESTED, i] != ABSENT and plan[A_CODE, i] != CREDIT_CONTROL_NOT_APPLICABLE:

@@ -54,6 +54,11 @@ PRICED_NOT, PRICED_REFUND = range(2)
                                      "money_nanos", "icid_hi", "icid_lo"))
 (Z_MESSAGE, Z_MESSAGE_CODE, Z_CODE, Z_REPEATED, Z_GRANTED, Z_DUE, Z_FINAL, Z_VALIDITY, Z_THRESHOLD, Z_HOLDING,
  Z_CHANGE) = (ANSWER.index(name) for name in ANSWER.names)
+# What a service was told lies in one order wherever it lies: in its row, in the ring, in answers.
+TOLD = V_CHANGE - V_GRANTED + 1
+assert [V_GRANTED, V_DUE, V_FINAL, V_VALIDITY, V_THRESHOLD, V_HOLDING, V_CHANGE] == list(range(V_GRANTED, V_CHANGE + 1))
+assert [R_GRANTED, R_DUE, R_FINAL, R_VALIDITY, R_THRESHOLD, R_HOLDING, R_CHANGE] == list(range(R_GRANTED, R_CHANGE + 1))
+assert [Z_GRANTED, Z_DUE, Z_FINAL, Z_VALIDITY, Z_THRESHOLD, Z_HOLDING, Z_CHANGE] == list(range(Z_GRANTED, Z_CHANGE + 1))
 # Columns of GRANT that are those of the request, and the others.
 COPIED = tuple((GRANT.index(name), REQUEST.index(name)) for name in GRANT.names
                if name in REQUEST.names and name not in ("used", "account_id", "service_id", "msisdn_token",

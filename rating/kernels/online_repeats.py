@@ -12,31 +12,20 @@ from rating.kernels.online_layout import (
     O_HI,
     O_LO,
     R_BEFORE,
-    R_CHANGE,
     R_CODES,
-    R_DUE,
-    R_FINAL,
     R_GIVEN,
     R_GRANTED,
     R_GROUP,
     R_HI,
-    R_HOLDING,
     R_LO,
     R_NUMBER,
     R_PLACE,
     R_SERVICE_ID,
-    R_THRESHOLD,
-    R_VALIDITY,
+    TOLD,
     WINDOW,
-    Z_CHANGE,
     Z_CODE,
-    Z_DUE,
-    Z_FINAL,
     Z_GRANTED,
-    Z_HOLDING,
     Z_MESSAGE_CODE,
-    Z_THRESHOLD,
-    Z_VALIDITY,
 )
 from schemas.jit import kernel
 
@@ -58,13 +47,8 @@ def remember_nb(given, counts, sessions, row, number, group, service_identifier,
     kept[R_PLACE] = place
     kept[R_GIVEN] = received_us
     kept[R_CODES] = answer[Z_MESSAGE_CODE, i] << _CODE_BITS | answer[Z_CODE, i]
-    kept[R_GRANTED] = answer[Z_GRANTED, i]
-    kept[R_DUE] = answer[Z_DUE, i]
-    kept[R_FINAL] = answer[Z_FINAL, i]
-    kept[R_VALIDITY] = answer[Z_VALIDITY, i]
-    kept[R_THRESHOLD] = answer[Z_THRESHOLD, i]
-    kept[R_HOLDING] = answer[Z_HOLDING, i]
-    kept[R_CHANGE] = answer[Z_CHANGE, i]
+    for word in range(TOLD):
+        kept[R_GRANTED + word] = answer[Z_GRANTED + word, i]
     sessions[row, O_ANSWERED] = nth
 
 
@@ -91,13 +75,8 @@ def tell_again_nb(given, counts, sessions, row, number, group, service_identifie
     kept = given[found]
     answer[Z_MESSAGE_CODE, i] = kept[R_CODES] >> _CODE_BITS
     answer[Z_CODE, i] = kept[R_CODES] & ((1 << _CODE_BITS) - 1)
-    answer[Z_GRANTED, i] = kept[R_GRANTED]
-    answer[Z_DUE, i] = kept[R_DUE]
-    answer[Z_FINAL, i] = kept[R_FINAL]
-    answer[Z_VALIDITY, i] = kept[R_VALIDITY]
-    answer[Z_THRESHOLD, i] = kept[R_THRESHOLD]
-    answer[Z_HOLDING, i] = kept[R_HOLDING]
-    answer[Z_CHANGE, i] = kept[R_CHANGE]
+    for word in range(TOLD):
+        answer[Z_GRANTED + word, i] = kept[R_GRANTED + word]
     return True
 
 

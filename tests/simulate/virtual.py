@@ -180,7 +180,8 @@ class VirtualExecutor:
 
         def due() -> None:
             behind = getattr(function, "__self__", None)
-            if self._name == "snapshot" and behind._charging.position < args[0] and not behind._closing:
+            waits = getattr(function, "__name__", "") == "_publish" and not behind._closing
+            if waits and behind._charging.position < args[0]:
                 loop.call_later(0.1, due)  # what it waits for comes with a commit
             elif self._jobs:
                 self.run_up_to(self._jobs[0][1])

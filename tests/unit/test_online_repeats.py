@@ -1,6 +1,5 @@
 """Requests that come again: each is told what it was told at first, for as long as docs/online.md says."""
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,11 +8,11 @@ import pytest
 from rating.book import BalanceBook
 from rating.online import OnlineDesk
 from rating.snapshot import from_arrow, same_state, to_arrow
-from reference_data.tariffs.compile import Tariffs, load_tariffs
+from reference_data.tariffs.compile import Tariffs
 from schemas.columns import ABSENT
 from schemas.online import ANSWER
 from tests.online_world import JANUARY, NOON, REMEMBER_S, RULES, SECOND_US, TARIFF, cells_of
-from tests.rating_support import make_accounts
+from tests.rating_support import make_accounts, one_tariff
 
 A, B = (10, ABSENT), (20, 7)
 Message = dict[str, Any]
@@ -21,10 +20,8 @@ Message = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def tariffs(tmp_path_factory: pytest.TempPathFactory) -> Tariffs:
-    folder: Path = tmp_path_factory.mktemp("tariff")
-    (folder / "d.csv").write_text("prefix,zone\n4,near\n")
-    (folder / "t.yaml").write_text(TARIFF)
-    return load_tariffs(folder)
+    tariffs: Tariffs = one_tariff(tmp_path_factory.mktemp("tariff"), TARIFF)
+    return tariffs
 
 
 class Desk:

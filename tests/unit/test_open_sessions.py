@@ -193,9 +193,21 @@ def test_what_changes_is_added_behind_and_read_again(tmp_path: Path) -> None:
     sessions.note((2, 2), 10, False)
     kept(sessions)
     assert finals_of(tmp_path / "final") == {0: {10}, 1: {10, 20}, 3: {10}, 4: {10}}
+
+
+@pytest.mark.parametrize("torn", [b'[7, 7, 1, "torn', bytes(40), b"\xff", b"7\n", b"[1, 2]\n"])
+def test_what_a_power_cut_has_spoilt_is_left_out_and_harms_nothing_behind_it(tmp_path: Path, torn: bytes) -> None:
+    sessions = OpenSessions(tmp_path / "final")
+    for n in (3, 4):
+        sessions.begin((n, n), n, b"s", b"h", b"r")
+        sessions.note((n, n), 10, True)
+    kept(sessions)
     with (tmp_path / "final").open("ab") as file:
-        file.write(b'[7, 7, 1, "torn')
-    assert finals_of(tmp_path / "final") == {0: {10}, 1: {10, 20}, 3: {10}, 4: {10}}
+        file.write(torn)
+    again = OpenSessions(tmp_path / "final")
+    again.note((3, 3), 20, True)
+    kept(again)  # behind what was torn
+    assert finals_of(tmp_path / "final") == {3: {10, 20}, 4: {10}}
 
 
 def test_the_file_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

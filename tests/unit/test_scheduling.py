@@ -35,6 +35,24 @@ def test_short_turns_need_no_rights_and_are_no_priority() -> None:
     assert done and policy == os.SCHED_OTHER and nice == before
 
 
+def test_who_runs_when_nobody_else_wants_to_takes_no_ones_turn_and_may_be_hurried() -> None:
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    done, policy, hurried, after, nice = in_thread(
+        scheduling.when_nobody_else, lambda: os.sched_getscheduler(0),
+        lambda: scheduling.hurry(threading.get_native_id()), lambda: os.sched_getscheduler(0),
+        lambda: os.getpriority(os.PRIO_PROCESS, 0))
+    assert done and policy == os.SCHED_IDLE
+    # Back it may not be let, without rights.
+    assert (after, nice) == ((os.SCHED_OTHER, 19) if hurried else (os.SCHED_IDLE, before))
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
+
+
+def test_who_begins_others_may_have_short_turns_alone() -> None:
+    done, usual, policy = in_thread(scheduling.wake_soon, scheduling.as_usual, lambda: os.sched_getscheduler(0))
+    assert done and usual and policy == os.SCHED_OTHER
+
+
 def test_where_the_system_cannot_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduling, "_SCHED_SETATTR", {})
-    assert in_thread(scheduling.wake_soon, scheduling.wait_for_others) == [False, False]
+    assert in_thread(scheduling.wake_soon, scheduling.as_usual, lambda: scheduling.wait_for_others(3),
+                     scheduling.when_nobody_else) == [False] * 4
