@@ -10,13 +10,12 @@ process's own; so do names of columns, since releases add some. What it costs gr
 """
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
-from pipelines.serve.kernels.online_entry import pack_nb, spans_nb
+from pipelines.serve.kernels.online_entry import named_nb, pack_nb, spans_nb
 from schemas.columns import ABSENT, I64, U8, Cells, Labels
 from schemas.errors import LedgerError
 from schemas.online import REQUEST
@@ -51,13 +50,13 @@ def _label_columns(matrix: I64, places: "_Places", labels: Labels) -> tuple[int,
     for place, low, high, (label, head) in zip(places.labels.tolist(), lows.tolist(), highs.tolist(),
                                                places.label_names, strict=True):
         if low == high != ABSENT:
-            heads += (head, _LEAST.pack(0, 0), _written([labels[label][low]]))
+            heads += (head, _LEAST.pack(0, 0), _written((labels[label][low],)))
         elif low != high:
-            own, written = _named(matrix[place], labels[label])
-            least = int(own.min())
-            spread = int(own.max()) - least  # a name, and none: it can be
-            width = next(octets for beyond, octets in _WIDTHS if spread < beyond)
-            heads += (head, _LEAST.pack(width, least), written)
+            own, used = np.empty((2, matrix.shape[1]), np.int64)
+            count = named_nb(matrix[place], low, np.zeros(high - low + 1, np.int64), used, own)
+            least = ABSENT if low == ABSENT else 0
+            width = next(octets for beyond, octets in _WIDTHS if count - 1 - least < beyond)
+            heads += (head, _LEAST.pack(width, least), _written(tuple(labels[label][i] for i in used[:count].tolist())))
             values.append((own - least).astype(_TYPES[width]).tobytes())
     return len(heads) // 3, b"".join(heads), b"".join(values)
 
@@ -130,14 +129,8 @@ def _places() -> _Places:
                    tuple((REQUEST.columns[i].name, written[i]) for i in labels.tolist()))
 
 
-def _named(column: I64, names: Sequence[str]) -> tuple[I64, bytes]:
-    """A column of labels as places in a list of its own, and that list; ABSENT stays."""
-    used, places = np.unique(column, return_inverse=True)
-    absent = int(used[0] == ABSENT)
-    return places - absent, _written([names[label] for label in used[absent:].tolist()])
-
-
-def _written(names: Sequence[str]) -> bytes:
+@lru_cache(1024)  # ticks name the same few again and again
+def _written(names: tuple[str, ...]) -> bytes:
     encoded = [name.encode() for name in names]
     return struct.pack("<H", len(encoded)) + b"".join(struct.pack("<H", len(name)) + name for name in encoded)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from rating.aside import Origins
 from rating.book import BalanceBook, currency_label
-from rating.gathered import Gathered, apart
+from rating.gathered import Gathered, Usual, apart
 from rating.kernels.choices import answer_nb, ask_nb
 from rating.kernels.fold import fold_nb
 from rating.kernels.holds import RELEASE_POSTINGS
@@ -39,7 +39,7 @@ from rating.legs import Legs, keep_legs, plans_of_legs
 from rating.states import apply_states
 from reference_data.accounts import PLAN_SEPARATOR
 from reference_data.tariffs.compile import Tariffs
-from schemas.columns import ABSENT, I64, Cells
+from schemas.columns import I64, Cells
 from schemas.identity_change import IDENTITY_CHANGE
 from schemas.rated import ACCOUNT_STATE, LEG_SUSPENSE, NOTIFICATION, POSTING, RATED
 from schemas.tariff_tables import COUNTER_THRESHOLD_FIRST, ENTRY_COUNTER_FIRST, FAMILY_SCOPE, RATE_COUNTER, SCOPE_DAY
@@ -47,6 +47,7 @@ from schemas.tariff_tables import COUNTER_THRESHOLD_FIRST, ENTRY_COUNTER_FIRST, 
 CHUNK = 2048  # events: what selection finds for them stays in the second level of the cache
 _LIKELY_POSTINGS = 3  # rows an event; where that is too few more room is made
 _WORST_POSTINGS = 4 * MAX_CANDIDATES + 10 + RELEASE_POSTINGS
+_RATED, _POSTING = Usual(RATED, {"journal_position": 0} | RATED_USUAL, OWN), Usual(POSTING, POSTING_USUAL)
 _NO_LEGS = np.zeros((2, 0), np.int64)
 _NONE = {columns.name: Cells.empty(columns) for columns in (NOTIFICATION, ACCOUNT_STATE, LEG_SUSPENSE, IDENTITY_CHANGE)}
 
@@ -112,8 +113,8 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
     legs, plan_of, places = names.legs, names.plan_of, names.places
     more = 1 + legs.most
     origins = Origins(usage, start, stop, more)
-    rated = Gathered(RATED, more * count, RATED_USUAL | {"journal_position": journal_position}, OWN)
-    posting = Gathered(POSTING, more * _LIKELY_POSTINGS * count + _WORST_POSTINGS, POSTING_USUAL)
+    rated = Gathered(_RATED.but(0, journal_position), more * count)
+    posting = Gathered(_POSTING, more * _LIKELY_POSTINGS * count + _WORST_POSTINGS)
     notification = Cells.empty(NOTIFICATION, names.most_notified)
     progress = np.zeros(PROGRESS, np.int64)
     chosen = apart(CHOICE, min(CHUNK, count))
@@ -123,7 +124,7 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
     chosen[C_ASK] = CHARGE
     answers, idle = None, 0
     if wishes is not None:
-        answers = Answers(*(np.full(count, value, np.int64) for value in (ABSENT, 0, 0)))
+        answers = Answers(*np.empty((3, count), np.int64))  # of every row
         book.make_holds(count)
 
     def select(low: int, high: int, of: I64, found: I64) -> None:

@@ -5,7 +5,11 @@ only what is otherwise. The rest it writes once.
 """
 
 from collections.abc import Mapping
+from copy import copy
 
+import numpy as np
+
+from rating.kernels.take import fill_columns_nb
 from schemas import pages
 from schemas.columns import I64, ColumnSet
 
@@ -21,12 +25,27 @@ def apart(columns: int, rows: int) -> I64:
     return pages.matrix((columns, (lines | 1) * _LINE))
 
 
-class Gathered:
-    """Rows of the columns from `first` on. usual: what stands where nothing is written, by column."""
+class Usual:
+    """What stands in rows of the columns from `first` on where nothing is written, by column."""
 
-    def __init__(self, columns: ColumnSet, rows: int, usual: Mapping[str, int], first: int = 0) -> None:
-        self.matrix, self._filled = apart(len(columns.columns) - first, rows), 0
-        self._usual = [(columns.index(name) - first, value) for name, value in usual.items()]
+    def __init__(self, columns: ColumnSet, values: Mapping[str, int], first: int = 0) -> None:
+        self.columns = len(columns.columns) - first
+        self.places = np.array([columns.index(name) - first for name in values], np.int64)
+        self.values = np.array(list(values.values()), np.int64)
+
+    def but(self, column: int, value: int) -> "Usual":
+        """The same, with another value of the column that was named at this place."""
+        other = copy(self)
+        other.values = self.values.copy()
+        other.values[column] = value
+        return other
+
+
+class Gathered:
+    """Rows for kernels to write to, with what is usual in them."""
+
+    def __init__(self, usual: Usual, rows: int) -> None:
+        self.matrix, self._filled, self._usual = apart(usual.columns, rows), 0, usual
 
     def make_room(self, used: int, more: int) -> I64:
         """The matrix, with room for so many more behind those used."""
@@ -35,7 +54,6 @@ class Gathered:
             larger[:, :used] = self.matrix[:, :used]
             self.matrix, self._filled = larger, used
         if used + more > self._filled:
-            for column, value in self._usual:
-                self.matrix[column, self._filled : used + more] = value
+            fill_columns_nb(self.matrix, self._usual.places, self._usual.values, self._filled, used + more)
             self._filled = used + more
         return self.matrix

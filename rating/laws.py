@@ -8,6 +8,8 @@ from rating.kernels.laws import agree_nb, balanced_nb
 from schemas.columns import I64, Cells
 from schemas.errors import InvariantError
 
+_UNBALANCED = "a movement does not sum to zero"
+
 
 class Outcome(Protocol):
     """What charging a block came to."""
@@ -28,10 +30,11 @@ def check_postings(charged: Outcome, events: int) -> None:
 
     Raises InvariantError.
     """
-    check_movements(charged.posting)
     rated, posting, limbs = charged.rated, charged.posting, np.empty((2, 6), np.int64)
     count = agree_nb(rated["leg"], rated["charge_nanos"], rated["tax_nanos"], rated["uncollected_nanos"],
-                     posting["amount"], posting["ledger_account"], limbs[0], limbs[1])
+                     posting["amount"], posting["unit"], posting["currency"], posting["ledger_account"], limbs)
+    if count < 0:
+        raise InvariantError(_UNBALANCED)
     if count + len(charged.suspense) != events:
         raise InvariantError(f"{events} events came in; {count} rated and {len(charged.suspense)} suspended came out")
     if limbs[0].tobytes() == limbs[1].tobytes():
@@ -47,7 +50,7 @@ def check_postings(charged: Outcome, events: int) -> None:
 def check_movements(posting: Cells) -> None:
     """Every leg of every movement is two rows of one unit and currency that sum to zero. Raises InvariantError."""
     if not balanced_nb(posting["amount"], posting["unit"], posting["currency"]):
-        raise InvariantError("a movement does not sum to zero")
+        raise InvariantError(_UNBALANCED)
 
 
 def _sums(limbs: I64) -> list[int]:

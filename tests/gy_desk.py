@@ -1,7 +1,7 @@
 """Gy without sockets: octets of requests to answers, through front end and node, on a loop of its own."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,7 +29,7 @@ class GyDesk:
         self.front = GyFrontEnd(self.node)
         self.handle: Handler = self.front.handle
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def run(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(work)
 
     def ask(self, *requests: bytes) -> list[Any]:

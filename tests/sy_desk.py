@@ -57,10 +57,12 @@ class SyDesk(GyDesk):
         self.sy.serve_with(self.peers)  # type: ignore[arg-type]
 
     async def _both(self, messages: Cells, units: Cells, buffer: U8) -> Answers:
-        """As the server does, but for the answers, which it lets go as they come."""
-        own = messages["application"] == SY
-        parts = [(some, handler(*choose(messages, units, some), buffer)) for some, handler in (
-            (own, self.sy.handle), (~own, self.front.handle)) if some.any()]
+        """As the server does where the node is busy, but for the answers, which it lets go as they come."""
+        own, parts = messages["application"] == SY, []
+        for some, handler in ((own, self.sy.handle), (~own, self.front.handle)):
+            if some.any():
+                parts.append((some, asyncio.ensure_future(handler(*choose(messages, units, some), buffer))))
+                await asyncio.sleep(0)  # it has begun when the other does
         answers = await asyncio.gather(*(work for _, work in parts))
         return merged([(some, each) for (some, _), each in zip(parts, answers, strict=True)], units)
 

@@ -293,9 +293,12 @@ class DiameterServer:
                 connection.pause("overloaded")
         self._open_ticks += 1
         done = asyncio.ensure_future(handler(messages, units, buffer))
-        self._tasks.add(done)
         tick = _Tick(connections, counts, messages, units, buffer, done)
-        done.add_done_callback(lambda _: self._answered(tick))
+        if done.done():  # no turn of the loop for what is there
+            self._answered(tick)
+        else:
+            self._tasks.add(done)
+            done.add_done_callback(lambda _: self._answered(tick))
 
     def _answered(self, tick: _Tick) -> None:
         """The handler is done: its answers may go."""

@@ -6,33 +6,32 @@ are two kernels and the parties' numbers, so that the work grows with ticks and 
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import numpy as np
 
 from mediation.online import identify
 from mediation.resolve import resolve
 from pipelines.diameter import encode
-from pipelines.diameter.columns import BLOCK, MONEY
 from pipelines.diameter.encode import Answers, Texts
 from pipelines.diameter.results import Command, Result
 from pipelines.diameter.server import DiameterServer
 from pipelines.diameter.ticks import choose, merged
 from pipelines.serve.currency_numbers import CURRENCY_NUMBERS
-from pipelines.serve.kernels import gy
+from pipelines.serve.kernels import gy, money
 from pipelines.serve.node import CommandOutcome, OnlineNode
 from pipelines.serve.open_sessions import OpenSessions
-from rating.kernels.layout import F_TRAITS, TRAIT_CURRENCY
 from reference_data.online import OnlineRules
 from schemas.codes import Service
 from schemas.columns import ABSENT, I64, U8, Cells
-from schemas.online import REQUEST, RequestKind
+from schemas.online import REQUEST
 from schemas.parties import PARTIES
 
 SOURCE = "gy"
 _FAILURE = {"terminate": 0, "continue": 1, "retry_and_terminate": 2}
 _URL, _SIP_URI = 2, 3  # Redirect-Address-Type
-_CREDIT_CONTROL, _EVENT = int(Command.CREDIT_CONTROL), int(RequestKind.EVENT)  # NumPy takes long over members of enums
+_CREDIT_CONTROL = int(Command.CREDIT_CONTROL)  # NumPy takes long over members of enums
 
 
 class GyFrontEnd:
@@ -46,6 +45,7 @@ class GyFrontEnd:
         self._texts = Texts()
         self._rules = _rule_table(node.rules, self._texts)
         self._server: DiameterServer | None = None
+        self._numbers: I64 = np.zeros(0, np.int64)  # of the book's currencies
         self._tasks: set[asyncio.Task[None]] = set()
         node.on_command.append(self._changed)
 
@@ -53,20 +53,30 @@ class GyFrontEnd:
         """Where requests of our own go out: RAR and ASR."""
         self._server = server
 
-    async def handle(self, messages: Cells, units: Cells, buffer: U8) -> Answers:
-        """Answers to what a tick received; durable when this returns."""
+    def handle(self, messages: Cells, units: Cells, buffer: U8) -> Awaitable[Answers]:
+        """Answers to what a tick received, once they are durable: at once where the node can do that."""
         foreign = messages["command"] != _CREDIT_CONTROL
         if foreign.any():
-            return await self._apart(messages, units, buffer, foreign * int(Result.APPLICATION_UNSUPPORTED))
+            return self._apart(messages, units, buffer, foreign * int(Result.APPLICATION_UNSUPPORTED))
         requests, route, parties = self._requests(messages, units)
         sightings = identify(requests, parties, buffer, self._node.reference, self._node.keys.token_key,
                              self._node.lexicon)
         requests["apn"] = self._node.lexicon.apns.labels(buffer, messages["apn_text"][route[gy.R_MESSAGE]])
-        if (requests["money_nanos"] != ABSENT).any() or (units["requested"] & MONEY).any():
-            wrong = self._foreign_money(messages, units, requests, route)
-            if wrong.any():
-                return await self._apart(messages, units, buffer, wrong)
-        answers = await self._node.request(requests, sightings)
+        if money.names_money_nb(requests.matrix, units.matrix):
+            resolve(requests, self._node.charging.current)
+            wrong = np.empty(len(messages), np.int64)
+            if money.foreign_money_nb(requests.matrix, units.matrix, route, self._currencies(requests, True), wrong):
+                return self._apart(messages, units, buffer, wrong)
+        told = self._node.ask(requests, sightings, at_once=True)
+        answered = partial(self._answers, messages, requests, route, buffer)
+        if not told.done():
+            return _later(told, answered)
+        done: asyncio.Future[Answers] = told.get_loop().create_future()
+        done.set_result(answered(told.result()))
+        return done
+
+    def _answers(self, messages: Cells, requests: Cells, route: I64, buffer: U8, answers: Cells) -> Answers:
+        """What the node's answers are in Diameter."""
         given, services = encode.answers(len(messages)), encode.grants(len(requests))
         count = gy.answers_nb(requests.matrix, answers.matrix, route, self._currencies(requests), self._rules,
                               given.matrix, services.matrix)
@@ -94,32 +104,12 @@ class GyFrontEnd:
         rest = await self.handle(*choose(messages, units, ~bad), buffer)
         return merged(((~bad, rest), (bad, Answers(refused))), units)
 
-    def _foreign_money(self, messages: Cells, units: Cells, requests: Cells, route: I64) -> I64:
-        """5004 for messages whose money is of another currency than their account's, or no amount that can be; 5031 for
-        sessions that ask for money alone: they are granted units."""
-        resolve(requests, self._node.charging.current)
-        currency, wrong = self._currencies(requests, all_of=True), np.zeros(len(messages), np.int64)
-        rows = np.flatnonzero(route[gy.R_UNIT] != ABSENT)
-        rows = rows[units["requested"][route[gy.R_UNIT, rows]] & MONEY != 0]
-        named, own = units["requested_currency"][route[gy.R_UNIT, rows]], currency[rows]
-        foreign = (named != ABSENT) & (named != own) & (own != ABSENT)
-        wrong[route[gy.R_MESSAGE, rows[foreign | (requests["money_nanos"][rows] == ABSENT)]]] = Result.INVALID_AVP_VALUE
-        alone = units["requested"][route[gy.R_UNIT, rows]] & ~(BLOCK | MONEY) == 0
-        wrong[route[gy.R_MESSAGE, rows[alone & (requests["kind"][rows] == RequestKind.INITIAL)]]] = Result.RATING_FAILED
-        return wrong
-
     def _currencies(self, requests: Cells, all_of: bool = False) -> I64:
         """ISO 4217 number of each row's account; only events are told what they cost."""
-        found, book = np.full(len(requests), ABSENT, np.int64), self._node.book
-        events = requests["kind"] == _EVENT
-        if not (all_of or events.any()):
-            return found
-        wanted = np.flatnonzero(events | all_of)
-        if wanted.size and len(book):
-            rows = book.rows_of(requests["account_id"][wanted])
-            numbers = np.array([CURRENCY_NUMBERS.get(name, ABSENT) for name in book.currencies], np.int64)
-            known = rows >= 0
-            found[wanted[known]] = numbers[book.profile[rows[known], F_TRAITS] >> TRAIT_CURRENCY & 0xFFF]
+        book, found = self._node.book, np.empty(len(requests), np.int64)
+        if len(self._numbers) != len(book.currencies):
+            self._numbers = np.array([CURRENCY_NUMBERS.get(name, ABSENT) for name in book.currencies], np.int64)
+        money.currencies_nb(requests.matrix, all_of, book.index, book.profile, self._numbers, found)
         return found
 
     # requests of our own
@@ -156,6 +146,10 @@ class GyFrontEnd:
     async def _told(self, key: tuple[int, int], answer: "asyncio.Future[int]") -> None:
         if await answer == Result.UNKNOWN_SESSION_ID:
             self.sessions.end(key)  # its client has forgotten it: supervision gives back what it holds
+
+
+async def _later(told: "asyncio.Future[Cells]", answered: Callable[[Cells], Answers]) -> Answers:
+    return answered(await told)
 
 
 def _rule_table(rules: OnlineRules, texts: Texts) -> I64:

@@ -143,6 +143,10 @@ class _Waiting:
     asked: deque[_Asked] = field(default_factory=deque)
     commanded: deque[_Commanded] = field(default_factory=deque)
     batches: deque[_Batch] = field(default_factory=deque)
+    rows: int = 0  # of those asked
+
+    def __bool__(self) -> bool:
+        return bool(self.asked or self.commanded or self.batches)
 
 
 class OnlineNode:
@@ -215,7 +219,7 @@ class OnlineNode:
     @property
     def waiting(self) -> int:
         """Rows and commands that no tick has taken yet."""
-        return sum(len(each.requests) for each in self._waiting.asked) + len(self._waiting.commanded)
+        return self._waiting.rows + len(self._waiting.commanded)
 
     @property
     def running(self) -> bool:
@@ -291,19 +295,31 @@ class OnlineNode:
     # what callers ask
 
     async def request(self, requests: Cells, sightings: Sightings | None = None) -> Cells:
-        """Answers (ANSWER, a row for each of REQUEST, in order), durable when this returns.
+        """Answers (ANSWER, a row for each of REQUEST, in order), durable when this returns. As `ask`."""
+        return await self.ask(requests, sightings)
 
-        Accounts are filled in here. sightings: numbers behind tokens of these rows, for the vault.
-        Raises StoppedError: no answer may be given.
+    def ask(self, requests: Cells, sightings: Sightings | None = None, at_once: bool = False
+            ) -> "asyncio.Future[Cells]":
+        """Answers (ANSWER, a row for each of REQUEST, in order) once they are durable.
+
+        Accounts are filled in here. sightings: numbers behind tokens of these rows, for the vault. at_once: they are a
+        tick already, which need not wait for more where nothing is under way; small ones are answered before this
+        returns. Raises StoppedError, here or later: no answer may be given.
         """
         self._must_run()
-        if not len(requests):
-            return Cells.empty(ANSWER)
-        resolve(requests, self.charging.current)
         done: asyncio.Future[Cells] = self._loop.create_future()
+        if not len(requests):
+            done.set_result(Cells.empty(ANSWER))
+            return done
+        resolve(requests, self.charging.current)
+        idle = not (self._scheduled or self._paused or self._open_ticks)
         self._waiting.asked.append(_Asked(requests, sightings, done, time.perf_counter()))
-        self._schedule()
-        return await done
+        self._waiting.rows += len(requests)
+        if at_once and idle:
+            self._turn()
+        else:
+            self._schedule()
+        return done
 
     async def command(self, command: Mapping[str, object]) -> CommandOutcome:
         """Carry out a command of `rating.commands`, durable when this returns; its id makes it idempotent.
@@ -420,7 +436,11 @@ class OnlineNode:
             raise StoppedError("the charging node takes no more", remedy="ask again when it has started")
 
     def _schedule(self) -> None:
-        if not (self._scheduled or self._paused) and self._open_ticks < self.pace.ticks_open and self.failure is None:
+        """Have a tick soon, unless as many are on their way to the disk as may be: several where much waits, else one,
+        behind which what waits is a tick that the loop makes durable itself."""
+        much = self.waiting > self.pace.here_rows or bool(self._waiting.batches)
+        most = self.pace.ticks_open if much else 1
+        if not (self._scheduled or self._paused) and self._open_ticks < most and self.failure is None:
             self._scheduled = True
             self._loop.call_soon(self._turn)
 
@@ -437,7 +457,7 @@ class OnlineNode:
         except BaseException as error:  # the book may be half changed: nothing may be answered from it any more
             self._fail(error)
             return
-        if self._waiting.asked or self._waiting.commanded or self._waiting.batches:
+        if self._waiting:
             self._schedule()
 
     def _tick(self) -> None:
@@ -446,6 +466,7 @@ class OnlineNode:
         while waiting.asked and (not asked or rows + len(waiting.asked[0].requests) <= pace.tick_rows):
             asked.append(waiting.asked.popleft())
             rows += len(asked[-1].requests)
+        waiting.rows -= rows
         commanded = [waiting.commanded.popleft() for _ in range(min(len(waiting.commanded), pace.tick_commands))]
         started, first = time.perf_counter(), self._next
         received_us = self._now_us()
@@ -457,7 +478,7 @@ class OnlineNode:
                     for i, (known, reason, why) in enumerate(tick.outcomes)]
         self.counters.charging_s = time.perf_counter() - started
         seen = [*(each.sightings for each in asked), *(each.sightings for each in commanded)]
-        here = rows <= pace.here_rows and not (waiting.asked or waiting.commanded or waiting.batches)
+        here = rows <= pace.here_rows and not waiting
         self._append(entries, tick.folded, [each for each in seen if each is not None],
                      partial(self._tell, asked, tick.answers, commanded, outcomes), (*asked, *commanded), here)
 
@@ -510,7 +531,7 @@ class OnlineNode:
                 return
             if not self._open_ticks:
                 self._idle.set()
-            if self._waiting.asked or self._waiting.commanded or self._waiting.batches:
+            if self._waiting:
                 self._schedule()
 
         self._appender.append(entries, sightings, durable, here)

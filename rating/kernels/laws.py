@@ -1,10 +1,11 @@
 """The laws that every block is held to, in one pass over the columns that they are about."""
 
+import numpy as np
 from numba import types
 
 from schemas.codes import LedgerAccount
 from schemas.columns import ABSENT
-from schemas.jit import I64_IN, I64_OUT, kernel
+from schemas.jit import CELLS_OUT, I64_IN, I64_OUT, kernel
 
 REVENUE, TAX, UNCOLLECTED = int(LedgerAccount.REVENUE), int(LedgerAccount.TAX), int(LedgerAccount.UNCOLLECTED)
 # Sums are in two limbs, of the upper and the lower 32 bits, so that none of fewer than 2^31 rows overflows.
@@ -54,12 +55,16 @@ def rated_nb(leg, charge, tax, uncollected, sums):
     return events
 
 
-@kernel(types.int64(I64_IN, I64_IN, I64_IN, I64_IN, I64_IN, I64_IN, I64_OUT, I64_OUT), error_model="numpy")
-def agree_nb(leg, charge, tax, uncollected, amount, ledger_account, rated, posted):
+@kernel(types.int64(I64_IN, I64_IN, I64_IN, I64_IN, I64_IN, I64_IN, I64_IN, I64_IN, CELLS_OUT), error_model="numpy")
+def agree_nb(leg, charge, tax, uncollected, amount, unit, currency, ledger_account, limbs):
     """Limbs of what was rated and of what was posted, the lower ones within 32 bits: equal sums are equal limbs.
 
-    Returns the events. rated, posted (6,): charges or revenue, tax, uncollected, each its upper and lower limb.
+    Returns the events, -1 where a movement is not balanced. limbs (2, 6), rated and posted: charges or revenue, tax,
+    uncollected, each its upper and lower limb.
     """
+    rated, posted = limbs[0], limbs[1]
+    if not balanced_nb(amount, unit, currency):
+        return np.int64(-1)
     events = rated_nb(leg, charge, tax, uncollected, rated)
     posted_nb(amount, ledger_account, posted)
     posted[4], posted[5] = -posted[4], -posted[5]

@@ -1,4 +1,4 @@
-"""Rows of a batch by their places."""
+"""Rows of a batch by their places, and what is usual in new ones."""
 
 import numpy as np
 from numba import types
@@ -17,3 +17,12 @@ def take_nb(cells, places, out):
             values, taken = cells[column], out[column]
             for i in range(first, last):
                 taken[np.uint64(i)] = values[np.uint64(places[np.uint64(i)])]
+
+
+@kernel(types.void(CELLS_OUT, I64_IN, I64_IN, types.int64, types.int64), error_model="numpy")
+def fill_columns_nb(cells, columns, values, start, stop):
+    """Rows [start, stop) of some columns say the column's value."""
+    for i in range(columns.size):
+        column = cells[columns[i]]
+        for row in range(start, stop):
+            column[row] = values[i]

@@ -141,17 +141,17 @@ def test_messages_of_many_contexts_become_what_rating_knows(desk: GyDesk) -> Non
              (request(1, 0, "f", group(10, asked(seconds=60))), (3, 0, 0)),
              (request(4, 0, "g", ("Requested-Action", 0), context="32270@3gpp.org"), (2, 0, 2))]
     seen = []
-    whole = desk.node.request
+    whole = desk.node.ask
 
-    async def watched(requests: Any, sightings: Any = None) -> Any:
+    def watched(requests: Any, *others: Any, **more: Any) -> Any:
         seen.append(requests)
-        return await whole(requests, sightings)
+        return whole(requests, *others, **more)
 
-    desk.node.request = watched  # type: ignore[method-assign]
+    desk.node.ask = watched  # type: ignore[method-assign]
     try:
         desk.ask(*(octets for octets, _ in cases))
     finally:
-        desk.node.request = whole  # type: ignore[method-assign]
+        desk.node.ask = whole  # type: ignore[method-assign]
     rows = seen[0]
     assert [(int(rows["service"][i]), int(rows["direction"][i]), int(rows["unit"][i])) for i in range(len(cases))] == [
         wanted for _, wanted in cases]

@@ -17,6 +17,24 @@ def spans_nb(matrix, places, lows, highs):
         lows[i], highs[i] = low, high
 
 
+@kernel(types.int64(I64_IN, types.int64, I64_OUT, I64_OUT, I64_OUT), error_model="numpy")
+def named_nb(column, low, place, used, own):
+    """Labels of a column, from `low` on and fewer than the zeros in `place`, as places among those that it uses; ABSENT
+    stays. Returns how many those are, ascending in `used`, which like `own` has room for all rows."""
+    for row in range(column.size):
+        place[column[row] - low] = 1
+    count = 0
+    for i in range(place.size):
+        if place[i] and low + i != ABSENT:
+            place[i], used[count] = count, low + i
+            count += 1
+        else:
+            place[i] = ABSENT
+    for row in range(column.size):
+        own[row] = place[column[row] - low]
+    return count
+
+
 @kernel(None, error_model="numpy", forceinline=True)
 def put_nb(out, at, value, octets):
     """Write a value, little endian; returns the place behind it."""
