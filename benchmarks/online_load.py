@@ -55,25 +55,56 @@ class Template:
         joined = b"".join(body)
         one = b"\x01" + (20 + len(joined)).to_bytes(3, "big") + b"\xc0\0\x01\x10\0\0\0\x04HHHHEEEE" + joined
         self._one, self.octets = np.frombuffer(one, np.uint8), len(one)
-        self._session, self._subscriber = one.index(b"SSSSSSSSSSSS"), one.index(b"MMMMMMMMMMMM")
-        self._number, self._time = one.index(b"NNNN"), one.index(b"TTTT")
-        self._hop, self._end = one.index(b"HHHH"), one.index(b"EEEE")
-        self._used = [i for i in range(len(one)) if one[i:i + 4] == b"UUUU"]
-        self._charging = one.find(b"CHID")
+        self._places = np.array([one.find(mark) for mark in (
+            b"SSSSSSSSSSSS", b"MMMMMMMMMMMM", b"NNNN", b"TTTT", b"HHHH", b"EEEE", b"CHID")])
+        self._used = np.array([i for i in range(len(one)) if one[i:i + 4] == b"UUUU"], np.int64)
+        nothing = np.zeros(0, np.int64)
+        self.batch(nothing, np.zeros((0, 12), np.uint8), nothing, nothing)  # compiles
 
     def batch(self, session: I64, subscriber: U8, number: I64, hop: I64) -> U8:
         """Octets of a request for each session; subscriber (n, 12) digits."""
-        rows = np.tile(self._one, (len(session), 1))
-        digits = session[:, np.newaxis] // 10 ** np.arange(11, -1, -1) % 10 + 48
-        rows[:, self._session:self._session + 12] = digits
-        rows[:, self._subscriber:self._subscriber + 12] = subscriber
-        stamp = np.full(len(session), int(time.time()) + NTP_S)
-        for at, values in ((self._number, number), (self._time, stamp), (self._hop, hop), (self._end, hop),
-                           *((at, 1000 + session % 5000) for at in self._used)):
-            rows[:, at:at + 4] = (values & 0xFFFFFFFF).astype(">u4").view(np.uint8).reshape(-1, 4)
-        if self._charging >= 0:
-            rows[:, self._charging:self._charging + 4] = session.astype(">u4").view(np.uint8).reshape(-1, 4)
-        return rows.reshape(-1)
+        out = np.empty((len(session), self.octets), np.uint8)
+        _fill(self._one, self._places, self._used, session, subscriber, number, hop,
+              int(time.time()) + NTP_S, out)
+        return out.reshape(-1)
+
+
+@numba.njit(cache=False)
+def _put(row, at, value):  # type: ignore[no-untyped-def]
+    """Four octets, big endian."""
+    if at >= 0:
+        for octet in range(4):
+            row[at + octet] = value >> (24 - 8 * octet) & 0xFF
+
+
+@numba.njit(cache=False)
+def _fill(one, places, used, session, subscriber, number, hop, stamp, out):  # type: ignore[no-untyped-def]
+    """A request for each session. places: of the session's digits, the subscriber's, the number, the time, both
+    identifiers and the charging identifier, -1 for none; used: of octets used."""
+    for i in range(session.size):
+        row = out[i]
+        row[:] = one
+        digits = session[i]
+        for place in range(11, -1, -1):
+            row[places[0] + place] = 48 + digits % 10
+            digits //= 10
+            row[places[1] + place] = subscriber[i, place]
+        _put(row, places[2], number[i])
+        _put(row, places[3], stamp)
+        _put(row, places[4], hop[i])
+        _put(row, places[5], hop[i])
+        _put(row, places[6], session[i])
+        for at in used:
+            _put(row, at, 1000 + session[i] % 5000)
+
+
+@numba.njit(cache=False)
+def _number(octets, at, length):  # type: ignore[no-untyped-def]
+    """Big endian."""
+    value = np.int64(0)
+    for place in range(at, at + length):
+        value = value << 8 | np.int64(octets[place])
+    return value
 
 
 @numba.njit(cache=False)
@@ -81,21 +112,18 @@ def _walk(octets, hops, codes):  # type: ignore[no-untyped-def]
     """Hop-by-hop identifiers and result codes of whole answers; returns (answers, octets taken)."""
     found, at = 0, 0
     while at + 20 <= octets.size:
-        length = octets[at + 1] << 16 | octets[at + 2] << 8 | octets[at + 3]
+        length = _number(octets, at + 1, 3)
         if at + length > octets.size or found == hops.size:
             break
-        hops[found] = octets[at + 12] << 24 | octets[at + 13] << 16 | octets[at + 14] << 8 | octets[at + 15]
+        hops[found] = _number(octets, at + 12, 4)
         codes[found] = 0
-        place, command = at + 20, octets[at + 5] << 16 | octets[at + 6] << 8 | octets[at + 7]
+        place, command = at + 20, _number(octets, at + 5, 3)
         if command != 272 or octets[at + 4] & 0x80:
             codes[found] = -command
         while codes[found] == 0 and place + 8 <= at + length:
-            code = octets[place] << 24 | octets[place + 1] << 16 | octets[place + 2] << 8 | octets[place + 3]
-            size = octets[place + 5] << 16 | octets[place + 6] << 8 | octets[place + 7]
-            if code == 268:
-                codes[found] = (octets[place + 8] << 24 | octets[place + 9] << 16 | octets[place + 10] << 8
-                                | octets[place + 11])
-            place += (size + 3) // 4 * 4
+            if _number(octets, place, 4) == 268:
+                codes[found] = _number(octets, place + 8, 4)
+            place += (_number(octets, place + 5, 3) + 3) // 4 * 4
         found += 1
         at += length
     return found, at
@@ -118,9 +146,9 @@ class Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Notes which answers came."""
-        octets = np.frombuffer(self._rest + data, np.uint8).astype(np.int64)
-        found, taken = _walk(octets, self._hops, self._codes)
-        self._rest = (self._rest + data)[taken:]
+        whole = self._rest + data
+        found, taken = _walk(np.frombuffer(whole, np.uint8), self._hops, self._codes)
+        self._rest = whole[taken:]
         codes = self._codes[:found]
         if not self.open.is_set() and (codes == -257).any():
             self.open.set()
@@ -161,7 +189,7 @@ class Load:
 
     async def connect(self, port: int) -> None:
         """Open the connections."""
-        _walk(np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64))
+        _walk(np.frombuffer(b"", np.uint8), np.zeros(1, np.int64), np.zeros(1, np.int64))
         loop = asyncio.get_running_loop()
         self._due, self._got = np.zeros(1), np.zeros(1)
         self._codes = np.zeros(1, np.int64)

@@ -47,7 +47,7 @@ class Peer:
             if not got:
                 raise ConnectionError("the node closed the connection")
             self._rest += got
-            found, taken = _walk(np.frombuffer(self._rest, np.uint8).astype(np.int64), self._hops, self._codes)
+            found, taken = _walk(np.frombuffer(self._rest, np.uint8), self._hops, self._codes)
             self._rest = self._rest[taken:]
             codes += self._codes[:found].tolist()
             if (self._hops[:found] == hop).any():
