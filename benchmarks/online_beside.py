@@ -27,7 +27,9 @@ def tell(measured: Measured, what: str) -> None:
     busy = measured.codes.get(3004, 0)
     refused = sum(n for code, n in measured.codes.items() if code not in (0, 2001, 3004))
     if busy:
-        what += f"; of those let in 50 % {measured.accepted_at(50):.1f} ms, 99 % {measured.accepted_at(99):.1f} ms"
+        what += (f"; of those let in 50 % {measured.accepted_at(50):.1f} ms, 99 % {measured.accepted_at(99):.1f} ms; "
+                 f"of those due later than the first second {measured.accepted_at(50, 1.0):.1f} and "
+                 f"{measured.accepted_at(99, 1.0):.1f}")
     stretches = measured.stretches(WINDOW_S)
     worst = f"; worst {WINDOW_S:.0f} s: 99 % {max(stretches):.1f}" if len(stretches) > 3 else ""
     print(f"{measured.rate:>9,} {measured.at(50):8.2f} {measured.at(99):8.2f} {measured.at(99.9):8.2f} "

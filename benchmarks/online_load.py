@@ -167,7 +167,7 @@ class Measured:
     codes: dict[int, int]
     late_s: float
     stolen_s: float  # of the processors, by the machine's own host
-    accepted: "np.ndarray[tuple[int], np.dtype[np.float64]]"  # latencies of those that were not told to try again
+    accepted: "np.ndarray[tuple[int, int], np.dtype[np.float64]]"  # (latency, due) of those not told to try again
     due: "np.ndarray[tuple[int], np.dtype[np.float64]]"
 
     def stretches(self, seconds: float) -> list[float]:
@@ -179,9 +179,11 @@ class Measured:
         """Milliseconds of a percentile."""
         return float(np.percentile(self.latency, percent)) * 1000 if self.latency.size else float("nan")
 
-    def accepted_at(self, percent: float) -> float:
-        """The same, of those that were not told to try again."""
-        return float(np.percentile(self.accepted, percent)) * 1000 if self.accepted.size else float("nan")
+    def accepted_at(self, percent: float, after_s: float = 0.0) -> float:
+        """The same, of those that were not told to try again and were due so long after the beginning."""
+        latency, due = self.accepted
+        latency = latency[due >= self.due.min() + after_s] if due.size else latency
+        return float(np.percentile(latency, percent)) * 1000 if latency.size else float("nan")
 
 
 class Load:
@@ -231,7 +233,7 @@ class Load:
         codes, counts = np.unique(self._codes, return_counts=True)
         return Measured(rate, seconds, total, self._got[done] - self._due[done],
                         dict(zip(codes.tolist(), counts.tolist(), strict=True)), late_s, stolen() - stolen_s,
-                        (self._got - self._due)[done & (self._codes != BUSY)], self._due[done])
+                        np.stack((self._got - self._due, self._due))[:, done & (self._codes != BUSY)], self._due[done])
 
 
 def stolen() -> float:

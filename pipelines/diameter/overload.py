@@ -36,9 +36,9 @@ class BeginnersFirst:
     """
 
     def __init__(self, initial: int, update: int, waiting: Callable[[], int] | None = None, *,
-                 standing: int = 300, patience_s: float = 0.5, clock: Callable[[], float] = time.monotonic) -> None:
-        """initial: from so many on, initial requests and events that debit or ask (not refunds) are answered 3004
-        update: from so many on, updates are too; what they report is not lost, since their clients send it again
+                 standing: int = 200, patience_s: float = 0.25, clock: Callable[[], float] = time.monotonic) -> None:
+        """initial: from so many on, initial requests and events that debit or ask are answered 3004
+        update: from so many on, updates and refunds are too; what they say is not lost: their clients send it again
         waiting: what else there is to go by, such as the journal's lag; the larger of both counts
         standing: as `initial`, while there is too much to do; for updates twice as many
         """
@@ -47,11 +47,10 @@ class BeginnersFirst:
         self._low_at = clock()
 
     def __call__(self, messages: Cells, asked: Mask, unanswered: int) -> Mask | None:
-        """Which of `asked` are to be answered 3004; None for none. Terminations, refunds and ends of Sy sessions never
-        are."""
+        """Which of `asked` are to be answered 3004; None for none. Terminations and ends of Sy sessions never are."""
         load = max(unanswered, self._waiting() if self._waiting else 0)
         now = self._clock()
-        if load < self._standing[0]:
+        if load + int(asked.sum()) < self._standing[0]:  # those that a tick brings are a queue too
             self._low_at = now
         initial, update = self._burst if now - self._low_at < self._patience_s else self._standing
         if load + asked.size <= min(initial, update):

@@ -295,7 +295,7 @@ def test_a_slow_handler_holds_answers_back_and_reading_pauses() -> None:
         assert running.server.unanswered == 0
 
 
-@pytest.mark.parametrize(("load", "shed"), [(0, ""), (10, "IDC"), (20, "IDCU")])
+@pytest.mark.parametrize(("load", "shed"), [(0, ""), (10, "IDC"), (20, "IDCUR")])
 def test_overload_sheds_those_who_begin_first_and_terminations_never(load: int, shed: str) -> None:
     kinds = {"I": (1, {}), "U": (2, {}), "T": (3, {}), "D": (4, {"requested_action": 0}),
              "R": (4, {"requested_action": 1}), "C": (4, {"requested_action": 2})}

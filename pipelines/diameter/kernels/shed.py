@@ -21,9 +21,10 @@ def shed_nb(messages, asked, load, initial, update, busy):
         if not asked[m]:
             continue
         kind = messages[KIND, m]
-        begins = kind == INITIAL or (
-            kind == EVENT and messages[COMMAND, m] == CREDIT_CONTROL and messages[ACTION, m] != REFUND)
-        if (begins and load >= initial) or (kind == UPDATE and load >= update):
+        event = kind == EVENT and messages[COMMAND, m] == CREDIT_CONTROL
+        refund = event and messages[ACTION, m] == REFUND
+        begins = kind == INITIAL or (event and not refund)
+        if (begins and load >= initial) or ((kind == UPDATE or refund) and load >= update):
             busy[m] = True
             count += 1
         else:
