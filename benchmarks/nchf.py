@@ -94,7 +94,7 @@ class AtOnce:
     def __init__(self, reference: Snapshot) -> None:
         self.reference, self.lexicon, self.rules = reference, Lexicon(), OnlineRules()
 
-    async def request(self, asked: Cells, _sightings: Sightings | None = None) -> Cells:
+    async def request(self, asked: Cells, _sightings: Sightings | None = None, **_: bool) -> Cells:
         """As a node does."""
         return granted(asked)
 

@@ -55,7 +55,7 @@ class StandIn:
     wait: asyncio.Event | None = None
     fails: BaseException | None = None
 
-    async def request(self, requests: Cells, sightings: Sightings | None = None) -> Cells:
+    async def request(self, requests: Cells, sightings: Sightings | None = None, at_once: bool = False) -> Cells:
         await asyncio.sleep(0)
         if self.wait is not None:
             await self.wait.wait()

@@ -19,5 +19,5 @@ class ChargingNode(Protocol):
     def rules(self) -> OnlineRules:
         """How quotas are granted."""
 
-    async def request(self, requests: Cells, sightings: Sightings | None = None) -> Cells:
-        """REQUEST rows to ANSWER rows, one for each; durable when it returns."""
+    async def request(self, requests: Cells, sightings: Sightings | None = None, at_once: bool = False) -> Cells:
+        """REQUEST rows to ANSWER rows, one for each; durable when it returns. at_once: they need not wait for more."""

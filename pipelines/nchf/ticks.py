@@ -90,7 +90,7 @@ class Ticks:
         """
         self.blocks += 1
         try:
-            answers: Cells = await self.node.request(cells, sightings)
+            answers: Cells = await self.node.request(cells, sightings, at_once=True)
             if len(answers) != len(cells):
                 raise InvariantError(f"{len(answers)} answers to {len(cells)} requests", "one for each")
         except Exception:

@@ -294,9 +294,9 @@ class OnlineNode:
 
     # what callers ask
 
-    async def request(self, requests: Cells, sightings: Sightings | None = None) -> Cells:
+    async def request(self, requests: Cells, sightings: Sightings | None = None, at_once: bool = False) -> Cells:
         """Answers (ANSWER, a row for each of REQUEST, in order), durable when this returns. As `ask`."""
-        return await self.ask(requests, sightings)
+        return await self.ask(requests, sightings, at_once)
 
     def ask(self, requests: Cells, sightings: Sightings | None = None, at_once: bool = False
             ) -> "asyncio.Future[Cells]":
