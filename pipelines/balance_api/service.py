@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from pipelines.accounts.desk import REFUSED
 from pipelines.accounts.finding import token_of
 from pipelines.accounts.history import Past, Row, movement_of
 from pipelines.accounts.view import AccountView, Viewer
@@ -137,7 +136,7 @@ class BalanceService:
                 outcome = await self.desk.command(command)
             except ChargingError as error:
                 raise ProblemError(422, str(error)) from None
-            refused = outcome.status == REFUSED
+            refused = outcome.status == "refused"
             status, body = (422, problem_body(422, outcome.why, call.tmf)) if refused else (201, tell(resource_id))
             answer = Answer(call.grantee.name, key, digest, status, body, resource, account_id, resource_id,
                             call.now_us)
