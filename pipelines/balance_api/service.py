@@ -32,7 +32,7 @@ from schemas.codes import Identity
 from schemas.columns import ABSENT
 from schemas.errors import ChargingError
 from schemas.money import DECIMALS
-from schemas.timepoint import format_time
+from schemas.timepoint import format_time, parse_time
 
 ASKING_AT_ONCE = 2  # questions to the ledger, which read files
 JSON = "application/json"
@@ -141,7 +141,8 @@ class BalanceService:
             answer = Answer(call.grantee.name, key, digest, status, body, resource, account_id, resource_id,
                             call.now_us)
             events = [] if refused else await self._events(call, answer, ends)
-            await asyncio.to_thread(self.store.keep, answer, events)
+            until_us = parse_time(str(fields["until"])) if resource == RESERVE and not refused else None
+            await asyncio.to_thread(self.store.keep, answer, events, until_us)
             if self.on_event is not None and events:
                 self.on_event()
             return _reply(status, body, {}, answer, call)

@@ -53,6 +53,7 @@ FAULTS = {
         ("Subscription-Id-Type", 0), ("Subscription-Id-Data", "alice")]).as_bytes()), 5004, 443),
     "subscription of too many digits": (behind(avp("Subscription-Id", [
         ("Subscription-Id-Type", 1), ("Subscription-Id-Data", "1" * 16)]).as_bytes()), 5004, 443),
+    "session without a name": (message([("Session-Id", ""), *SOUND[1:]]), 5004, 263),
     "no session": (message(without("Session-Id")), 5005, 263),
     "no origin host": (message(without("Origin-Host")), 5005, 264),
     "no origin realm": (message(without("Origin-Realm")), 5005, 296),
