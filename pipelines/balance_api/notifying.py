@@ -86,6 +86,8 @@ class Notifier:
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), _LOOK_S)
+            if self._task is None:  # an event at the same moment hides from `wait_for` that it was cancelled
+                return
             self._wake.clear()
             await self._look_at_balances()
             await self._look_at_reservations()

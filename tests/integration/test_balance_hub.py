@@ -4,7 +4,8 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from pipelines.balance_api.desk import NodeDesk
 from pipelines.balance_api.serve import api_of
+from pipelines.balance_api.store import ApiStore
 from pipelines.balance_api.tmf import BASE
 from pipelines.balance_api.tokens import SCOPES, Tokens
 from pipelines.serve.node import OnlineNode
@@ -306,24 +308,30 @@ def test_that_a_reservation_is_over_by_the_clock_is_told_once_also_by_another_pr
                 while len(heard.events) < count:
                     await asyncio.sleep(0.02)
 
-        app, store = api_of(NodeDesk(node), site.home, notify_hosts=LOOPBACK)
-        store.listeners.add("all", heard.uri, "", ("ReserveBalanceStatusChangeEvent",), 2, 1)
-        app.state.notifier.start()
-        await reserve(app, 0.5)
-        await told(1)
-        await reserve(app, 0.5)
-        await app.state.notifier.stop()
-        store.close()
-        await asyncio.sleep(2)  # it is over while nobody listens
-        app, store = api_of(NodeDesk(node), site.home, notify_hosts=LOOPBACK)
-        app.state.notifier.start()
-        await told(2)
-        await asyncio.sleep(1.2)  # another look
-        assert not store.expiries.due(1 << 62, 10)
-        await app.state.notifier.stop()
-        await node.stop()
-        store.close()
-        node.close()
+        @asynccontextmanager
+        async def serving() -> AsyncIterator[tuple[Any, ApiStore]]:
+            app, store = api_of(NodeDesk(node), site.home, notify_hosts=LOOPBACK)
+            app.state.notifier.start()
+            try:
+                yield app, store
+            finally:
+                await app.state.notifier.stop()
+                store.close()
+
+        try:
+            async with serving() as (app, store):
+                store.listeners.add("all", heard.uri, "", ("ReserveBalanceStatusChangeEvent",), 2, 1)
+                await reserve(app, 0.5)
+                await told(1)
+                await reserve(app, 0.5)
+            await asyncio.sleep(2)  # it is over while nobody listens
+            async with serving() as (app, store):
+                await told(2)
+                await asyncio.sleep(1.2)  # another look
+                assert not store.expiries.due(1 << 62, 10)
+        finally:
+            await node.stop()
+            node.close()
 
     asyncio.run(run())
     assert [(e["eventType"], e["event"]["reserveBalance"]["id"], e["event"]["reserveBalance"]["status"])

@@ -140,7 +140,8 @@ def test_a_subscriber_may_be_named_by_what_networks_derive_from_the_sim(desk: Gy
     realm = f"mnc001.mcc{imsi[:3]}.3gppnetwork.org"
     names = [(3, f"{imsi}@nai.epc.{realm}"), (3, f"0{imsi}@nai.epc.{realm}"), (4, f"{imsi}@ims.{realm}"),
              (2, f"sip:{imsi}@ims.{realm}"), (2, "sip:+999701234567@tarifa.example;user=phone"),
-             (2, "tel:+999701234567"), (3, "+999701234567@tarifa.example"), (3, f"2{imsi}@nai.epc.{realm}"), (4, "anna@tarifa.example")]
+             (2, "tel:+999701234567"), (3, "+999701234567@tarifa.example"),
+             (3, f"2{imsi}@nai.epc.{realm}"), (4, "anna@tarifa.example")]
     answers = desk.ask(*(request(1, 0, f"named-{n}", group(10, asked(octets=1000)), who=name, who_type=kind)
                          for n, (kind, name) in enumerate(names)))
     assert [each.result_code for each in answers] == [2001] * 7 + [5030] * 2
