@@ -51,6 +51,7 @@ class HandOff:
                                          "account": self._account, "defaults": self._defaults,
                                          "activate": self._activate}
         self._activation = Activation(node)
+        node.book.shared_by(0)  # who shares with whom is looked up for all at once: now, and not at the first question
 
     async def start(self) -> str:
         """Listen; returns the path. The journal's lock says that nobody else does."""
