@@ -101,6 +101,7 @@ FAULTS |= {
     "end of a session of credit control": (message([*LIMIT, ("Termination-Cause", 1)], STR, 4), 3007, None),
     "notification that is ours to send": (message(BEGIN, 8_388_636, SY), 3001, None),
     "counter without a vendor": (behind(raw(2901, b"calls"), BEGIN, SLR, SY), 5001, 2901),
+    "spending limit of a session without a name": (message([("Session-Id", ""), *BEGIN[1:]], SLR, SY), 5004, 263),
     "spending limit of another type": (message([*LIMIT, ("SL-Request-Type", 2)], SLR, SY), 5004, 2904),
     "spending limit of a subscriber that is no number": (message([*BEGIN, ("Subscription-Id", [
         ("Subscription-Id-Type", 1), ("Subscription-Id-Data", "00101x")])], SLR, SY), 5004, 443),
