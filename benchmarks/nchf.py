@@ -284,7 +284,7 @@ def translation(folder: Path, bodies: list[bytes]) -> tuple[dict[str, float], st
         cells = timed("columns", lambda rows=rows: made.ticks.columns.cells(rows, made.node.reference))[0]
         answers = granted(cells)
         said = timed("answer", lambda answers=answers, asked=asked: [
-            encode(speaker.response(one, found, "2026-10-21T12:00:00.000Z"))
+            encode(speaker.response(one, found))
             for found in [Answered({name: answers[name].tolist() for name in _READ})] for one in asked])
         digest.update(np.ascontiguousarray(cells.matrix).tobytes() + b"".join(said))
     return {name: statistics.median(values) for name, values in spent.items()}, digest.hexdigest()[:16]

@@ -21,18 +21,20 @@ from mediation.tokens import Sightings
 from pipelines.collect import COMMANDS, CollectedFile
 from pipelines.durable import Disk, reached
 from rating.commands import IDENTITY_KINDS, KINDS
+from rating.commands.context import read_time
 from reference_data.inventory import tokens_of
 from schemas.audit import COMMAND
 from schemas.codes import Identity, Reason
 from schemas.columns import ABSENT, U8, Cells
 from schemas.digits import pack
-from schemas.timepoint import EARLIEST_US, END_US, SECOND_US, parse_time
+from schemas.timepoint import EARLIEST_US, END_US, SECOND_US, format_time, parse_time
 
 MAX_LINE_OCTETS = 64 << 10
 _NUMBER = re.compile(r"\+?[1-9][0-9]{2,14}")
 _IMSI = re.compile(r"[0-9]{6,15}")
 # Fields of a command that are personal numbers: what the journal gets in their place, and what they are.
 _FRIENDS = ("friend_add", "friend_remove")
+_DATED = (*IDENTITY_KINDS, "account_create", "plan_change")  # kinds that usage is looked up by its own time for
 _NUMBERS = {"msisdn": ("msisdn_token", Identity.MSISDN), "new_msisdn": ("new_msisdn_token", Identity.MSISDN),
             "imsi": ("imsi_token", Identity.IMSI), "new_imsi": ("new_imsi_token", Identity.IMSI)}
 NUMBER_FIELDS = ("number", *_NUMBERS)
@@ -129,6 +131,16 @@ def tokenised(fields: Mapping[str, Any], token_key: tuple[int, int]) -> tuple[di
                 if value is not None:
                     seen.append((private[target], identity, value))
     return private, seen
+
+
+def from_whole_second(command: Mapping[str, Any]) -> dict[str, Any]:
+    """A live change holds from the beginning of a second on: networks stamp usage with whole seconds, and what is asked
+    right after the change, in the same second, is to be answered by it. Files say it themselves.
+    """
+    given = read_time(command, "from") if "from" in command else read_time(command)
+    if command.get("kind") not in _DATED or given is None:
+        return dict(command)
+    return {**command, "from": format_time(given // SECOND_US * SECOND_US)}
 
 
 def _replace(fields: dict[str, Any], name: str, target: str, identity: Identity, token_key: tuple[int, int]

@@ -56,14 +56,14 @@ class GyDesk:
         self.close()
 
 
-def request(kind: int, number: int, session: str, *parts: Spec, who: str = "999701234567", context: str = PACKET
-            ) -> bytes:
+def request(kind: int, number: int, session: str, *parts: Spec, who: str = "999701234567", context: str = PACKET,
+            who_type: int = 0) -> bytes:
     """A CCR of these parts."""
     return message([
         ("Session-Id", session), ("Origin-Host", b"pgw-01.tarifa.example"), ("Origin-Realm", b"tarifa.example"),
         ("Destination-Realm", b"tarifa.example"), ("Auth-Application-Id", 4), ("Service-Context-Id", context),
         ("CC-Request-Type", kind), ("CC-Request-Number", number),
-        ("Subscription-Id", [("Subscription-Id-Type", 0), ("Subscription-Id-Data", who)]), *parts])
+        ("Subscription-Id", [("Subscription-Id-Type", who_type), ("Subscription-Id-Data", who)]), *parts])
 
 
 def asked(**amounts: int) -> Spec:

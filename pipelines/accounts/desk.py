@@ -1,4 +1,4 @@
-"""Where accounts are asked and changed: in this process when nobody serves the home, else at the node that does.
+"""Where accounts are asked and changed when nobody serves the home: in this process. See `served` for the other one.
 
 A command is checked here (kind, size, numbers into tokens, the vault first), then journaled, carried out and committed.
 """
@@ -8,41 +8,22 @@ import time
 from collections.abc import Mapping
 from hashlib import sha256
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any
 
 from pipelines.accounts.finding import defaults, show_account
-from pipelines.commands import MAX_LINE_OCTETS, sightings_among, tokenised
+from pipelines.commands import MAX_LINE_OCTETS, from_whole_second, sightings_among, tokenised
 from pipelines.durable import Disk
 from pipelines.home import Home, Input
 from pipelines.keys import Keys
 from pipelines.run import Run, RunOptions
-from pipelines.serve.node import CommandOutcome
+from pipelines.serve.outcome import CommandOutcome
 from rating.book import BalanceBook
 from rating.commands import KINDS
 from rating.commands.context import read_time
 from schemas.errors import ChargingError, LedgerError
 from schemas.timepoint import EARLIEST_US, END_US
 
-DONE: Final = "done"
-REPEATED: Final = "repeated"
-REFUSED: Final = "refused"
 NOT_SENT = ("clock", "period_close", "open_balance")  # they have jobs of their own
-
-
-class Desk(Protocol):
-    """What the command line needs of whoever has the home."""
-
-    def show(self, who: str, at_us: int) -> dict[str, Any]:
-        """The account that is meant: its number, or an MSISDN."""
-
-    def defaults(self) -> dict[str, Any]:
-        """What a new account gets."""
-
-    def send(self, command: Mapping[str, object]) -> CommandOutcome:
-        """Carry out one command; durable when this returns."""
-
-    def try_out(self, command: Mapping[str, object]) -> CommandOutcome:
-        """What would become of it."""
 
 
 class HomeDesk(Run):
@@ -82,10 +63,10 @@ class HomeDesk(Run):
         """Carry out one command; durable when this returns. Raises ChargingError: it is none."""
         private = self._private(command)
         if digest_of(private) in self.book.applied:
-            return CommandOutcome(REPEATED)
+            return CommandOutcome("repeated")
         self._sent = True
         why = self._owner.carry_out(private, time.time_ns() // 1000)
-        return CommandOutcome(REFUSED, why=why) if why else CommandOutcome(DONE)
+        return CommandOutcome("refused", why=why) if why else CommandOutcome("done")
 
     def show(self, who: str, at_us: int) -> dict[str, Any]:
         """The account that is meant: its number, or an MSISDN."""
@@ -99,12 +80,12 @@ class HomeDesk(Run):
         """What would become of it. The book is changed: send nothing after that."""
         private, known = self._private(command, remember=False), len(self.book.applied)
         why = self._node.try_command(private).refusal
-        return CommandOutcome(REFUSED, why=why) if why else CommandOutcome(
-            DONE if len(self.book.applied) > known else REPEATED)
+        return CommandOutcome("refused", why=why) if why else CommandOutcome(
+            "done" if len(self.book.applied) > known else "repeated")
 
     def _private(self, command: Mapping[str, object], remember: bool = True) -> dict[str, object]:
         check_command(command)
-        private, seen = tokenised(command, self.token_key)
+        private, seen = tokenised(from_whole_second(command), self.token_key)
         brought = sightings_among(seen)
         if brought is not None and remember and self._vault.remember(
                 brought.token, brought.identity, brought.value).collisions.size:

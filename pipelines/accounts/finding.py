@@ -4,6 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.accounts.numbers import digits_of
 from pipelines.accounts.view import Viewer
 from rating.book import BalanceBook
 from reference_data.inventory import tokens_of
@@ -15,10 +16,7 @@ from schemas.timepoint import format_time
 
 def token_of(number: str, identity: Identity, token_key: tuple[int, int]) -> int:
     """Token of a number as people write it. Raises ChargingError."""
-    digits = number.removeprefix("+").replace(" ", "").replace("-", "")
-    if not digits.isascii() or not digits.isdecimal() or not 3 <= len(digits) <= 15:
-        raise ChargingError("a number that is none", "3 to 15 digits: an MSISDN with its country code, an IMSI whole")
-    return int(tokens_of(pa.array([digits]), identity, token_key)[0])
+    return int(tokens_of(pa.array([digits_of(number)]), identity, token_key)[0])
 
 
 def find_account(book: BalanceBook, reference: Snapshot, token_key: tuple[int, int], who: str, at_us: int) -> int:

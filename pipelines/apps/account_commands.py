@@ -9,17 +9,14 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from pipelines.accounts.desk import REFUSED, REPEATED, HomeDesk
-from pipelines.accounts.finding import token_of
-from pipelines.accounts.served import ServedDesk
-from pipelines.apps.correct_commands import point
-from pipelines.apps.opening import BesideOption, JsonOption, now_us, places
-from pipelines.apps.options import HomeOption, LedgerOption, console
+from pipelines.accounts.numbers import digits_of
+from pipelines.accounts.served import Desk, ServedDesk
+from pipelines.apps.options import BesideOption, HomeOption, JsonOption, LedgerOption, console, now_us, places
 from pipelines.apps.timeline_commands import timeline_command
+from pipelines.home import Home, Input
 from pipelines.serve.home_socket import connect
-from schemas.codes import Identity
 from schemas.errors import ChargingError
-from schemas.timepoint import format_time
+from schemas.timepoint import format_time, parse_time
 
 WhoArgument = Annotated[str, typer.Argument(help="An MSISDN with its country code, or the number of an account.",
                                             metavar="MSISDN|ACCOUNT")]
@@ -47,23 +44,45 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="account")
 
 
+def _desk(source: Input, place: Home) -> Desk:
+    """The node's, where one serves the home: then nothing is imported that takes longer than asking it."""
+    served = connect(place.root)
+    if served is not None:
+        return ServedDesk(served)
+    from pipelines.accounts.desk import HomeDesk
+
+    return HomeDesk(source, place)
+
+
 class _Job:
     """One command's desk: opened, asked, told what became of it."""
 
     def __init__(self, home: Path | None, input_folder: Path | None, ledger: str, at: str = "", name: str = "",
                  dry_run: bool = False) -> None:
         source, place = places(home, input_folder, ledger)
-        self.given_us = now_us()
-        self.at_us = point(source, at, self.given_us)
         self.name, self.dry_run = name or f"cli-{uuid.uuid4()}", dry_run
-        served = connect(place.root)
-        self.desk: HomeDesk | ServedDesk = HomeDesk(source, place) if served is None else ServedDesk(served)
+        self.desk = _desk(source, place)
+        self.given_us = now_us()
+        try:
+            self.at_us = self._point(at)
+        except BaseException:
+            self.desk.__exit__(None, None, None)
+            raise
 
     def __enter__(self) -> "_Job":
         return self
 
     def __exit__(self, *error: Any) -> None:
         self.desk.__exit__(*error)
+
+    def _point(self, at: str) -> int:
+        """When it holds: the operator's zone, which whoever has the home knows, unless an offset is given."""
+        if not at:
+            return self.given_us
+        try:
+            return parse_time(at, str(self.desk.defaults()["time_zone"]))
+        except ValueError:
+            raise ChargingError(f"time {at!r}", "2026-10-21, or 2026-10-21T08:00 with or without an offset") from None
 
     def show(self, who: str) -> dict[str, Any]:
         """The account that has a number then, or that has this number itself. Raises ChargingError."""
@@ -79,9 +98,9 @@ class _Job:
         if self.at_us != self.given_us:
             command["from"] = format_time(self.at_us)
         outcome = self.desk.try_out(command) if self.dry_run else self.desk.send(command)
-        if outcome.status == REFUSED:
+        if outcome.status == "refused":
             raise ChargingError(f"account {account_id}, {kind}: {outcome.why or outcome.reason.name.lower()}")
-        said = "was carried out before; nothing changes" if outcome.status == REPEATED else (
+        said = "was carried out before; nothing changes" if outcome.status == "repeated" else (
             "would be carried out; nothing was changed" if self.dry_run else "is carried out")
         console.print(f"account {account_id}: {kind} {said} (id {command['id']})", highlight=False, soft_wrap=True)
 
@@ -105,9 +124,9 @@ def create_command(
     if name and (account_id is None or (service_id is None and (msisdn or imsi))):
         raise ChargingError("--id without the numbers of account and service", "--account N and --service N",
                             "the same command again must mean the same")
-    for number, identity in ((msisdn, Identity.MSISDN), (imsi, Identity.IMSI)):
+    for number in (msisdn, imsi):
         if number:
-            token_of(number, identity, (0, 0))  # one that is none is refused before there is an account
+            digits_of(number)  # one that is none is refused before there is an account
     with _Job(home, input_folder, ledger, at, name, dry_run) as job:
         usual = job.desk.defaults()
         account = account_id if account_id is not None else int(usual["account_id"])

@@ -2,7 +2,6 @@
 
 import getpass
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,20 +9,16 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.apps.opening import BesideOption, JsonOption, places
-from pipelines.apps.options import HomeOption, LedgerOption, console
-from pipelines.apps.tariff_commands import tariffs_app
-from pipelines.corrections.kept import kept_names
-from pipelines.reference_in_force import read_activated
+from pipelines.apps.options import BesideOption, HomeOption, JsonOption, LedgerOption, console, places
 from pipelines.serve.home_socket import connect
 from schemas.errors import LedgerError
 from schemas.timepoint import format_time
 
 
-def register(_: typer.Typer) -> None:
-    """Hang this module's commands beside the other ones of tariffs."""
-    tariffs_app.command("activate")(activate_command)
-    tariffs_app.command("kept")(kept_command)
+def register(app: typer.Typer) -> None:
+    """Hang this module's commands beside the others of tariffs."""
+    app.command("activate")(activate_command)
+    app.command("kept")(kept_command)
 
 
 def activate_command(
@@ -53,11 +48,9 @@ def activate_command(
                   f"version {escape(str(told['version']))}{later}", highlight=False)
     if told["changed"]:
         console.print(f"ready in {told['seconds']} s; requests waited {told['switch_ms']} ms", highlight=False)
-    if Path(place.reference).is_dir():
-        noted = read_activated(place)
-        if noted is not None and noted.folder != noted.tariffs:
-            console.print("The operator's folder has others. These stay in force, after a restart too, until the "
-                          "folder is changed.", highlight=False)
+    if told["folder"] != told["tariffs"]:
+        console.print("The operator's folder has others. These stay in force, after a restart too, until the "
+                      "folder is changed.", highlight=False)
 
 
 def kept_command(
@@ -65,6 +58,9 @@ def kept_command(
     home: HomeOption = None, input_folder: BesideOption = None, ledger: LedgerOption = "",
 ) -> None:
     """Tariffs that this home keeps, newest first; each can be activated again by its hash."""
+    from pipelines.corrections.kept import kept_names
+    from pipelines.reference_in_force import read_activated
+
     _, place = places(home, input_folder, ledger)
     noted = read_activated(place)
     marks = {} if noted is None else {noted.before: "before", noted.tariffs: "activated"}

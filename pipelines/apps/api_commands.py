@@ -9,8 +9,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from pipelines.apps.opening import BesideOption, JsonOption, now_us, places
-from pipelines.apps.options import HomeOption, LedgerOption, console
+from pipelines.apps.options import BesideOption, HomeOption, JsonOption, LedgerOption, console, now_us, places
 from pipelines.balance_api.tokens import RATE_PER_MINUTE, SCOPES, Tokens
 from schemas.errors import ChargingError
 from schemas.timepoint import SECOND_US, format_time

@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.apps.opening import BesideOption, keys_of, places, read_ledger
-from pipelines.apps.options import HomeOption, LedgerOption, console
+from pipelines.apps.opening import keys_of, read_ledger
+from pipelines.apps.options import BesideOption, HomeOption, LedgerOption, console, places
 from pipelines.incumbent.compare import Compared, by_class, compare, quoted_events
 from pipelines.incumbent.mapping import read_map
 from pipelines.ledger.sql import open_duckdb

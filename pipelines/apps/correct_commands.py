@@ -9,8 +9,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from pipelines.apps.opening import BesideOption, now_us, places
-from pipelines.apps.options import HomeOption, LedgerOption, console
+from pipelines.apps.options import BesideOption, HomeOption, LedgerOption, console, now_us, places
 from pipelines.corrections.backout import Delivery, backout
 from pipelines.corrections.layers import FAR_AHEAD_US, LONG_AGO_US
 from pipelines.corrections.prepare import Prepared

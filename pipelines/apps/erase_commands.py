@@ -6,8 +6,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from pipelines.apps.opening import WhyOption, keys_of, now_us, require_why
-from pipelines.apps.options import HomeOption, console, home_of
+from pipelines.apps.opening import keys_of
+from pipelines.apps.options import HomeOption, WhyOption, console, home_of, now_us, require_why
 from pipelines.archive import Archive
 from pipelines.vault import Vault
 from schemas.errors import ChargingError

@@ -9,8 +9,17 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from pipelines.apps.opening import BesideOption, JsonOption, RevealOption, WhyOption, lineage, note_look, places
-from pipelines.apps.options import HomeOption, LedgerOption, console
+from pipelines.apps.opening import lineage, note_look
+from pipelines.apps.options import (
+    BesideOption,
+    HomeOption,
+    JsonOption,
+    LedgerOption,
+    RevealOption,
+    WhyOption,
+    console,
+    places,
+)
 from pipelines.apps.price_words import discount_words, piece_words
 from pipelines.explain import Explanation, Fate, SourceRecord
 from pipelines.masking import mask

@@ -8,8 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from pipelines.apps.correct_commands import point
-from pipelines.apps.opening import BesideOption, now_us, places
-from pipelines.apps.options import HomeOption, LedgerOption, console, home_of
+from pipelines.apps.options import BesideOption, HomeOption, LedgerOption, console, home_of, now_us, places
 from pipelines.home import Home, Input
 from pipelines.importing.balance_file import shown, words
 from schemas.errors import ReferenceDataError

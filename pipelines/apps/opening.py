@@ -1,16 +1,12 @@
 """Open what a command needs of an operator's home, without making anything that is not there."""
 
-import getpass
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 
-from pipelines.apps.options import home_of
+from pipelines.apps.options import now_us, require_why
 from pipelines.archive import Archive
 from pipelines.charged_under import ChargedUnder
 from pipelines.explain import Lineage
@@ -22,27 +18,7 @@ from pipelines.vault import Vault
 from reference_data.streams import load_streams
 from reference_data.tariffs.compile import load_tariffs
 from schemas.columns import I64
-from schemas.errors import LedgerError, ReferenceDataError
-
-BesideOption = Annotated[Path | None, typer.Option(
-    "--input", help="Folder with operator/ and inbox/. Default: the folder that the home lies in.")]
-RevealOption = Annotated[bool, typer.Option("--reveal", help="Show numbers in full; who looked, and why, is kept.")]
-WhyOption = Annotated[str, typer.Option("--why", help="Why, in a few words; it is kept.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
-
-
-def places(home: Path | None, input_folder: Path | None, ledger: str = "") -> tuple[Input, Home]:
-    """Input and home of a command; each defaults to what lies beside the other."""
-    found = home_of(home, input_folder, ledger)
-    source = Input(input_folder if input_folder is not None else found.root.parent)
-    missing = LedgerError(f"no home at {found.root}", "--home DIR of an earlier `tarifa run`")
-    if home is not None and not found.root.is_dir():  # what was named comes first
-        raise missing
-    if not source.operator.is_dir():
-        raise ReferenceDataError(f"no operator's folder at {source.operator}", "--input DIR with operator/ in it")
-    if not found.root.is_dir():
-        raise missing
-    return source, found
+from schemas.errors import LedgerError
 
 
 def read_ledger(home: Home) -> Ledger:
@@ -74,15 +50,3 @@ def note_look(home: Home, why: str, tokens: I64 | None = None) -> None:
     who = require_why(why)
     with Vault(home.vault, keys_of(home), write=False) as vault:
         vault.audit.append("reveal", who, why, np.empty(0, np.int64) if tokens is None else tokens, now_us())
-
-
-def require_why(why: str) -> str:
-    """Who is asking; the reason must be given."""
-    if not why.strip():
-        raise LedgerError("no reason was given", "--why TEXT", "it is kept in the audit log")
-    return getpass.getuser()
-
-
-def now_us() -> int:
-    """The machine's clock."""
-    return time.time_ns() // 1000

@@ -11,6 +11,7 @@ from pipelines.apps.options import HomeOption, InputOption, LedgerOption, consol
 from pipelines.home import Home, Input
 from pipelines.report import print_run
 from pipelines.run import BATCH_RECORDS, RunOptions, RunSummary, run, watch
+from pipelines.sample.limits import MAX_SUBSCRIBERS, MIN_SUBSCRIBERS
 from schemas.errors import ChargingError
 
 
@@ -23,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def generate_command(
     out: Annotated[Path, typer.Option("--out", help="New folder for operator/, inbox/ and answer-key/.")],
-    subscribers: Annotated[int, typer.Option(min=20, max=40_000_000)] = 1000,
+    subscribers: Annotated[int, typer.Option(min=MIN_SUBSCRIBERS, max=MAX_SUBSCRIBERS)] = 1000,
     date: Annotated[str, typer.Option(help="First day, YYYY-MM-DD.")] = "2026-10-21",
     days: Annotated[int, typer.Option(min=1, max=366)] = 1,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
@@ -82,7 +83,7 @@ def run_with_bar(source: Input, home: Home, options: RunOptions) -> RunSummary:
 
 
 def demo_command(
-    subscribers: Annotated[int, typer.Option(min=20, max=40_000_000)] = 1000,
+    subscribers: Annotated[int, typer.Option(min=MIN_SUBSCRIBERS, max=MAX_SUBSCRIBERS)] = 1000,
     folder: Annotated[Path, typer.Option(help="Where the demo lives; made anew each time.")] = Path("var/demo"),
     seed: int = 1,
 ) -> None:

@@ -12,8 +12,18 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.apps.opening import JsonOption, RevealOption, WhyOption, keys_of, now_us, read_ledger, require_why
-from pipelines.apps.options import HomeOption, LedgerOption, console, home_of
+from pipelines.apps.opening import keys_of, read_ledger
+from pipelines.apps.options import (
+    HomeOption,
+    JsonOption,
+    LedgerOption,
+    RevealOption,
+    WhyOption,
+    console,
+    home_of,
+    now_us,
+    require_why,
+)
 from pipelines.ledger.sql import asking
 from pipelines.vault import Vault
 from pipelines.vault.reveal import reveal_columns

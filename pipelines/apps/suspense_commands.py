@@ -10,17 +10,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.apps.explain_commands import print_json, print_record, record_facts, tokens_of
-from pipelines.apps.opening import (
+from pipelines.apps.opening import lineage, note_look, read_ledger
+from pipelines.apps.options import (
     BesideOption,
+    HomeOption,
     JsonOption,
+    LedgerOption,
     RevealOption,
     WhyOption,
-    lineage,
-    note_look,
+    console,
     places,
-    read_ledger,
 )
-from pipelines.apps.options import HomeOption, LedgerOption, console
 from pipelines.recycle import recycle, summary, write_off
 from pipelines.set_aside_legs import STAGE as LEG
 from pipelines.set_aside_legs import open_legs

@@ -20,7 +20,6 @@ from schemas.timepoint import format_time, parse_time
 
 WRONG = DIFFERENT = 1
 
-tariffs_app = typer.Typer(no_args_is_help=True, help="Tariffs: proved, stored, compared and read before they are used.")
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="Folder of tariff "
                                                 "versions, <version>.yaml.")]
 TariffArgument = Annotated[Path, typer.Argument(metavar="TARIFF", exists=True, help="Folder of tariff versions, or a "
@@ -29,10 +28,11 @@ TariffArgument = Annotated[Path, typer.Argument(metavar="TARIFF", exists=True, h
 
 def register(app: typer.Typer) -> None:
     """Hang this module's commands into the command line."""
-    app.add_typer(tariffs_app, name="tariff")
+    for name, function in (("check", tariff_check_command), ("compile", tariff_compile_command),
+                           ("diff", tariff_diff_command), ("show", tariff_show_command)):
+        app.command(name)(function)
 
 
-@tariffs_app.command("check")
 def tariff_check_command(folder: FolderArgument) -> None:
     """Whether every version compiles, alone and together. Ends with 1 when one does not, and names file and line."""
     problems = check_tariff(folder)
@@ -45,7 +45,6 @@ def tariff_check_command(folder: FolderArgument) -> None:
                       f"{sum(len(deck) for deck in version.decks.values()):,} prefixes, {version.currency}")
 
 
-@tariffs_app.command("compile")
 def tariff_compile_command(
     folder: FolderArgument,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the compiled file goes.")] = Path(),
@@ -63,7 +62,6 @@ def tariff_compile_command(
     console.print(f"content hash {compiled.content_hash}", highlight=False)
 
 
-@tariffs_app.command("diff")
 def tariff_diff_command(
     before: TariffArgument,
     after: Annotated[Path | None, typer.Argument(metavar="[TARIFF]", exists=True, help="Another one. Left out: two "
@@ -127,7 +125,6 @@ def _moment(at: str, tariffs: Tariffs) -> int:
         raise ReferenceDataError(f"--at {at!r}", "a time such as 2026-03-01T12:00:00") from None
 
 
-@tariffs_app.command("show")
 def tariff_show_command(
     tariff: TariffArgument,
     version: Annotated[str, typer.Option("--version", help="Default: the one in force --at, else the newest.")] = "",

@@ -143,10 +143,10 @@ def _keys(place: Path, disk: Disk) -> Keys:
 
 
 def _files(store: Store, manifest: Manifest, target: Path, disk: Disk, progress: Progress | None) -> None:
-    folders = set()
+    folders, whole = set(), target.resolve()  # which may be said from here, or by a link
     for done, file in enumerate(manifest.files, 1):
         path = target / file.path
-        if target not in path.resolve().parents:
+        if whole not in path.resolve().parents:
             raise LedgerError(f"a file {file.path!r}", "one within the home")
         disk.make_dir(path.parent)
         total = hashlib.sha256()

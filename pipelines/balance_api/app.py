@@ -66,7 +66,7 @@ class _Guard:
                 self._may(known, route)
                 call = await self._call(request, route, known, now)
                 reply = await route.handler(self._service, call)
-                response = Response(reply.body, reply.status, reply.headers, reply.media_type)
+                response = Response(reply.body, reply.status, reply.headers, reply.media_type if reply.body else None)
             except ProblemError as error:
                 # Of what a body names and nobody has, TMF says that the request is wrong: the path is there.
                 status = 400 if error.status == 404 and route.tmf and route.method == "POST" else error.status

@@ -14,9 +14,18 @@ import httpx
 from pipelines.balance_api.listeners import Event, Listener
 from pipelines.balance_api.service import BalanceService, Call
 from pipelines.balance_api.tmf import money_bucket
-from pipelines.balance_api.tmf_events import BUCKET, bucket_event
+from pipelines.balance_api.tmf_events import (
+    BUCKET,
+    RESERVE,
+    STATUS_CHANGED,
+    bucket_event,
+    reservation_now,
+    reservation_of,
+    resource_event,
+)
 from pipelines.balance_api.tokens import Grantee, Tokens
 from pipelines.nchf.notify import Allowed
+from rating.reservations import ReservationState
 
 SCOPE = "hub:write"
 _LOOK_S = 1.0
@@ -24,6 +33,7 @@ _MOST_CHANGED = 10_000  # accounts whose balances are to be looked at; of others
 _SLICE = 50             # of them at once, between requests
 _AT_ONCE = 16
 _TIMEOUT_S = 5.0
+_PATIENCE_US, _PAUSE_US = 10_000_000, 60_000_000  # with reservations that no clock has ended yet
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
 _GONE = (404, 410)
 
@@ -76,8 +86,11 @@ class Notifier:
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), _LOOK_S)
+            if self._task is None:  # an event at the same moment hides from `wait_for` that it was cancelled
+                return
             self._wake.clear()
             await self._look_at_balances()
+            await self._look_at_reservations()
             now_s = time.monotonic()
             for name in await asyncio.to_thread(self._listeners.waiting):
                 if len(self._busy) < _AT_ONCE and name not in self._busy and self._not_before.get(name, 0.0) <= now_s:
@@ -95,6 +108,28 @@ class Notifier:
                     bucket = money_bucket(await self._service.view(call, account))
                     events.append(bucket_event(bucket, account, call.now_us))
             await asyncio.to_thread(self._listeners.put, events)
+
+    async def _look_at_reservations(self) -> None:
+        """Of those that should be over by the clock, which are: the book says, since they may have ended before."""
+        expiries, now_us = self._service.store.expiries, self._now_us()
+        names = await asyncio.to_thread(expiries.due, now_us, _SLICE)
+        if not names:
+            return
+        over, waiting, events = list[str](), list[str](), list[Event]()
+        for name, until_us in names:
+            found = await self._service.desk.ask(lambda book, n=name: reservation_of(book, n))  # type: ignore[misc]
+            if found is not None and found.state == ReservationState.OPEN:
+                if now_us - until_us > _PATIENCE_US:
+                    waiting.append(name)
+                continue
+            over.append(name)
+            made = await asyncio.to_thread(self._service.store.resource, name)
+            if found is not None and found.state == ReservationState.EXPIRED and made is not None:
+                body = await self._service.desk.ask(lambda book, m=made: reservation_now(book, m))  # type: ignore[misc]
+                events.append(resource_event(RESERVE, STATUS_CHANGED, name, made.account_id, body, found.ended_us))
+        await asyncio.to_thread(expiries.over, over, events)
+        if waiting:
+            await asyncio.to_thread(expiries.later, waiting, now_us + _PAUSE_US)
 
     async def _tell(self, name: str) -> None:
         """Everything that waits for a listener, until it does not take it."""

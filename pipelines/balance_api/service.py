@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from pipelines.accounts.desk import REFUSED
 from pipelines.accounts.finding import token_of
 from pipelines.accounts.history import Past, Row, movement_of
 from pipelines.accounts.view import AccountView, Viewer
@@ -33,7 +32,7 @@ from schemas.codes import Identity
 from schemas.columns import ABSENT
 from schemas.errors import ChargingError
 from schemas.money import DECIMALS
-from schemas.timepoint import format_time
+from schemas.timepoint import format_time, parse_time
 
 ASKING_AT_ONCE = 2  # questions to the ledger, which read files
 JSON = "application/json"
@@ -137,12 +136,13 @@ class BalanceService:
                 outcome = await self.desk.command(command)
             except ChargingError as error:
                 raise ProblemError(422, str(error)) from None
-            refused = outcome.status == REFUSED
+            refused = outcome.status == "refused"
             status, body = (422, problem_body(422, outcome.why, call.tmf)) if refused else (201, tell(resource_id))
             answer = Answer(call.grantee.name, key, digest, status, body, resource, account_id, resource_id,
                             call.now_us)
             events = [] if refused else await self._events(call, answer, ends)
-            await asyncio.to_thread(self.store.keep, answer, events)
+            until_us = parse_time(str(fields["until"])) if resource == RESERVE and not refused else None
+            await asyncio.to_thread(self.store.keep, answer, events, until_us)
             if self.on_event is not None and events:
                 self.on_event()
             return _reply(status, body, {}, answer, call)

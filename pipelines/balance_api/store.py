@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from pipelines.balance_api.expiries import Expiries
 from pipelines.balance_api.listeners import Event, Listeners
 
 KEPT_US = 400 * 86_400 * 1_000_000  # answers and audit
@@ -57,6 +58,7 @@ class ApiStore:
         self._durable = self._open(folder, "FULL")
         self._audit = self._open(folder, "NORMAL")
         self.listeners = Listeners(self._durable, self._lock)
+        self.expiries = Expiries(self._durable, self._lock, self.listeners)
 
     @staticmethod
     def _open(folder: Path, synchronous: str) -> sqlite3.Connection:
@@ -110,11 +112,13 @@ class ApiStore:
                 "ORDER BY at_us DESC, resource_id LIMIT ? OFFSET ?", (account_id, kind, limit, offset)).fetchall()
             return int(count), [self._changed(Answer(*row)) for row in rows]
 
-    def keep(self, answer: Answer, events: Sequence[Event] = ()) -> None:
-        """With what listeners are to be told of it. Durable when this returns."""
+    def keep(self, answer: Answer, events: Sequence[Event] = (), until_us: int | None = None) -> None:
+        """With what listeners are to be told of it, and when it is over by the clock. Durable when this returns."""
         with self._lock, self._durable:
             self._durable.execute("BEGIN IMMEDIATE")
             self.listeners.put_within(events)
+            if until_us is not None:
+                self.expiries.add_within(answer.resource_id, until_us)
             self._durable.execute("INSERT OR IGNORE INTO answer VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (
                 answer.grantee, answer.key, answer.digest, answer.status, answer.body, answer.kind, answer.account_id,
                 answer.resource_id, answer.at_us))

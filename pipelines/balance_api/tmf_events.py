@@ -7,7 +7,7 @@ import msgspec
 from pipelines.balance_api.listeners import Event
 from pipelines.balance_api.store import Answer
 from rating.book import BalanceBook
-from rating.reservations import ReservationState, key_of
+from rating.reservations import Reservation, ReservationState, key_of
 from schemas.timepoint import format_time
 
 RESERVE = "reserveBalance"
@@ -40,10 +40,15 @@ def _event(kind: str, name: str, account_id: int, payload: dict[str, Any], now_u
         "event": payload}))
 
 
+def reservation_of(book: BalanceBook, name: str) -> Reservation | None:
+    """What became of a reservation; None: it is not known, or not any more."""
+    key = key_of(name)
+    return None if key is None else book.reservations.by_key.get(key)
+
+
 def reservation_now(book: BalanceBook, answer: Answer) -> bytes:
     """Body of a reserveBalance as it was made, with the status of now."""
-    key = key_of(answer.resource_id)
-    found = None if key is None else book.reservations.by_key.get(key)
+    found = reservation_of(book, answer.resource_id)
     body = members(answer.body)
     body["status"] = msgspec.Raw(msgspec.json.encode("closed" if found is None else STATUS[found.state]))
     if found is not None and found.state != ReservationState.OPEN:

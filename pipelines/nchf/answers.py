@@ -61,13 +61,17 @@ class Speaker:
         """What is said with the last units."""
         return self._final.get((service, action))
 
-    def response(self, asked: Asked, answers: Answered, now: str) -> ChargingDataResponse:
-        """The body of a 200 or 201. Raises ProblemError where the request as a whole was refused."""
+    def response(self, asked: Asked, answers: Answered) -> ChargingDataResponse:
+        """The body of a 200 or 201. Raises ProblemError where the request as a whole was refused.
+
+        Time and number are those of the invocation: the same request gets the same octets, whenever it comes.
+        """
         first = asked.first
         code = answers["message_code"][first]
         if code != online.SUCCESS:
             raise problem(code)
-        said = ChargingDataResponse(now, asked.number, self._handling[asked.service], self._failover[asked.service])
+        said = ChargingDataResponse(written(asked.event_us), asked.number, self._handling[asked.service],
+                                    self._failover[asked.service])
         if asked.groups:
             said.multipleUnitInformation = self._units(asked, answers) or None
         return said

@@ -34,6 +34,7 @@ _ANSWERED = [ANSWER.index(name) for name in ("message_code", "result_code", "gra
 _UPDATE = int(RequestKind.UPDATE)
 _OTHER_RESULT = "END_USER_SERVICE_REJECTED"
 _NUMBER = 20  # letters of the longest
+_TIME = len("2026-01-01T00:00:00.000Z")
 
 
 class Asker(Protocol):
@@ -89,15 +90,15 @@ class Writer:
     """Answers to octets, as a `Speaker` would have said them."""
 
     def __init__(self, speaker: Speaker) -> None:
-        pieces = [b'{"invocationTimeStamp":"2026-01-01T00:00:00.000Z","invocationSequenceNumber":',
+        pieces = [b'{"invocationTimeStamp":"',
                   _within(encode(speaker.common(int(Service.DATA)))), b',"multipleUnitInformation":[',
                   b'{"ratingGroup":', b',"resultCode":"', b',"grantedUnit":{', b'"tariffTimeChange":"', b'",',
                   b'"totalVolume":', b'"time":', b'"serviceSpecificUnits":', b"}", b',"validityTime":',
                   b',"quotaHoldingTime":',
                   b',"finalUnitIndication":', b',"timeQuotaThreshold":', b',"volumeQuotaThreshold":',
-                  b',"unitQuotaThreshold":', b',"uPFID":"', b'"', b"]", b","]
+                  b',"unitQuotaThreshold":', b',"uPFID":"', b'"', b"]", b",",
+                  b'","invocationSequenceNumber":']
         assert len(pieces) == say.PIECES
-        self._now = len(b'{"invocationTimeStamp":"')
         words = [*RESULTS.items(), (ABSENT, _OTHER_RESULT)]
         self._results = np.array([[code, len(pieces) + row] for row, (code, _) in enumerate(words)], np.int64)
         pieces += [word.encode() for _, word in words]
@@ -108,13 +109,12 @@ class Writer:
                 self._finals[action] = len(pieces)
                 pieces.append(encode(said))
         self._places = np.cumsum([0, *map(len, pieces)]).astype(np.int64)
-        self._pool = np.frombuffer(bytearray(b"".join(pieces)), np.uint8)
-        self._message = sum(map(len, pieces[:3])) + len("]}") + _NUMBER
+        self._pool = np.frombuffer(b"".join(pieces), np.uint8)
+        self._message = sum(map(len, pieces[:3])) + len(pieces[say.NUMBER]) + len("]}") + _NUMBER + _TIME
         self._unit = sum(map(len, pieces[3:])) + len(pieces[7]) * 4 + 7 * _NUMBER + 130
 
-    def write(self, read: Read, taken: I64, first: I64, answers: Cells, now: str) -> tuple[bytes, list[int]]:
+    def write(self, read: Read, taken: I64, first: I64, answers: Cells) -> tuple[bytes, list[int]]:
         """Bodies one behind the other, and where each ends."""
-        self._pool[self._now:self._now + 24] = np.frombuffer(now.encode("ascii"), np.uint8)
         out = np.empty(len(taken) * self._message + len(answers) * self._unit, np.uint8)
         ends = np.empty(len(taken), np.int64)
         say.say_nb(read.octets, read.messages, read.units, taken, first, answers.matrix[_ANSWERED], self._pool,
@@ -216,7 +216,7 @@ class Blocks:
         speaker = charging.speaker
         if self._writer is None or speaker is not self._speaker:
             self._writer, self._speaker = Writer(speaker), speaker
-        bodies, ends = self._writer.write(read, read.taken, first, answers, charging.now())
+        bodies, ends = self._writer.write(read, read.taken, first, answers)
         self._remember(read, chosen, cells, first, answers)
         begin = 0
         for each, end, code in zip(chosen, ends, answers["message_code"][first].tolist(), strict=True):

@@ -1,6 +1,5 @@
 """The charging operations: create, update and release, of both APIs."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from mediation.normalise import TokenKey
 from pipelines.nchf import requests
-from pipelines.nchf.answers import Speaker, problem, written
+from pipelines.nchf.answers import Speaker, problem
 from pipelines.nchf.columns import Columns
 from pipelines.nchf.kernels import shape
 from pipelines.nchf.limits import Limits
@@ -50,7 +49,6 @@ class Charging:
         self._keys = np.zeros(shape.KEYS, np.int64)
         self._home: frozenset[int] = frozenset()
         self._home_of: object = None
-        self._now_s, self._now = 0.0, ""
 
     # operations
 
@@ -93,7 +91,7 @@ class Charging:
     async def _charge(self, request: ChargingDataRequest, kind: RequestKind, api: Api, key: Key, meter: int) -> bytes:
         asked = self._append(request, kind, api, key, meter)
         answers = await self._answers()
-        said = encode(self.speaker.response(asked, answers, self.now()))
+        said = encode(self.speaker.response(asked, answers))
         if not request.oneTimeEvent:
             self.callbacks.answered(key, request.notifyUri, asked, answers)
         return said
@@ -118,13 +116,6 @@ class Charging:
         if rules != self._rules:
             self._rules, self._speaker = rules, Speaker(rules)
         return self._speaker
-
-    def now(self) -> str:
-        """This moment, written once a millisecond."""
-        moment = time.time()
-        if not 0 <= moment - self._now_s < 0.001:
-            self._now_s, self._now = moment, written(int(moment * 1_000_000))
-        return self._now
 
     def read(self, body: bytes) -> ChargingDataRequest:
         """Raises ProblemError: 400, with the field that is wrong."""

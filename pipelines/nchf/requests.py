@@ -99,6 +99,7 @@ class Asked:
     """What an answer needs to know of its request.
 
     groups: (rating group, UPF, units asked for or ABSENT, row from the request's first) of each MultipleUnitUsage.
+    event_us: its invocationTimeStamp.
     """
 
     number: int
@@ -107,6 +108,7 @@ class Asked:
     unit: int
     service: int
     groups: list[tuple[int, str | None, int, int]]
+    event_us: int
 
 
 def micros(moment: datetime) -> int:
@@ -222,7 +224,7 @@ def append(rows: Rows, request: ChargingDataRequest, kind: RequestKind, api: Api
             texts.other.append((row, other))
         if ims is not None and ims.imsChargingIdentifier:
             texts.icid.append((row, ims.imsChargingIdentifier))
-    return Asked(number, first, count, unit, service, groups)
+    return Asked(number, first, count, unit, service, groups, event_us)
 
 
 def append_subscriber(rows: Rows, supi: str | None, gpsi: str | None, time_us: int) -> None:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from pipelines.sample.kernels.draw import draw_nb
+from pipelines.sample.limits import MAX_SUBSCRIBERS, MIN_SUBSCRIBERS
 from pipelines.sample.rows import (
     NEVER,
     S_FROM_S,
@@ -30,7 +31,6 @@ from pipelines.sample.rows import (
 from schemas.columns import I64
 from schemas.digits import pack
 
-MIN_SUBSCRIBERS, MAX_SUBSCRIBERS = 20, 40_000_000
 COUNTRY_CODE = "999"
 MOBILE, FIXED = COUNTRY_CODE + "70", COUNTRY_CODE + "21"
 BLOCK = 10_000_000  # numbers of seven digits

@@ -145,7 +145,9 @@ class Activation:
         tariffs = node.reference.tariffs
         version = tariffs.version_at(now_us)
         later = [v for v in tariffs.versions if v.active_from_us > now_us]
-        return {"changed": changed, "tariffs": tariffs.content_hash, "reference": node.reference.content_hash,
+        noted = read_activated(node.home)
+        return {"changed": changed, "folder": noted.folder if noted is not None else "",
+                "tariffs": tariffs.content_hash, "reference": node.reference.content_hash,
                 "version": version.name if version else None,
                 "later": [{"version": v.name, "from": format_time(v.active_from_us)} for v in later],
                 "seconds": round(time.perf_counter() - began, 3),

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from mediation.tokens import Sightings
+from pipelines.accounts.desk import check_command
 from pipelines.accounts.finding import defaults, show_account
 from pipelines.serve.activation import Activation
 from pipelines.serve.home_socket import MOST_LINE, MOST_OCTETS, NAME, short
@@ -50,6 +51,7 @@ class HandOff:
                                          "account": self._account, "defaults": self._defaults,
                                          "activate": self._activate}
         self._activation = Activation(node)
+        node.book.shared_by(0)  # who shares with whom is looked up for all at once: now, and not at the first question
 
     async def start(self) -> str:
         """Listen; returns the path. The journal's lock says that nobody else does."""
@@ -134,6 +136,7 @@ class HandOff:
         return {"position": await self._node.settle()}
 
     async def _command(self, fields: Mapping[str, Any], _: bytes, __: asyncio.StreamWriter) -> dict[str, Any]:
+        check_command(fields["command"])
         outcome = await self._node.command(fields["command"])
         return {"status": outcome.status, "reason": outcome.reason.name.lower(), "position": outcome.position,
                 "why": outcome.why}

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,20 @@ MOST_LINE, MOST_OCTETS = 1 << 20, 1 << 28
 
 
 class Connection:
-    """One end of it, for programs that wait for each answer."""
+    """One end of it, for programs that wait for each answer. A run asks from several threads: mediation brings numbers
+    while charging waits for a batch."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._file = connected.makefile("rb")
+        self._asking = threading.Lock()  # answers come in the order of frames, and each is to find who asked
 
     def ask(self, payload: bytes = b"", **fields: object) -> dict[str, Any]:
         """Send a frame, wait for its answer. Raises LedgerError: refused, or the node has gone."""
         try:
-            self._socket.sendall(json.dumps({**fields, "octets": len(payload)}).encode() + b"\n" + payload)
-            line = self._file.readline(MOST_LINE)
+            with self._asking:
+                self._socket.sendall(json.dumps({**fields, "octets": len(payload)}).encode() + b"\n" + payload)
+                line = self._file.readline(MOST_LINE)
         except OSError:
             line = b""
         if not line:

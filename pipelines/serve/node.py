@@ -28,7 +28,7 @@ from pipelines.charging import ChargingNode, Committed
 from pipelines.charging.folded import Folded
 from pipelines.charging.groups import live_entry
 from pipelines.charging.node import NO_FILE, SERVING
-from pipelines.commands import MAX_LINE_OCTETS, sightings_among, tokenised
+from pipelines.commands import MAX_LINE_OCTETS, from_whole_second, sightings_among, tokenised
 from pipelines.corrections.kept import keep_reference
 from pipelines.durable import Disk, reached
 from pipelines.home import Home, Input
@@ -42,6 +42,7 @@ from pipelines.reference_in_force import reference_in_force
 from pipelines.serve.appender import Appender
 from pipelines.serve.behind import Behind
 from pipelines.serve.latency import Latency
+from pipelines.serve.outcome import CommandOutcome as CommandOutcome
 from pipelines.serve.staging import StagingProcess
 from pipelines.vault import Vault
 from rating.book import BalanceBook
@@ -78,17 +79,6 @@ class Pace:
     snapshot_rows: int = 5_000_000
     fork: bool = True            # snapshots by a process of their own
     stage_apart: bool = False    # files of commits too
-
-
-@dataclass(frozen=True)
-class CommandOutcome:
-    """What became of a command. reason: of one that was refused; position: its journal entry; why: the reason in words,
-    without anybody's number."""
-
-    status: Literal["done", "repeated", "refused"]
-    reason: Reason = Reason.OK
-    position: int = -1
-    why: str = ""
 
 
 @dataclass
@@ -327,7 +317,7 @@ class OnlineNode:
         Raises StoppedError: whether it was carried out is not known.
         """
         self._must_run()
-        private, numbers = tokenised(command, self.keys.token_key)
+        private, numbers = tokenised(from_whole_second(command), self.keys.token_key)
         if private.get("kind") not in KINDS or len(json.dumps(private)) > MAX_LINE_OCTETS:
             return CommandOutcome("refused", Reason.BAD_COMMAND, why="no command that is known, or too long a one")
         done: asyncio.Future[CommandOutcome] = self._loop.create_future()

@@ -109,7 +109,7 @@ class SyFrontEnd:
     def _may_begin(self, given: Cells, row: int, messages: Cells, session: str, accounts: list[int],
                    known: SySubscription | None) -> Result | None:
         """Why a session cannot begin."""
-        if not 0 < len(session) <= MOST_SESSION_OCTETS:
+        if len(session) > MOST_SESSION_OCTETS:
             reference = int(messages["session_text"][row])
             _failed(given, row, _SESSION, 0, ((reference >> 16) - 8) << 16 | (reference & 0xFFFF) + 8)
             return Result.INVALID_AVP_VALUE

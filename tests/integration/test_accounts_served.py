@@ -103,7 +103,8 @@ def test_commands_are_in_force_at_once_durable_and_seen_by_runs(day: Path, tmp_p
         "account_create", "service_add", "top_up"]
     assert [m["kind"] for m in kept if m["kind"] in ("refusal", "grant")] == ["refusal", "grant"]
     refused = json.loads(cli(site, capsys, "account", "timeline", str(ACCOUNT), "--json"))["moments"]
-    assert any("number_change was refused: a number in quarantine" in m["what"] for m in refused)
+    assert any(m["what"].startswith("number_change (from ") and "was refused: a number in quarantine" in m["what"]
+               for m in refused)
     assert any("by shop" in m["what"] for m in refused)
     for path in site.home.root.rglob("*"):
         if path.is_file() and "vault" not in path.parts and "keys" not in path.parts:

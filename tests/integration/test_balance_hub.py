@@ -4,7 +4,8 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ import pytest
 
 from pipelines.balance_api.desk import NodeDesk
 from pipelines.balance_api.serve import api_of
+from pipelines.balance_api.store import ApiStore
 from pipelines.balance_api.tmf import BASE
 from pipelines.balance_api.tokens import SCOPES, Tokens
 from pipelines.serve.node import OnlineNode
+from schemas.timepoint import format_time
 from tests.integration.hand_made import BEN, HandMade
 from tests.integration.test_balance_api import Api
 from tests.support.privacy import find_personal
@@ -277,3 +280,59 @@ def test_a_node_tells_of_balances_that_anything_changed(tmp_path: Path, keys: Pa
     asyncio.run(run())
     assert heard.types() == ["BucketAttributeValueChangeEvent"] * 2
     assert all(e["event"]["bucket"]["id"] == "2-money" for e in heard.events)
+
+
+def test_that_a_reservation_is_over_by_the_clock_is_told_once_also_by_another_process(tmp_path: Path, keys: Path,
+                                                                                     heard: Heard) -> None:
+    site = HandMade(tmp_path, keys)
+    site.calls(1, "090000", [(1, "08:00")])
+    site.run()
+    made: list[str] = []
+
+    async def run() -> None:
+        node = OnlineNode(site.input, site.home)
+        token = Tokens(site.home.root).create("all", SCOPES)
+        await node.start()
+
+        async def reserve(app: Any, lasts_s: float) -> None:
+            until = format_time(time.time_ns() // 1000 + int(lasts_s * 1e6))
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+                answer = await client.post(
+                    f"{BASE}/reserveBalance", headers={"authorization": f"Bearer {token}"},
+                    json={"amount": {"amount": 1}, "partyAccount": {"id": "2"}, "expirationDate": until})
+            assert answer.status_code == 201, answer.text
+            made.append(answer.json()["id"])
+
+        async def told(count: int) -> None:
+            async with asyncio.timeout(15):
+                while len(heard.events) < count:
+                    await asyncio.sleep(0.02)
+
+        @asynccontextmanager
+        async def serving() -> AsyncIterator[tuple[Any, ApiStore]]:
+            app, store = api_of(NodeDesk(node), site.home, notify_hosts=LOOPBACK)
+            app.state.notifier.start()
+            try:
+                yield app, store
+            finally:
+                await app.state.notifier.stop()
+                store.close()
+
+        try:
+            async with serving() as (app, store):
+                store.listeners.add("all", heard.uri, "", ("ReserveBalanceStatusChangeEvent",), 2, 1)
+                await reserve(app, 0.5)
+                await told(1)
+                await reserve(app, 0.5)
+            await asyncio.sleep(2)  # it is over while nobody listens
+            async with serving() as (app, store):
+                await told(2)
+                await asyncio.sleep(1.2)  # another look
+                assert not store.expiries.due(1 << 62, 10)
+        finally:
+            await node.stop()
+            node.close()
+
+    asyncio.run(run())
+    assert [(e["eventType"], e["event"]["reserveBalance"]["id"], e["event"]["reserveBalance"]["status"])
+            for e in heard.events] == [("ReserveBalanceStatusChangeEvent", name, "expired") for name in made]

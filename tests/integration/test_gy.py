@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -130,6 +131,20 @@ def test_who_cannot_be_served_is_told_why(desk: GyDesk) -> None:
     assert (unknown.result_code, services(unknown)) == (5030, [])
     assert other.result_code == 5031
     assert (late.result_code, services(late)) == (5002, [])
+
+
+def test_a_subscriber_may_be_named_by_what_networks_derive_from_the_sim(desk: GyDesk, site: Site) -> None:
+    rows = pq.read_table(site.input.operator / "resources.parquet").to_pylist()
+    of = next(row["service_id"] for row in rows if row["value"] == "999701234567")
+    imsi = next(row["value"] for row in rows if row["service_id"] == of and row["kind"] == "imsi")
+    realm = f"mnc001.mcc{imsi[:3]}.3gppnetwork.org"
+    names = [(3, f"{imsi}@nai.epc.{realm}"), (3, f"0{imsi}@nai.epc.{realm}"), (4, f"{imsi}@ims.{realm}"),
+             (2, f"sip:{imsi}@ims.{realm}"), (2, "sip:+999701234567@tarifa.example;user=phone"),
+             (2, "tel:+999701234567"), (3, "+999701234567@tarifa.example"),
+             (3, f"2{imsi}@nai.epc.{realm}"), (4, "anna@tarifa.example")]
+    answers = desk.ask(*(request(1, 0, f"named-{n}", group(10, asked(octets=1000)), who=name, who_type=kind)
+                         for n, (kind, name) in enumerate(names)))
+    assert [each.result_code for each in answers] == [2001] * 7 + [5030] * 2
 
 
 def test_messages_of_many_contexts_become_what_rating_knows(desk: GyDesk) -> None:

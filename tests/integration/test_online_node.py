@@ -5,15 +5,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipelines.journal import Online, read_journal
 from pipelines.serve.node import OnlineNode, Pace, StoppedError
 from rating.snapshot import same_state
-from schemas.codes import Direction, Service, Unit
+from reference_data.inventory import tokens_of
+from schemas.codes import Direction, Identity, Service, Unit
 from schemas.columns import ABSENT, Cells
 from schemas.errors import LedgerError
 from schemas.online import REQUEST, RequestKind
+from schemas.timepoint import parse_time
 from tests.integration.site import Site
 
 ACCOUNT = 1_000_000
@@ -193,3 +196,41 @@ def test_whoever_begins_a_run_finds_in_the_ledger_what_was_confirmed_before(site
         assert node.charging.position > outcome.position
 
     served(site, work, Pace(commit_s=0.3, clock_s=3600))
+
+
+def test_a_change_is_in_force_for_requests_that_are_stamped_with_the_second_in_which_it_came(site: Site) -> None:
+    """Event-Timestamp of Gy has whole seconds: what was changed at 12:00:00.9 was in force for stamps of 12:00:01."""
+    new, second = "999760000001", "2026-10-26T12:00:0"
+    stamp = parse_time(f"{second}0+00:00")
+
+    def sent(node: OnlineNode, name: str, at: str, kind: str, **more: object) -> Any:
+        return node.command({"id": name, "time": f"{second}{at}Z", "kind": kind, **more})
+
+    async def work(node: OnlineNode) -> None:
+        def asked(value: str, session: int, identity: Identity = Identity.MSISDN) -> Any:
+            cells = ask(node, session, 0, RequestKind.INITIAL)
+            cells["event_time_us"] = stamp
+            token = int(tokens_of(pa.array([value]), identity, node.keys.token_key)[0])
+            cells["msisdn_token"] = token if identity == Identity.MSISDN else ABSENT
+            cells["imsi_token"] = token if identity == Identity.IMSI else ABSENT
+            return node.request(cells)
+
+        usual = {"account_id": 7, "currency": "EUR", "time_zone": "UTC"}
+        for outcome in (
+                await sent(node, "a", "0.5", "account_create", plan="prepaid-basic", payment="prepaid", **usual),
+                await sent(node, "b", "0.6", "service_add", account_id=7, service_id=70, new_msisdn=new,
+                           new_imsi="001019000000001"),
+                await sent(node, "c", "0.7", "plan_change", account_id=7, plan="prepaid-plus"),
+                await sent(node, "d", "0.8", "sim_swap", account_id=7, msisdn=new, new_imsi="001019000000002"),
+                # of the same second, said exactly: it holds from the second's beginning too
+                await sent(node, "e", "0.9", "number_change", account_id=7, msisdn=new, new_msisdn="999760000002",
+                           **{"from": f"{second}0.85Z"})):
+            assert outcome.status == "done", outcome.why
+        codes = [(await asked(*each))["result_code"][0] for each in (
+            ("999760000002", 1), (new, 2),
+            ("001019000000002", 3, Identity.IMSI), ("001019000000001", 4, Identity.IMSI))]
+        assert codes == [2001, 5030, 2001, 5030]  # prepaid-plus has a bucket to begin with
+        again = await sent(node, "f", "0.95", "number_change", account_id=7, msisdn="999760000002", new_msisdn=new)
+        assert again.status == "refused" and "quarantine" in again.why
+
+    served(site, work)

@@ -129,8 +129,6 @@ def odd() -> dict[str, tuple[bytes, tuple[str, int], list[int]]]:
         "intermediate of nobody": (limit("x;1", 1), ("result", 5002), []),
         "end of nobody": (end("x;1"), ("result", 5002), []),
         "a session of 5,000 octets": (limit("x" * 5000), ("result", 5004), [263]),
-        "a session without a name": (limit(""), ("result", 5004), [263]),
-        "a known session without a name": (limit("", 1), ("result", 5002), []),
     }
 
 

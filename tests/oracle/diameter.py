@@ -151,10 +151,36 @@ def subscription(avp: Any, found: dict[str, Any]) -> None:
     kind, data = parts[450].value, octets(parts[444])
     if kind < 2:
         first(found, ("e164", "imsi")[kind], pack(data.decode().lstrip("+")))
-    elif SUBSCRIPTIONS[kind] not in found:
+        return
+    imsi, e164 = derived(data.decode("latin1"))
+    if imsi:
+        first(found, "imsi", pack(imsi))
+    if kind == 2 and imsi:
+        return
+    if e164 and kind != 2:
+        first(found, "e164", pack(e164))
+    if SUBSCRIPTIONS[kind] not in found:
         found[SUBSCRIPTIONS[kind]] = data
         if kind == 2 and number(data) is not None:
             found["sip_number"] = number(data)
+
+
+def derived(name: str) -> tuple[str, str]:
+    """IMSI and number that a NAI or identity of TS 23.003 says."""
+    found = re.fullmatch(r"(?s)(.{3}:(?=.)|.{4}:(?=.))?(.*)@(.*)", name)
+    if found is None:
+        return "", ""
+    user, realm = found[2], found[3]
+    if "!" in user:
+        home, _, user = user.rpartition("!")
+        realm = home.rpartition("!")[2]
+    if user.startswith("+"):
+        return "", user[1:] if re.fullmatch(r"\+[0-9]{1,15}", user) else ""
+    country = re.search(r"(?i)\.mcc([0-9]{3})\.", realm)
+    if country is None or not re.fullmatch("[0-9]+", user):
+        return "", ""
+    imsi = user if user.startswith(country[1]) and len(user) <= 15 else user[1:] if user[0] in "016" else ""
+    return (imsi, "") if imsi.startswith(country[1]) and 6 <= len(imsi) <= 15 else ("", "")
 
 
 def request(message: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:

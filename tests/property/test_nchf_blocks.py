@@ -228,7 +228,7 @@ def test_answers_are_the_same_octets_both_ways(site: Site, rules: OnlineRules) -
         for name, some in choices.items():
             answers[name] = [chance.choice(some) for _ in range(read.rows)]
         answers["message_code"] = np.repeat(answers["message_code"][first], counts)
-        said, ends = writer.write(read, read.taken, first, answers, NOW)
+        said, ends = writer.write(read, read.taken, first, answers)
         answered = Answered({name: answers[name].tolist() for name in _READ})
         begin = 0
         for place, end, start in zip(read.taken.tolist(), ends, first.tolist(), strict=True):
@@ -237,7 +237,7 @@ def test_answers_are_the_same_octets_both_ways(site: Site, rules: OnlineRules) -
             asked = found[1]
             asked.first = start
             if answered["message_code"][start] == online.SUCCESS:
-                assert said[begin:end] == encode(speaker.response(asked, answered, NOW))
+                assert said[begin:end] == encode(speaker.response(asked, answered))
             else:
                 assert begin == end
             begin = end

@@ -53,6 +53,7 @@ FAULTS = {
         ("Subscription-Id-Type", 0), ("Subscription-Id-Data", "alice")]).as_bytes()), 5004, 443),
     "subscription of too many digits": (behind(avp("Subscription-Id", [
         ("Subscription-Id-Type", 1), ("Subscription-Id-Data", "1" * 16)]).as_bytes()), 5004, 443),
+    "session without a name": (message([("Session-Id", ""), *SOUND[1:]]), 5004, 263),
     "no session": (message(without("Session-Id")), 5005, 263),
     "no origin host": (message(without("Origin-Host")), 5005, 264),
     "no origin realm": (message(without("Origin-Realm")), 5005, 296),
@@ -100,6 +101,7 @@ FAULTS |= {
     "end of a session of credit control": (message([*LIMIT, ("Termination-Cause", 1)], STR, 4), 3007, None),
     "notification that is ours to send": (message(BEGIN, 8_388_636, SY), 3001, None),
     "counter without a vendor": (behind(raw(2901, b"calls"), BEGIN, SLR, SY), 5001, 2901),
+    "spending limit of a session without a name": (message([("Session-Id", ""), *BEGIN[1:]], SLR, SY), 5004, 263),
     "spending limit of another type": (message([*LIMIT, ("SL-Request-Type", 2)], SLR, SY), 5004, 2904),
     "spending limit of a subscriber that is no number": (message([*BEGIN, ("Subscription-Id", [
         ("Subscription-Id-Type", 1), ("Subscription-Id-Data", "00101x")])], SLR, SY), 5004, 443),

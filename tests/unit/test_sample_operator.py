@@ -10,8 +10,9 @@ import pytest
 from pipelines.sample import operator, population
 from pipelines.sample.generate import GeneratedSummary, generate
 from pipelines.sample.kernels.draw import SHARE, quantile_nb
+from pipelines.sample.limits import MAX_SUBSCRIBERS
 from pipelines.sample.operator import write_operator
-from pipelines.sample.population import MAX_SUBSCRIBERS, next_change_of_clock, period, populate
+from pipelines.sample.population import next_change_of_clock, period, populate
 from pipelines.sample.traffic import CALL_SECONDS
 from reference_data.snapshot import load_snapshot
 from schemas.codes import Direction, Reason, RecordType

@@ -9,6 +9,7 @@ from numba import types
 from mediation.kernels.octets import at_nb, cell_nb
 from pipelines.diameter import operations as o
 from pipelines.diameter.columns import BLOCK, MESSAGE, UNIT, UnitKind
+from pipelines.diameter.kernels.names import derived_nb
 from pipelines.diameter.kernels.values import (
     address_nb,
     context_nb,
@@ -115,6 +116,13 @@ def subscription_nb(buffer, messages, m, registers, pos, size):
             messages[m, column] = value
     else:
         column = SIP if kind == 2 else NAI if kind == 3 else PRIVATE
+        imsi, e164 = derived_nb(buffer, start, length)
+        if messages[m, IMSI] == ABSENT:
+            messages[m, IMSI] = imsi
+        if kind == 2 and imsi != ABSENT:
+            return  # else its digits would be taken for a number
+        if kind != 2 and messages[m, E164] == ABSENT:
+            messages[m, E164] = e164
         if messages[m, column] == ABSENT:
             messages[m, column] = text
             if kind == 2:
@@ -280,6 +288,8 @@ def walk_nb(buffer, start, stop, m, ietf, tgpp, rule_of, rules, others, limits, 
                 value = word_nb(buffer, value_at) << 32 | word_nb(buffer, value_at + 4)
         elif op == o.O_TEXT or op == o.O_KEYED or op == o.O_CONTEXT or op == o.O_ADDRESS or op == o.O_PARTY:
             value = text
+            if length == 0 and op == o.O_KEYED and group == o.G_COMMAND:  # Session-Id (RFC 6733 8.8)
+                fail_nb(messages, m, INVALID_AVP_VALUE, code, vendor, reference, 0)
         elif op == o.O_SIGNED:
             value = word_nb(buffer, value_at)
             if length == 4:

@@ -5,7 +5,7 @@ Whatever is a word, and does not change from answer to answer, comes in a pool o
 
 from numba import types
 
-from pipelines.nchf.kernels.places import M_FIRST, M_NUMBER, M_UNIT, M_UNITS, U_ASKED, U_GROUP, U_UPF
+from pipelines.nchf.kernels.places import M_FIRST, M_NUMBER, M_TIME, M_UNIT, M_UNITS, U_ASKED, U_GROUP, U_UPF
 from schemas.codes import Unit
 from schemas.jit import CELLS_IN, I64_IN, I64_OUT, U8_IN, U8_OUT, kernel
 from schemas.online import SUCCESS
@@ -14,8 +14,8 @@ from schemas.written import iso_nb, number_nb
 ABSENT = -1
 # Pieces, by place in the pool.
 (HEAD, AFTER_NUMBER, UNITS, GROUP, RESULT, GRANTED, CHANGE, QUOTED_COMMA, VOLUME, TIME, OWN_UNITS, CLOSE, VALIDITY,
- HOLDING, FINAL, LEFT_TIME, LEFT_VOLUME, LEFT_UNITS, UPF, QUOTE, END_UNITS, COMMA) = range(22)
-PIECES = 22
+ HOLDING, FINAL, LEFT_TIME, LEFT_VOLUME, LEFT_UNITS, UPF, QUOTE, END_UNITS, COMMA, NUMBER) = range(23)
+PIECES = 23
 # Columns of what is answered to each row.
 (A_MESSAGE_CODE, A_RESULT_CODE, A_GRANTED, A_FINAL, A_VALIDITY, A_THRESHOLD, A_HOLDING, A_CHANGE) = range(8)
 _OCTET, _SECOND = int(Unit.OCTET), int(Unit.SECOND)
@@ -92,7 +92,9 @@ def say_nb(text, messages, units, taken, first, answers, pool, places, results, 
     for place in range(taken.size):
         message = messages[taken[place]]
         if answers[A_MESSAGE_CODE, first[place]] == SUCCESS:
-            at = number_nb(out, put_nb(out, at, pool, places, HEAD), message[M_NUMBER])
+            millis = message[M_TIME] // 1000
+            at = iso_nb(out, put_nb(out, at, pool, places, HEAD), millis // 1000, millis % 1000)
+            at = number_nb(out, put_nb(out, at, pool, places, NUMBER), message[M_NUMBER])
             at = put_nb(out, at, pool, places, AFTER_NUMBER)
             begun = False
             for each in range(message[M_UNITS]):
