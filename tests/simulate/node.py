@@ -136,13 +136,13 @@ class Simulation:
         loop = VirtualLoop(self.clock)
         loop.set_exception_handler(lambda *_: None)  # what power cuts leave behind
         node: OnlineNode | None = None
-        try:
-            with (crash_points(reached), patch("tests.faults.fault_disk.die", die),
-                  patch("pipelines.serve.node.time", self.clock),
-                  patch("pipelines.serve.behind.time", self.clock),
-                  patch("pipelines.serve.activation.time", self.clock),
-                  patch("pipelines.serve.node.Appender", VirtualAppender),
-                  patch("pipelines.serve.behind.ThreadPoolExecutor", VirtualExecutor)):
+        with (crash_points(reached), patch("tests.faults.fault_disk.die", die),
+              patch("pipelines.serve.node.time", self.clock),
+              patch("pipelines.serve.behind.time", self.clock),
+              patch("pipelines.serve.activation.time", self.clock),
+              patch("pipelines.serve.node.Appender", VirtualAppender),
+              patch("pipelines.serve.behind.ThreadPoolExecutor", VirtualExecutor)):
+            try:
                 disk = FaultDisk(script, self.platter)  # type: ignore[arg-type]
                 node = OnlineNode(self.input, self.home, disk, Pace(
                     tick_rows=luck.choice((1, 8, 4096)), clock_s=luck.choice((0.5, 10.0, 60.0)), commit_rows=40,
@@ -152,18 +152,25 @@ class Simulation:
                 loop.run_until_complete(self.live(node))
                 assert not script.dead
                 self.check(node)
-        except (PowerCut, StoppedError):
+            except (PowerCut, StoppedError):
+                pass
+            finally:
+                self.end(loop, node)
+        if script.dead:
             self.report.cuts.append(script.last)
-        finally:
-            if node is not None:  # the dead hold no locks
-                for close in (node.close, node.charging.journal_file.close, node.vault.close):
-                    with suppress(BaseException):
-                        close()
-            with suppress(BaseException):
-                for task in asyncio.all_tasks(loop):
-                    task.cancel()
-                loop.run_until_complete(asyncio.sleep(0))
-            loop.close()
+
+    @staticmethod
+    def end(loop: VirtualLoop, node: OnlineNode | None) -> None:
+        """The dead hold no locks. What is still under way goes on until the power fails, if it does then."""
+        if node is not None:
+            for close in (node.close, node.charging.journal_file.close, node.vault.close):
+                with suppress(BaseException):
+                    close()
+        with suppress(BaseException):
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+            loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
 
     async def live(self, node: OnlineNode) -> None:
         await node.start()
@@ -202,7 +209,7 @@ class Simulation:
         cells["account_id"] = ABSENT
         cells["event_time_us"] = message["time_us"]
         self.report.requests += 1
-        asking = asyncio.ensure_future(node.request(cells))
+        asking = asyncio.ensure_future(node.request(cells, at_once=self.luck.random() < 0.5))
         if self.luck.random() < 0.05:
             await asyncio.sleep(0.0001)
             asking.cancel()
