@@ -85,7 +85,7 @@ NO_CLOCK_US = -(1 << 60)
 NEVER_US = 1 << 62
 _MOVED_AT_ONCE = 1 << 18  # sessions, 32 MiB of them
 _SERVICES = 2  # that a session is expected to have
-_SPARE_SESSIONS = 1024  # rows free beyond what is asked for: more than one event of any tariff may add
+SPARE_SESSIONS = 1024  # rows free beyond what is asked for: more than one event of any tariff may add
 OPENING_MOVEMENT = 0x4F50454E  # upper half of the movement id of an account's opening posting; the lower is the account
 
 
@@ -291,7 +291,7 @@ class BalanceBook:
     def make_room(self, events: int) -> None:
         """Sessions for that many more events, at most three quarters full."""
         capacity = self.sessions.shape[0]
-        while 3 * capacity < 4 * (int(self.scalars[B_SESSIONS]) + events + _SPARE_SESSIONS):
+        while 3 * capacity < 4 * (int(self.scalars[B_SESSIONS]) + events + SPARE_SESSIONS):
             capacity *= 2
         if capacity != self.sessions.shape[0]:
             self._rehash(capacity)
