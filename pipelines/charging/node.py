@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pipelines.charging.folded import Folded, Outcomes, check_moved
@@ -27,6 +28,7 @@ from pipelines.corrections.correction import KIND as CORRECT
 from pipelines.corrections.correction import Correction, corrected_book, read_correction
 from pipelines.corrections.kept import OPENED, opened_rows
 from pipelines.corrections.withdrawn import renumber, withdrawn_events
+from pipelines.doing import Doing, nobody
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
 from pipelines.journal import Block, Clock, Command, Entry, Journal, Online
@@ -110,14 +112,16 @@ class ChargingNode:
 
     def __init__(self, home: Home, ledger: Ledger, reference: Snapshot, accounts: Callable[[], Accounts],
                  labels: dict[str, list[str]], disk: Disk | None = None, threads: int = 1,
-                 operator: Path | None = None) -> None:
+                 operator: Path | None = None, doing: Doing = nobody) -> None:
         """Open and recover: newest snapshot, then the journal up to what the ledger has, written by nobody again.
 
         accounts: reads those of the reference data, when some are to be opened. labels: names behind the label columns
         of usage; those that charging adds are the tariffs'. threads: that encode and sync the files of a commit.
-        operator: the folder that `accounts` are of: what is opened from it is kept with the commit.
+        operator: the folder that `accounts` are of: what is opened from it is kept with the commit. doing: is told what
+        takes long here and in `catch_up`.
         """
-        self._operator, self._corrections = operator, home.corrections
+        self._operator, self._corrections, self._doing = operator, home.corrections, doing
+        doing("ledger and journal", 0, 0)
         self._ledger, self._reference, self._accounts = ledger, reference, accounts
         self._given, self.references = reference, References(home, reference)
         sources = labels.setdefault("source", [])
@@ -145,7 +149,8 @@ class ChargingNode:
     def open_accounts(self) -> None:
         """Journal and post the opening of accounts that the reference data has and the book has not."""
         self._keep_spans()
-        if (self.book.rows_of(self._reference.inventory.accounts.account_id) >= 0).all():
+        ids = self._reference.inventory.accounts.account_id
+        if np.array_equal(self.book.account_ids[:ids.size], ids) or (self.book.rows_of(ids) >= 0).all():
             return
         opening = json.dumps({"id": f"open-{self._reference.content_hash}", "kind": OPENING,
                               "reference": self._reference.content_hash}).encode()
@@ -205,9 +210,10 @@ class ChargingNode:
     def catch_up(self) -> int:
         """Charge what the journal has and the ledger has not, many ticks at once. Returns events rated."""
         rated, ticks, progress = 0, Replay(self, keep=True), self.progress_of_ledger()
-        stop = self.position
+        begin = stop = self.position
         self._as_served()
         for first, entries in self.pending():
+            self._doing("charging what the ledger has not", first - begin, self._journal.position - begin)
             if block_of(entries) is None:
                 ticks.add(first, entries, partial(Cells.empty, USAGE))
                 stop = first + len(entries)
@@ -534,11 +540,13 @@ class ChargingNode:
         self._journal.close()
 
     def _recover(self) -> BalanceBook:
-        found = self._snapshots.newest(self.position)
+        found = self._snapshots.newest(self.position, doing=self._doing)
         start = 0 if found is None else found.position
+        self._doing("tables of the snapshot", 0, 0)
         self.book = BalanceBook.create() if found is None else from_items(found.items)
         made_with, replay = self._made_with(), Replay(self, keep=False)
         for first, group in groups_of(self._journal.read(start, self.position)):
+            self._doing("replaying the journal", first - start, self.position - start)
             self._as_charged(first, made_with, replay)
             replay.add(first, group, partial(self.usage_for, group))
             self.journaled(group)
