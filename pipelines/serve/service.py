@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -210,26 +211,33 @@ def for_latency(node: OnlineNode, expect_sessions: int | None = None) -> None:
     Pages of what is expected are touched by a thread, while the first requests are answered: of millions of sessions
     they take seconds. What is hashed moves there when they are at hand.
     """
-    book, loop = node.book, asyncio.get_running_loop()
-    larger = book.expect_beside(len(book) // 4 if expect_sessions is None else expect_sessions,
-                                node.rules.remember_answers)
-
-    def touch_all() -> None:
-        _touch(larger)
-        with suppress(RuntimeError):  # it has stopped meanwhile
-            loop.call_soon_threadsafe(lambda: book.move_to(*larger) if node.running else None)
-        _touch(book.tables()[2:])
-
+    larger = node.book.expect_beside(len(node.book) // 4 if expect_sessions is None else expect_sessions,
+                                     node.rules.remember_answers)
     wake_soon()
-    threading.Thread(target=touch_all, name="pages", daemon=True).start()
+    threading.Thread(target=_touch_all, name="pages", daemon=True, args=(
+        larger, node.book.tables()[2:], asyncio.get_running_loop(), weakref.ref(node))).start()
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
 
 
-def _touch(tables: Sequence[I64]) -> None:
+def _touch_all(larger: tuple[I64, I64], others: Sequence[I64], loop: asyncio.AbstractEventLoop,
+               known: "weakref.ref[OnlineNode]") -> None:
+    """The thread may outlive the node, and must not keep it."""
+    def move() -> None:
+        node = known()
+        if node is not None and node.running:
+            node.book.move_to(*larger)
+
     as_usual()
+    _touch(larger)
+    with suppress(RuntimeError):  # it has stopped meanwhile
+        loop.call_soon_threadsafe(move)
+    _touch(others)
+
+
+def _touch(tables: Sequence[I64]) -> None:
     for table in tables:
         for _ in touch(table):
             pass
