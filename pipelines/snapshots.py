@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipelines.doing import Doing, nobody
 from pipelines.durable import ASIDE, Disk, Payload, reached
 from rating.arrays import aligned, grown
 from schemas.errors import LedgerError
@@ -85,11 +86,12 @@ class Snapshots:
         self._whole.add(position)
         return path
 
-    def newest(self, at_most: int | None = None, make: bool = True, own: bool = True) -> Snapshot | None:
+    def newest(self, at_most: int | None = None, make: bool = True, own: bool = True, doing: Doing = nobody
+               ) -> Snapshot | None:
         """The newest whole snapshot (not beyond journal position `at_most`), None when there is none.
 
         make: what it holds, too; without, it is read to see that it is whole, and takes no memory. own: matrices in
-        memory of their own; without, all are views of the file, which nobody can write.
+        memory of their own; without, all are views of the file, which nobody can write. doing: is told of MiB.
         Raises LedgerError: its format version is unknown.
         """
         passed_over = []
@@ -98,7 +100,7 @@ class Snapshots:
                 continue
             path = self._folder / f"{position:020d}.snapshot"
             try:
-                items, names = _read(path, position, make, own=own)
+                items, names = _read(path, position, make, own=own, doing=doing)
             except _DamagedError as error:
                 passed_over.append(str(error))
                 continue
@@ -206,7 +208,7 @@ def check(path: Path, position: int, sums: bool = True) -> None:
     _read(path, position, False, sums)
 
 
-def _read(path: Path, position: int, make: bool = True, sums: bool = True, own: bool = True
+def _read(path: Path, position: int, make: bool = True, sums: bool = True, own: bool = True, doing: Doing = nobody
           ) -> tuple[dict[str, Item], dict[str, str]]:
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -217,7 +219,7 @@ def _read(path: Path, position: int, make: bool = True, sums: bool = True, own: 
         description, base = _described(path, content, position)
         items: dict[str, Item] = {}
         work: list[Callable[[], bool]] = []
-        places: list[str] = []
+        places: list[tuple[str, int]] = []
         for each in description["items"]:
             start = base + each["offset"]
             payload = content[start:start + each["octets"]]
@@ -230,13 +232,14 @@ def _read(path: Path, position: int, make: bool = True, sums: bool = True, own: 
                 part = slice(n * piece, (n + 1) * piece)
                 work.append(_checked(payload[part], crc) if target is None else
                             _copied(handle, start + n * piece, target.data.cast("B")[part], crc))
-                places.append(f"{each['name']} at octet {start + n * piece}")
+                places.append((each["name"], start + n * piece))
             if make:
                 items[each["name"]] = payload if target is None else target
         with ThreadPoolExecutor(_THREADS, "read") as threads:
-            for place, whole in zip(places, threads.map(_call, work), strict=True):
+            for (name, at), whole in zip(places, threads.map(_call, work), strict=True):
+                doing("reading the snapshot, MiB", at >> 20, octets >> 20)
                 if not whole:
-                    raise _DamagedError(f"{path}: damaged, {place}")
+                    raise _DamagedError(f"{path}: damaged, {name} at octet {at}")
     finally:
         os.close(handle)
     for each in description["items"] if make else ():

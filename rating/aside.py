@@ -50,12 +50,7 @@ class Origins:
         if not self._counts[1]:
             return _NO_EVENTS
         usage, reason, _ = self._of(legs=False)
-        cells = Cells.empty(SUSPENSE, reason.size, fill=ABSENT)
-        if reason.size:
-            cells.matrix[:_OWN] = usage
-            cells["stage"], cells["reason"] = Stage.CHARGE, reason
-            cells["estimate_nanos"] = estimate_nanos(cells["service"], cells["quantity"], tariffs)
-        return cells
+        return set_aside(usage, reason, tariffs)
 
     def legs(self) -> Cells:
         """Legs that could not be priced, of events that were charged."""
@@ -83,3 +78,14 @@ class Origins:
             usage[U_ACCOUNT, at] = origin[1, at]
             usage[[[U_GROUP_ID], [U_LANE]], at] = ABSENT
         return usage
+
+
+def set_aside(usage: I64, reason: I64, tariffs: Tariffs) -> Cells:
+    """Events (columns of usage) that charging sets aside, each with its reason and an estimate of its value."""
+    if not reason.size:
+        return _NO_EVENTS
+    cells = Cells.empty(SUSPENSE, reason.size, fill=ABSENT)
+    cells.matrix[:_OWN] = usage
+    cells["stage"], cells["reason"] = Stage.CHARGE, reason
+    cells["estimate_nanos"] = estimate_nanos(cells["service"], cells["quantity"], tariffs)
+    return cells

@@ -85,7 +85,8 @@ NO_CLOCK_US = -(1 << 60)
 NEVER_US = 1 << 62
 _MOVED_AT_ONCE = 1 << 18  # sessions, 32 MiB of them
 _SERVICES = 2  # that a session is expected to have
-_SPARE_SESSIONS = 1024  # rows free beyond what is asked for: more than one event of any tariff may add
+_FEW = 1000    # sessions and holds that may be moved among pages that nobody has touched
+SPARE_SESSIONS = 1024  # rows free beyond what is asked for: more than one event of any tariff may add
 OPENING_MOVEMENT = 0x4F50454E  # upper half of the movement id of an account's opening posting; the lower is the account
 
 
@@ -290,21 +291,23 @@ class BalanceBook:
 
     def make_room(self, events: int) -> None:
         """Sessions for that many more events, at most three quarters full."""
-        capacity = self.sessions.shape[0]
-        while 3 * capacity < 4 * (int(self.scalars[B_SESSIONS]) + events + _SPARE_SESSIONS):
-            capacity *= 2
+        capacity = self._sessions_for(events)
         if capacity != self.sessions.shape[0]:
             self._rehash(capacity)
 
+    def _sessions_for(self, events: int) -> int:
+        return _capacity(self.sessions, int(self.scalars[B_SESSIONS]) + events + SPARE_SESSIONS)
+
     def make_holds(self, more: int) -> None:
         """Room for that many more holds, at most three quarters full."""
-        capacity = self.holds.shape[0]
-        while 3 * capacity < 4 * (int(self.scalars[B_HOLDS]) + more):
-            capacity *= 2
+        capacity = self._holds_for(more)
         if capacity != self.holds.shape[0]:
             larger = aligned(capacity, HOLD_WORDS)
             rehash_holds_nb(self.holds, larger)
             self.holds = larger
+
+    def _holds_for(self, more: int) -> int:
+        return _capacity(self.holds, int(self.scalars[B_HOLDS]) + more)
 
     def expect(self, sessions: int, answers: int = 0) -> None:
         """Make room for so many sessions in real time now, and for answers to be remembered one by one: making room
@@ -313,6 +316,26 @@ class BalanceBook:
         self.make_room(_SERVICES * sessions)
         self.make_holds(_SERVICES * sessions)
         self.online.make_room(sessions, _SERVICES * sessions, answers)
+
+    def expect_beside(self, sessions: int, answers: int = 0) -> tuple[I64, I64]:
+        """As `expect`, but what is hashed stays where it is for now: among gigabytes that nobody has touched, nearly
+        every row that moves has the system clear a page for it. Returns tables for `move_to`, once they are touched;
+        few rows are there already."""
+        self.expected = _SERVICES * sessions
+        self.online.make_room(sessions, _SERVICES * sessions, answers)
+        larger = (aligned(self._sessions_for(self.expected), SESSION_WORDS),
+                  aligned(self._holds_for(self.expected), HOLD_WORDS))
+        if self.scalars[B_SESSIONS] + self.scalars[B_HOLDS] < _FEW:
+            self.move_to(*larger)
+        return larger
+
+    def move_to(self, sessions: I64, holds: I64) -> None:
+        """Move what is hashed into these tables, where they still are larger."""
+        if sessions.shape[0] > self.sessions.shape[0]:
+            self.scalars[B_SESSIONS], self.sessions = rehash_nb(self.sessions, sessions, NO_CLOCK_US), sessions
+        if holds.shape[0] > self.holds.shape[0]:
+            rehash_holds_nb(self.holds, holds)
+            self.holds = holds
 
     def tables(self) -> tuple[I64, ...]:
         """What is large: where requests find accounts, sessions and what is held."""
@@ -544,6 +567,14 @@ def currency_label(tariffs: Tariffs, name: str) -> int:
         raise ReferenceDataError(f"accounts in {name}, a currency that no tariff version has",
                                  "one of " + ", ".join(tariffs.labels["currency"]), "add a tariff in that currency")
     return tariffs.labels["currency"].index(name)
+
+
+def _capacity(table: I64, rows: int) -> int:
+    """Rows of the table, twice as many until so many fill at most three quarters of it."""
+    capacity = int(table.shape[0])
+    while 3 * capacity < 4 * rows:
+        capacity *= 2
+    return capacity
 
 
 def zone_tables(names: list[str]) -> tuple[I64, I64, I64]:

@@ -46,7 +46,7 @@ from schemas.tariff_tables import COUNTER_THRESHOLD_FIRST, ENTRY_COUNTER_FIRST, 
 
 CHUNK = 2048  # events: what selection finds for them stays in the second level of the cache
 _LIKELY_POSTINGS = 3  # rows an event; where that is too few more room is made
-_WORST_POSTINGS = 4 * MAX_CANDIDATES + 10 + RELEASE_POSTINGS
+WORST_POSTINGS = 4 * MAX_CANDIDATES + 10 + RELEASE_POSTINGS
 _RATED, _POSTING = Usual(RATED, {"journal_position": 0} | RATED_USUAL, OWN), Usual(POSTING, POSTING_USUAL)
 _NO_LEGS = np.zeros((2, 0), np.int64)
 _NONE = {columns.name: Cells.empty(columns) for columns in (NOTIFICATION, ACCOUNT_STATE, LEG_SUSPENSE, IDENTITY_CHANGE)}
@@ -114,7 +114,7 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
     more = 1 + legs.most
     origins = Origins(usage, start, stop, more)
     rated = Gathered(_RATED.but(0, journal_position), more * count)
-    posting = Gathered(_POSTING, more * _LIKELY_POSTINGS * count + _WORST_POSTINGS)
+    posting = Gathered(_POSTING, more * _LIKELY_POSTINGS * count + WORST_POSTINGS)
     notification = Cells.empty(NOTIFICATION, names.most_notified)
     progress = np.zeros(PROGRESS, np.int64)
     chosen = apart(CHOICE, min(CHUNK, count))
@@ -146,7 +146,7 @@ def charge(block: Cells, start: int, stop: int, journal_position: int, tariffs: 
         progress[G_NEXT], progress[G_ASKED] = 0, -1
         while progress[G_NEXT] < rows:
             left = rows - int(progress[G_NEXT])
-            posting.make_room(int(progress[G_POSTED]), _LIKELY_POSTINGS * left + _WORST_POSTINGS)
+            posting.make_room(int(progress[G_POSTED]), _LIKELY_POSTINGS * left + WORST_POSTINGS)
             fold_nb(usage, choice, rows, tariffs.tables, journal_position, book.records, book.profile,
                     book.spill, book.sessions, book.scalars, book.zones, book.holds, places[0], scratch, walk, marks,
                     rated.matrix, posting.matrix, notification.matrix, progress, (book.nodes, plan_of, tariffs.rolls))

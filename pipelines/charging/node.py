@@ -13,18 +13,22 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pipelines.charging.folded import Folded, Outcomes, check_moved
 from pipelines.charging.groups import block_of, groups_of, live_entry, own_commands, read_fields
+from pipelines.charging.replay import Replay
 from pipelines.collect import COMMANDS
 from pipelines.corrections.correction import KIND as CORRECT
 from pipelines.corrections.correction import Correction, corrected_book, read_correction
 from pipelines.corrections.kept import OPENED, opened_rows
 from pipelines.corrections.withdrawn import renumber, withdrawn_events
+from pipelines.doing import Doing, nobody
 from pipelines.durable import Disk, reached
 from pipelines.home import Home
 from pipelines.journal import Block, Clock, Command, Entry, Journal, Online
@@ -48,7 +52,8 @@ from rating.book_items import from_items, to_items
 from rating.charging import Charged, charge
 from rating.commands import Origin, apply_command, is_applied
 from rating.friends import befriend
-from rating.online import OnlineDesk, Served
+from rating.online import Served
+from rating.online_many import ManyDesk
 from reference_data.accounts import Accounts
 from reference_data.changes import Changes
 from reference_data.snapshot import Snapshot
@@ -107,14 +112,16 @@ class ChargingNode:
 
     def __init__(self, home: Home, ledger: Ledger, reference: Snapshot, accounts: Callable[[], Accounts],
                  labels: dict[str, list[str]], disk: Disk | None = None, threads: int = 1,
-                 operator: Path | None = None) -> None:
+                 operator: Path | None = None, doing: Doing = nobody) -> None:
         """Open and recover: newest snapshot, then the journal up to what the ledger has, written by nobody again.
 
         accounts: reads those of the reference data, when some are to be opened. labels: names behind the label columns
         of usage; those that charging adds are the tariffs'. threads: that encode and sync the files of a commit.
-        operator: the folder that `accounts` are of: what is opened from it is kept with the commit.
+        operator: the folder that `accounts` are of: what is opened from it is kept with the commit. doing: is told what
+        takes long here and in `catch_up`.
         """
-        self._operator, self._corrections = operator, home.corrections
+        self._operator, self._corrections, self._doing = operator, home.corrections, doing
+        doing("ledger and journal", 0, 0)
         self._ledger, self._reference, self._accounts = ledger, reference, accounts
         self._given, self.references = reference, References(home, reference)
         sources = labels.setdefault("source", [])
@@ -133,7 +140,7 @@ class ChargingNode:
         self.journaled_version = int(self._stream.state.get("mediation_version", 0))
         self._journaled_row = int(self._stream.state.get("mediation_row", -1))  # of that version's usage; -1: all
         self._read_usage: tuple[int, tuple[Cells, bytes]] = (-1, (Cells.empty(USAGE), NO_FILE))
-        self._desk: tuple[BalanceBook, OnlineDesk] | None = None
+        self._desk: tuple[BalanceBook, ManyDesk] | None = None
         self._current: tuple[Changes, Snapshot] | None = None
         self._refusal = ""
         self._again = withdrawn_events(ledger)
@@ -142,7 +149,8 @@ class ChargingNode:
     def open_accounts(self) -> None:
         """Journal and post the opening of accounts that the reference data has and the book has not."""
         self._keep_spans()
-        if (self.book.rows_of(self._reference.inventory.accounts.account_id) >= 0).all():
+        ids = self._reference.inventory.accounts.account_id
+        if np.array_equal(self.book.account_ids[:ids.size], ids) or (self.book.rows_of(ids) >= 0).all():
             return
         opening = json.dumps({"id": f"open-{self._reference.content_hash}", "kind": OPENING,
                               "reference": self._reference.content_hash}).encode()
@@ -201,23 +209,23 @@ class ChargingNode:
 
     def catch_up(self) -> int:
         """Charge what the journal has and the ledger has not, many ticks at once. Returns events rated."""
-        rated, ticks, progress = 0, Folded(), self.progress_of_ledger()
-        stop = self.position
+        rated, ticks, progress = 0, Replay(self, keep=True), self.progress_of_ledger()
+        begin = stop = self.position
         self._as_served()
         for first, entries in self.pending():
+            self._doing("charging what the ledger has not", first - begin, self._journal.position - begin)
             if block_of(entries) is None:
-                ticks.add_all(self.fold(first, entries, Cells.empty(USAGE)))
+                ticks.add(first, entries, partial(Cells.empty, USAGE))
                 stop = first + len(entries)
                 if ticks.rows < COMMIT_ROWS:
                     continue
             if stop > self.position:
-                rated += self._commit_ticks(stop, ticks, progress)
-                ticks = Folded()
+                rated += self._commit_ticks(stop, ticks.taken(), progress)
             if block_of(entries) is not None:
                 rated += self.charge(first, entries, self.usage_for(entries))
                 progress = self.progress_of_ledger()
         if stop > self.position:
-            rated += self._commit_ticks(stop, ticks, progress)
+            rated += self._commit_ticks(stop, ticks.taken(), progress)
         rated += self.finish_slices()
         self.take(self._given)
         return rated
@@ -532,14 +540,17 @@ class ChargingNode:
         self._journal.close()
 
     def _recover(self) -> BalanceBook:
-        found = self._snapshots.newest(self.position)
+        found = self._snapshots.newest(self.position, doing=self._doing)
         start = 0 if found is None else found.position
+        self._doing("tables of the snapshot", 0, 0)
         self.book = BalanceBook.create() if found is None else from_items(found.items)
-        made_with = self._made_with()
+        made_with, replay = self._made_with(), Replay(self, keep=False)
         for first, group in groups_of(self._journal.read(start, self.position)):
-            self._as_charged(first, made_with)
-            self.fold(first, group, self.usage_for(group))
+            self._doing("replaying the journal", first - start, self.position - start)
+            self._as_charged(first, made_with, replay)
+            replay.add(first, group, partial(self.usage_for, group))
             self.journaled(group)
+        replay.finish()
         self.take(self._given)
         for _, group in groups_of(self._journal.read(self.position)):
             self.journaled(group)
@@ -557,7 +568,7 @@ class ChargingNode:
         return [(*entry.positions["journal"], entry.reference.get("snapshot", ""))
                 for entry in reversed(self._ledger.logs()["charging"].entries) if "journal" in entry.positions]
 
-    def _as_charged(self, position: int, made_with: list[tuple[int, int, str]]) -> None:
+    def _as_charged(self, position: int, made_with: list[tuple[int, int, str]], replay: Replay) -> None:
         """What the ledger has of a group holds under the reference data that charged it: replay takes the same.
 
         made_with: as `_made_with` gives it; what lies behind the position is taken off. Raises LedgerError: it is not
@@ -566,8 +577,11 @@ class ChargingNode:
         while made_with and made_with[-1][1] <= position:
             made_with.pop()
         if made_with and made_with[-1][0] <= position:
-            self.take(self.references.under(made_with[-1][2], "no snapshot of the book is newer than journal position "
-                                            f"{position}, which was charged with"))
+            reference = self.references.under(made_with[-1][2], "no snapshot of the book is newer than journal "
+                                              f"position {position}, which was charged with")
+            if reference is not self._reference:
+                replay.finish()
+                self.take(reference)
 
     def fold(self, first: int, entries: Sequence[Entry], usage: Cells) -> Folded:
         """Apply entries to the book in order. Same entries, same book, same parts."""
@@ -588,9 +602,7 @@ class ChargingNode:
         whole = Folded()
         whole.add(*moved)
         whole.add_all(folded)
-        for part in whole.parts:
-            renumber(part.rated, self._again)
-        return whole
+        return self.renumbered(whole)
 
     def tick(self, first: int, commands: Sequence[Mapping[str, object]], requests: Cells, received_us: int) -> "Tick":
         """Apply what came live, as replay will from its journal entries: commands, each an entry, then requests."""
@@ -609,9 +621,13 @@ class ChargingNode:
             served = self.desk.serve(requests, received_us, first + len(commands))
             self._keep(folded, served)
             answers = served.answers
+        return Tick(self.renumbered(folded), outcomes, answers)
+
+    def renumbered(self, folded: Folded) -> Folded:
+        """What is charged once more after it was taken back, by the number of times that it was."""
         for part in folded.parts:
             renumber(part.rated, self._again)
-        return Tick(folded, outcomes, answers)
+        return folded
 
     @staticmethod
     def _keep(folded: Folded, served: Served) -> None:
@@ -619,11 +635,11 @@ class ChargingNode:
         folded.add_grants(served.grants)
 
     @property
-    def desk(self) -> OnlineDesk:
+    def desk(self) -> ManyDesk:
         """What answers requests from this book."""
         if self._desk is None or self._desk[0] is not self.book:  # recovery and corrections put another in its place
-            self._desk = self.book, OnlineDesk(self.book, self._reference.tariffs,
-                                               self._reference.operator.online_rules, self._labels)
+            self._desk = self.book, ManyDesk(self.book, self._reference.tariffs,
+                                             self._reference.operator.online_rules, self._labels)
         return self._desk[1]
 
     def _carry_out(self, command: dict[str, Any], place: int, folded: Folded, moved: list[Charged]) -> None:

@@ -30,6 +30,7 @@ from pipelines.charging.groups import live_entry
 from pipelines.charging.node import NO_FILE, SERVING
 from pipelines.commands import MAX_LINE_OCTETS, from_whole_second, sightings_among, tokenised
 from pipelines.corrections.kept import keep_reference
+from pipelines.doing import Doing, nobody
 from pipelines.durable import Disk, reached
 from pipelines.home import Home, Input
 from pipelines.journal import Block, Clock, Command, Entry
@@ -145,29 +146,33 @@ class OnlineNode:
     reference, book, labels, rules, lexicon are for reading, by the loop: between ticks they hold still.
     """
 
-    def __init__(self, source: Input, home: Home, disk: Disk | None = None, pace: Pace | None = None) -> None:
-        """Open and recover, which takes seconds. Raises StaleWriterError: another process has the home."""
+    def __init__(self, source: Input, home: Home, disk: Disk | None = None, pace: Pace | None = None,
+                 doing: Doing = nobody) -> None:
+        """Open and recover, which takes seconds; doing: is told what. Raises StaleWriterError: another process has the
+        home."""
         started = time.perf_counter()
         self.source, self.home, self.pace, self.disk = source, home, pace or Pace(), disk or Disk()
         self.keys = Keys.open(home.keys, disk)
         self.vault = Vault(home.vault, self.keys, disk)
         try:
-            self._open(disk)
+            self._open(disk, doing)
         except BaseException:
             self.vault.close()
             raise
         self.recovered_s = time.perf_counter() - started
 
-    def _open(self, disk: Disk | None) -> None:
+    def _open(self, disk: Disk | None, doing: Doing) -> None:
+        doing("reference data", 0, 0)
         self.reference: Snapshot = reference_in_force(self.home, self.source.operator, self.keys.token_key)
         self.ledger = Ledger.open(self.home.ledger, self.keys.signing_key, disk=disk)
         self.lexicon = Lexicon()
         keep_reference(self.home, self.source.operator / "tariffs", self.reference, disk)
         self.charging = ChargingNode(self.home, self.ledger, self.reference,
                                      partial(load_accounts, self.source.operator),
-                                     self.lexicon.labels, disk, 2, self.source.operator)
+                                     self.lexicon.labels, disk, 2, self.source.operator, doing)
         publish(self.ledger.store, product_schemas())
         self.recovered_events = self.charging.catch_up()
+        doing("accounts that are new", 0, 0)
         self.charging.open_accounts()
         self.charging.tell(SERVING, reference=self.reference.content_hash)
         self.counters, self.latency = Counters(), Latency()

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -32,6 +33,7 @@ from pipelines.serve.node import OnlineNode, Pace
 from pipelines.serve.open_sessions import OpenSessions
 from pipelines.serve.operate import OperateFront
 from pipelines.serve.scheduling import as_usual, wake_soon
+from pipelines.serve.starting import Starting
 from pipelines.serve.sy import SyFrontEnd
 from rating.arrays import touch
 from schemas.columns import I64
@@ -156,18 +158,11 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
     if serve.nchf is not None:
         read_section(serve.nchf).settings(source.operator)  # before the home is opened, which may take a minute
     began = time.perf_counter()
-    warming = threading.Thread(target=compile_all, name="kernels", daemon=True)
-    warming.start()  # while the disk gives what the home holds
-    node = OnlineNode(source, home, pace=Pace(
-        commit_s=serve.commit_s, snapshot_rows=serve.snapshot_rows, stage_apart=True))
+    with Starting(log) as doing:
+        node = await _opened(source, home, serve, log, doing)
     stop = stop or asyncio.Event()
     running: list[FrontEnd] = []
     try:
-        log("recovered", seconds=round(node.recovered_s, 3), events=node.recovered_events, accounts=len(node.book),
-            open_sessions=node.book.online.open, position=node.position, reference=node.reference.content_hash[:12],
-            tariffs=node.reference.tariffs.content_hash[:12])
-        await asyncio.to_thread(warming.join)
-        await asyncio.to_thread(compile_all)  # what is left of them: the first request is not to wait
         for_latency(node, serve.expect_sessions)
         node.on_switch.append(lambda now: log("activated", reference=now.content_hash[:12],
                                               tariffs=now.tariffs.content_hash[:12], position=node.position))
@@ -190,25 +185,59 @@ async def run_service(source: Input, home: Home, log: Log, stop: asyncio.Event |
             gc.unfreeze()  # else nobody takes apart at the end what libraries in C++ then count as leaked
 
 
+async def _opened(source: Input, home: Home, serve: Serve, log: Log, doing: Starting) -> OnlineNode:
+    """Steps 1 and 2 of a start, at the same time: kernels are loaded while the disk gives what the home holds."""
+    warming = threading.Thread(target=compile_all, name="kernels", daemon=True)
+    warming.start()
+    node = OnlineNode(source, home, doing=doing, pace=Pace(
+        commit_s=serve.commit_s, snapshot_rows=serve.snapshot_rows, stage_apart=True))
+    try:
+        log("recovered", seconds=round(node.recovered_s, 3), events=node.recovered_events, accounts=len(node.book),
+            open_sessions=node.book.online.open, position=node.position, reference=node.reference.content_hash[:12],
+            tariffs=node.reference.tariffs.content_hash[:12])
+        doing("kernels")
+        await asyncio.to_thread(warming.join)
+        await asyncio.to_thread(compile_all)  # what is left of them: the first request is not to wait
+    except BaseException:
+        node.close()
+        raise
+    return node
+
+
 def for_latency(node: OnlineNode, expect_sessions: int | None = None) -> None:
     """Nothing that grows is to stop the loop for it, nor wait for a thread longer than it must; and nobody goes through
     what is loaded once for all, or through what is still young all the time.
 
     Pages of what is expected are touched by a thread, while the first requests are answered: of millions of sessions
-    they take seconds.
+    they take seconds. What is hashed moves there when they are at hand.
     """
-    node.book.expect(len(node.book) // 4 if expect_sessions is None else expect_sessions,
-                     node.rules.remember_answers)
+    larger = node.book.expect_beside(len(node.book) // 4 if expect_sessions is None else expect_sessions,
+                                     node.rules.remember_answers)
     wake_soon()
-    threading.Thread(target=_touch, args=(node.book.tables(),), name="pages", daemon=True).start()
+    threading.Thread(target=_touch_all, name="pages", daemon=True, args=(
+        larger, node.book.tables()[2:], asyncio.get_running_loop(), weakref.ref(node))).start()
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
 
 
-def _touch(tables: Sequence[I64]) -> None:
+def _touch_all(larger: tuple[I64, I64], others: Sequence[I64], loop: asyncio.AbstractEventLoop,
+               known: "weakref.ref[OnlineNode]") -> None:
+    """The thread may outlive the node, and must not keep it."""
+    def move() -> None:
+        node = known()
+        if node is not None and node.running:
+            node.book.move_to(*larger)
+
     as_usual()
+    _touch(larger)
+    with suppress(RuntimeError):  # it has stopped meanwhile
+        loop.call_soon_threadsafe(move)
+    _touch(others)
+
+
+def _touch(tables: Sequence[I64]) -> None:
     for table in tables:
         for _ in touch(table):
             pass

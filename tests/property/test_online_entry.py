@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.online_entries import decode_many, rows_of
 from pipelines.online_entry import decode_requests, encode_requests
 from schemas.columns import ABSENT, Cells
 from schemas.errors import LedgerError
@@ -40,6 +41,43 @@ def test_requests_come_back_from_the_journal_as_they_were(cells: Cells, received
                 [LABELS[name][i] if i >= 0 else None for i in cells[name]]
         else:
             assert (found[name] == cells[name]).all(), name
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(requests(), max_size=6), st.booleans())
+def test_entries_read_together_are_what_they_are_one_by_one(blocks: list[Cells], known: bool) -> None:
+    contents = [encode_requests(cells, 5 + at, LABELS) for at, cells in enumerate(blocks)]
+    mine: dict[str, list[str]] = {name: list(reversed(names)) for name, names in LABELS.items()} if known else {}
+    same = {name: list(names) for name, names in mine.items()}
+    one_by_one = [decode_requests(content, mine) for content in contents]
+    flat, first, received_us = decode_many(contents, same)
+    assert received_us.tolist() == [at for at, _ in one_by_one]
+    assert [rows_of(content) for content in contents] == np.diff(first).tolist()
+    assert flat.tolist() == [value for _, cells in one_by_one for value in cells.matrix.reshape(-1).tolist()]
+    assert mine == same
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(requests(), min_size=1, max_size=3), st.data())
+def test_a_damaged_entry_among_others_is_refused_or_read_as_alone(blocks: list[Cells], data: st.DataObject) -> None:
+    contents = [encode_requests(cells, 1, LABELS) for cells in blocks]
+    which = data.draw(st.integers(0, len(contents) - 1))
+    content = bytearray(contents[which])
+    content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    contents[which] = bytes(content) if data.draw(st.booleans()) else bytes(content[:data.draw(st.integers(0, 40))])
+    try:
+        alone = [decode_requests(each, {})[1].matrix.reshape(-1).tolist() for each in contents]
+    except LedgerError:
+        alone = None
+    try:
+        for each in contents:
+            rows_of(each)
+        together = decode_many(contents, {name: list(names) for name, names in LABELS.items()})[0].tolist()
+    except LedgerError:
+        together = None
+    assert (alone is None) == (together is None)
+    if alone is not None and together is not None:
+        assert len(together) == sum(map(len, alone))
 
 
 @settings(max_examples=60, deadline=None)

@@ -84,3 +84,17 @@ def test_room_for_expected_sessions_is_made_at_once_and_stays() -> None:
     book.forget_sessions(0)
     assert resident() - before < 1 << 22
     assert all(one is other for one, other in zip([book.sessions, book.holds, book.online.index], tables, strict=True))
+
+
+def test_what_is_hashed_moves_to_larger_tables_when_somebody_has_touched_them() -> None:
+    book = book_of(1000)
+    before, same = to_arrow(book), book.sessions
+    larger = book.expect_beside(50_000)
+    assert book.sessions is same and book.online.index.size >= 100_000
+    book.move_to(*larger)
+    assert book.sessions is larger[0] and book.holds is larger[1] and len(book.sessions) >= 100_000
+    assert all(table.equals(before[name]) for name, table in to_arrow(book).items())
+    book.move_to(*BalanceBook.create().expect_beside(10))  # meanwhile it has grown further
+    assert book.sessions is larger[0] and book.holds is larger[1]
+    few = book_of(10)
+    assert few.expect_beside(50_000)[0] is few.sessions
