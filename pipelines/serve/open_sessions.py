@@ -137,18 +137,19 @@ class OpenSessions:
             return []
         ids = np.array(sorted(accounts), np.int64)
         wanted = book.rows_of(ids)
-        if only_final and not any(book.shared_by(row) for row in wanted[wanted >= 0].tolist()):
+        wanted = wanted[wanted >= 0]
+        shared = any(book.shared_by(row) for row in wanted.tolist())
+        if only_final and not shared:
             return [key for account in ids.tolist() for key in self._finals_of.get(account, ())
                     if self._is_final(key) and self._account(key) == account]  # not one that has its key since
         owners, places = np.empty(len(self), np.int64), np.empty(len(self), np.int64)
         count = k.accounts_nb(self._rows, self._scalars, only_final, owners, places)
         owners, places = owners[:count], places[:count]
-        if not count:
-            return []
-        rows = book.rows_of(owners)
-        shared = np.where(rows >= 0, book.profile[rows, F_SHARED], -1)
-        wanted = wanted[wanted >= 0]
-        chosen = places[np.isin(rows, wanted) | np.isin(shared, wanted)]
+        concerned = np.isin(owners, ids)
+        if shared:  # to find every session's account in the book takes a hundred times as long
+            rows = book.rows_of(owners)
+            concerned |= np.isin(np.where(rows >= 0, book.profile[rows, F_SHARED], -1), wanted)
+        chosen = places[concerned]
         return list(zip(self._rows[chosen, k.HI].tolist(), self._rows[chosen, k.LO].tolist(), strict=True))
 
     def save(self) -> None:
