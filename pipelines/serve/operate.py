@@ -28,11 +28,11 @@ _NOW = {"waiting": "rows and commands that no tick has taken yet", "open_session
         "held_sessions": "services for which units are held",
         "answers": "answers that are remembered one by one, beside the last of each session",
         "answers_reach_seconds": "how long ago the oldest of these was given", "position": "position of the journal",
-        "uncommitted_rows": "rows of the ledger that wait for the next commit",
-        "tick_ms": "milliseconds that applying the last tick took", "durable_ms": "milliseconds until it was durable",
-        "commit_s": "seconds of the last commit", "snapshot_s": "seconds of the last snapshot",
-        "snapshot_copy_s": "seconds for which the last snapshot stopped ticks",
-        "switch_ms": "milliseconds for which the last activation of tariffs stopped ticks"}
+        "uncommitted_rows": "rows of the ledger that wait for the next commit"}
+_TOOK = {"tick_ms": ("tick", "that applying the last tick took"), "durable_ms": ("durable", "until it was durable"),
+         "commit_s": ("commit", "that the last commit took"), "snapshot_s": ("snapshot", "that the last snapshot took"),
+         "snapshot_copy_s": ("snapshot_copy", "for which the last snapshot stopped ticks"),
+         "switch_ms": ("switch", "for which the last activation of tariffs stopped ticks")}
 
 
 class NodeCollector(Collector):
@@ -48,6 +48,9 @@ class NodeCollector(Collector):
             yield CounterMetricFamily(f"tarifa_{name}", meaning, value=float(figures[name]))  # type: ignore[arg-type]
         for name, meaning in _NOW.items():
             yield GaugeMetricFamily(f"tarifa_{name}", meaning, value=float(figures[name]))  # type: ignore[arg-type]
+        for name, (what, meaning) in _TOOK.items():
+            seconds = float(figures[name]) / (1000 if name.endswith("_ms") else 1)  # type: ignore[arg-type]
+            yield GaugeMetricFamily(f"tarifa_{what}_seconds", f"seconds {meaning}", value=seconds)
         latency, seen, buckets = self._node.latency, 0, []
         for bound, count in zip((*(str(ms / 1000) for ms in BOUNDS_MS), "+Inf"), latency.counts, strict=True):
             seen += count

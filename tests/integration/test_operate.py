@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 from pathlib import Path
 
 import httpx
@@ -42,6 +43,8 @@ async def _ask(node: OnlineNode) -> None:
                  for sample in family.samples}
         assert found["tarifa_rows_total{}"] == 1 and found["tarifa_answer_seconds_count{}"] == 1
         assert found["tarifa_front_end_total{'front_end': 'gy', 'what': 'shed'}"] == 3
+        assert 0 < found["tarifa_tick_seconds{}"] < 60 and found["tarifa_durable_seconds{}"] > 0
+        assert not [name for name in found if re.search(r"_(ms|s){", name)]  # base units, written out
         shown = io.StringIO()
         Console(width=80, file=shown).print(table(before, node.figures(), 1.0))
         rows = {cells[1].strip(): cells[2].strip() for line in shown.getvalue().splitlines()
