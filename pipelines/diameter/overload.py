@@ -36,7 +36,7 @@ class BeginnersFirst:
     """
 
     def __init__(self, initial: int, update: int, waiting: Callable[[], int] | None = None, *,
-                 standing: int = 200, patience_s: float = 0.25, clock: Callable[[], float] = time.monotonic) -> None:
+                 standing: int = 300, patience_s: float = 0.5, clock: Callable[[], float] = time.monotonic) -> None:
         """initial: from so many on, initial requests and events that debit or ask are answered 3004
         update: from so many on, updates and refunds are too; what they say is not lost: their clients send it again
         waiting: what else there is to go by, such as the journal's lag; the larger of both counts
