@@ -38,7 +38,7 @@ from schemas.codes import Direction, Identity, Service, Unit
 from schemas.columns import ABSENT, I64, U8, Cells
 from schemas.online import REQUEST, RequestKind
 
-BEGIN = 10_000  # services a second of the sessions that are opened before anything is measured
+BEGIN = 5_000  # services a second of the sessions that are opened before anything is measured
 RATES = (10_000, 20_000, 40_000, 60_000, 80_000, 100_000)
 
 

@@ -85,7 +85,6 @@ NO_CLOCK_US = -(1 << 60)
 NEVER_US = 1 << 62
 _MOVED_AT_ONCE = 1 << 18  # sessions, 32 MiB of them
 _SERVICES = 2  # that a session is expected to have
-_FEW = 1000    # sessions and holds that may be moved among pages that nobody has touched
 SPARE_SESSIONS = 1024  # rows free beyond what is asked for: more than one event of any tariff may add
 OPENING_MOVEMENT = 0x4F50454E  # upper half of the movement id of an account's opening posting; the lower is the account
 
@@ -319,15 +318,11 @@ class BalanceBook:
 
     def expect_beside(self, sessions: int, answers: int = 0) -> tuple[I64, I64]:
         """As `expect`, but what is hashed stays where it is for now: among gigabytes that nobody has touched, nearly
-        every row that moves has the system clear a page for it. Returns tables for `move_to`, once they are touched;
-        few rows are there already."""
+        every row that moves has the system clear a page for it. Returns tables for `move_to`, once they are touched."""
         self.expected = _SERVICES * sessions
         self.online.make_room(sessions, _SERVICES * sessions, answers)
-        larger = (aligned(self._sessions_for(self.expected), SESSION_WORDS),
-                  aligned(self._holds_for(self.expected), HOLD_WORDS))
-        if self.scalars[B_SESSIONS] + self.scalars[B_HOLDS] < _FEW:
-            self.move_to(*larger)
-        return larger
+        return (aligned(self._sessions_for(self.expected), SESSION_WORDS),
+                aligned(self._holds_for(self.expected), HOLD_WORDS))
 
     def move_to(self, sessions: I64, holds: I64) -> None:
         """Move what is hashed into these tables, where they still are larger."""

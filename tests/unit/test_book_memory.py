@@ -96,5 +96,3 @@ def test_what_is_hashed_moves_to_larger_tables_when_somebody_has_touched_them() 
     assert all(table.equals(before[name]) for name, table in to_arrow(book).items())
     book.move_to(*BalanceBook.create().expect_beside(10))  # meanwhile it has grown further
     assert book.sessions is larger[0] and book.holds is larger[1]
-    few = book_of(10)
-    assert few.expect_beside(50_000)[0] is few.sessions
