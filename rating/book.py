@@ -318,11 +318,13 @@ class BalanceBook:
 
     def expect_beside(self, sessions: int, answers: int = 0) -> tuple[I64, I64]:
         """As `expect`, but what is hashed stays where it is for now: among gigabytes that nobody has touched, nearly
-        every row that moves has the system clear a page for it. Returns tables for `move_to`, once they are touched."""
+        every row that moves has the system clear a page for it. Returns tables for `move_to`, once they are touched;
+        those that there are, where they are large enough."""
         self.expected = _SERVICES * sessions
         self.online.make_room(sessions, _SERVICES * sessions, answers)
-        return (aligned(self._sessions_for(self.expected), SESSION_WORDS),
-                aligned(self._holds_for(self.expected), HOLD_WORDS))
+        sessions, holds = self._sessions_for(self.expected), self._holds_for(self.expected)
+        return (aligned(sessions, SESSION_WORDS) if sessions > self.sessions.shape[0] else self.sessions,
+                aligned(holds, HOLD_WORDS) if holds > self.holds.shape[0] else self.holds)
 
     def move_to(self, sessions: I64, holds: I64) -> None:
         """Move what is hashed into these tables, where they still are larger."""

@@ -96,3 +96,5 @@ def test_what_is_hashed_moves_to_larger_tables_when_somebody_has_touched_them() 
     assert all(table.equals(before[name]) for name, table in to_arrow(book).items())
     book.move_to(*BalanceBook.create().expect_beside(10))  # meanwhile it has grown further
     assert book.sessions is larger[0] and book.holds is larger[1]
+    enough = book.expect_beside(10)  # pages to touch are those that are used
+    assert enough[0] is book.sessions and enough[1] is book.holds
