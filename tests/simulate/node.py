@@ -51,7 +51,16 @@ from tests.online_world import (
 )
 from tests.oracle.online import WINDOW, Account, OnlineOracle
 from tests.simulate.commands import CommandOracle, Shop, nanos_of
-from tests.simulate.virtual import Clock, PowerCut, Script, VirtualAppender, VirtualExecutor, VirtualLoop, die
+from tests.simulate.virtual import (
+    Clock,
+    PowerCut,
+    Script,
+    StuckError,
+    VirtualAppender,
+    VirtualExecutor,
+    VirtualLoop,
+    die,
+)
 from tests.simulate.world import (
     CREDIT,
     OPENING,
@@ -154,6 +163,9 @@ class Simulation:
                 self.check(node)
             except (PowerCut, StoppedError):
                 pass
+            except StuckError:
+                if not script.dead:  # else the power failed in the last that there was to do, and the loop went on
+                    raise
             finally:
                 self.end(loop, node)
         if script.dead:

@@ -17,6 +17,10 @@ class PowerCut(BaseException):
     """The power has failed: nothing is done any more, and nothing is caught on the way."""
 
 
+class StuckError(AssertionError):
+    """Everybody waits, and nothing is to come."""
+
+
 class Clock:
     """Virtual time. `wall_us` may jump; `now` never goes back."""
 
@@ -45,7 +49,7 @@ class _Selector(selectors.DefaultSelector):
         found = super().select(0)
         if not found:
             if timeout is None:
-                raise AssertionError("everybody waits, and nothing is to come")
+                raise StuckError("everybody waits, and nothing is to come")
             self.clock.now += timeout
         return found
 
